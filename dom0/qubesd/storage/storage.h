@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+/*
+ * Volumes: where a qube's disks are. One folder per driver (qcow2/); everything here blocks and is
+ * called from jobs, except what says otherwise. Callers hold one operation per volume at a time
+ * (qubesd sees to it).
+ *
+ * A volume is a folder POOL_DIR/VID. Committed revisions in it are immutable; what a running (or
+ * crashed) qube writes is beside them until storage_stop() commits or drops it. Every call is safe
+ * to repeat after a crash at any point of it.
+ */
+#include "base/attr.h"
+
+#define STORAGE_MAX_CHAIN     8
+#define STORAGE_MAX_REVISIONS 64
+
+/**
+ * struct storage_volume - what the store knows of a volume; all borrowed
+ * @vid:	path below the pool, e.g. "vm/UUID/private"
+ * @source_vid:	the volume this one is a copy-on-write of, or NULL
+ * @size:	bytes; for a snap_on_start volume 0 = the source's
+ *
+ * save_on_stop: what was written is kept at stop (private; root of templates and standalones).
+ * snap_on_start: starts from @source_vid's newest committed revision each time (root of app qubes).
+ * Neither: empty at each start (volatile).
+ */
+struct storage_volume {
+	const char *pool_dir;
+	const char *vid;
+	const char *source_vid;
+	uint64_t size;
+	bool rw, save_on_stop, snap_on_start;
+	int revisions_to_keep;
+};
+
+/** enum storage_format - of one file */
+enum storage_format { STORAGE_RAW, STORAGE_QCOW2 };
+
+/** struct storage_chain - open files of a started volume, top first; storage_chain_done() closes
+ * them */
+struct storage_chain {
+	int fds[STORAGE_MAX_CHAIN];
+	enum storage_format formats[STORAGE_MAX_CHAIN];
+	unsigned n;
+	uint64_t size;   /* as the guest sees it */
+	bool unfinished; /* went on from what a crashed run had written */
+};
+void storage_chain_done(struct storage_chain *c);
+
+/** struct storage_revision - a committed state of a save_on_stop volume */
+struct storage_revision {
+	char id[32];    /* "N-TIMESTAMP", as shown to users; oldest first in lists */
+	int64_t time_s; /* when it was committed */
+};
+
+/** enum storage_outcome */
+enum storage_outcome {
+	STORAGE_E_ABSENT = 1, /* no such volume or revision */
+	STORAGE_E_EXISTS,     /* create: it is there already */
+	STORAGE_E_IN_USE,     /* started, or its files are part of a running qube's chain */
+	STORAGE_E_DAMAGED,    /* a file is not what it should be; @error names it */
+	STORAGE_E_FULL,       /* no space left on the file system */
+	STORAGE_E_SIZE,       /* smaller than the content, or no whole sectors */
+};
+
+/* Each returns 0, an outcome, or -errno; @error (may be NULL) gets a sentence that names file and
+ * cause. */
+MUST_CHECK int storage_create(const struct storage_volume *v, char *error, size_t error_size);
+MUST_CHECK int storage_remove(const struct storage_volume *v, char *error, size_t error_size);
+/** storage_start() - make it ready for a guest and open its chain */
+MUST_CHECK int storage_start(const struct storage_volume *v, struct storage_chain *ret, char *error,
+			     size_t error_size);
+/**
+ * storage_stop() - the guest is gone: commit a new revision (save_on_stop) or drop what was written
+ * @clean:	false: the guest crashed or was killed. A save_on_stop volume then stays unfinished:
+ *the next start goes on from it, with the last committed revision beside it.
+ */
+MUST_CHECK int storage_stop(const struct storage_volume *v, bool clean, char *error,
+			    size_t error_size);
+/**
+ * storage_import() - replace the content by that of a raw image
+ * @fd:		regular file (holes stay holes) or pipe
+ * @size:	bytes to read; 0 = the file's size
+ * @progress:	called now and then with the bytes done; may be NULL
+ */
+MUST_CHECK int storage_import(const struct storage_volume *v, int fd, uint64_t size,
+			      void (*progress)(void *, uint64_t), void *data, char *error,
+			      size_t error_size);
+/** storage_clone() - make @v (absent so far) a copy of @from's newest committed revision */
+MUST_CHECK int storage_clone(const struct storage_volume *v, const struct storage_volume *from,
+			     char *error, size_t error_size);
+MUST_CHECK int storage_resize(const struct storage_volume *v, uint64_t size, char *error,
+			      size_t error_size);
+/** storage_revert() - go back to a revision (NULL: the newest committed one, dropping what is
+ * unfinished) */
+MUST_CHECK int storage_revert(const struct storage_volume *v, const char *revision, char *error,
+			      size_t error_size);
+/** storage_revisions() - oldest first; @ret has room for STORAGE_MAX_REVISIONS. Quick: may be
+ * called from qubesd */
+MUST_CHECK int storage_revisions(const struct storage_volume *v, struct storage_revision *ret,
+				 unsigned *ret_n);
+/** storage_usage() - bytes on disk of all its files. Quick */
+MUST_CHECK int storage_usage(const struct storage_volume *v, uint64_t *ret);
+/** storage_is_outdated() - a started snap_on_start volume whose source has a newer revision. Quick
+ */
+MUST_CHECK int storage_is_outdated(const struct storage_volume *v, bool *ret);
+/** storage_pool_usage() - of the file system below the pool: size and used bytes. Quick */
+MUST_CHECK int storage_pool_usage(const char *pool_dir, uint64_t *ret_size, uint64_t *ret_used);

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+/*
+ * A virtual machine monitor: how a qube is started, watched and changed. One folder per driver
+ * (qemu/).
+ *
+ * Two sides. A job (straight-line, blocking) starts a qube with vmm_start(): a qube-monitor is
+ * spawned that outlives everything, and becomes the parent of QEMU and of the qube's daemons.
+ * qubesd (event loop) attaches to that monitor with vmm_attach(), now or after its own restart,
+ * gets events and gives commands.
+ */
+#include "base/attr.h"
+#include "base/str.h"
+
+#include <systemd/sd-event.h>
+
+#define VMM_MAX_DISKS 8
+#define VMM_MAX_CHAIN 8
+#define VMM_MAX_NICS  4
+
+/** enum vmm_format - of one file of a disk's chain */
+enum vmm_format { VMM_RAW, VMM_QCOW2 };
+
+/**
+ * struct vmm_disk - one disk as the guest sees it
+ * @name:	"root", "private", "volatile", "kernel" or a hot-plugged disk's own
+ * @fds:	the chain of files, top (written) first, then what it rests on; borrowed
+ * @formats:	of each
+ * @writable:	the guest may write (only the top file is ever written)
+ */
+struct vmm_disk {
+	const char *name;
+	int fds[VMM_MAX_CHAIN];
+	enum vmm_format formats[VMM_MAX_CHAIN];
+	unsigned n_chain;
+	bool writable;
+};
+
+/** struct vmm_nic - @fd: a connected stream socket that carries the frames (QEMU's -netdev stream);
+ * borrowed */
+struct vmm_nic {
+	const char *id;
+	const char *mac;
+	int fd;
+};
+
+/** struct vmm_pair - a QubesDB entry the qube starts with; both NUL-terminated */
+struct vmm_pair {
+	const char *path, *value;
+};
+
+/**
+ * struct vmm_spec - all that a start needs
+ * @run_dir:	of the instance (paths.run); the monitor makes and removes q/DOMID below it
+ * @log_path:	where the guest's console goes (bounded in size, kept as the last part)
+ * @kernel_fd, @initrd_fd: borrowed
+ * @cmdline:	kernel command line, beyond what the driver itself adds
+ * @uid:	id for QEMU and the daemons when we are root; 0 = none
+ * @qrexec:	the qube has an agent: vmm_start() waits for it
+ */
+struct vmm_spec {
+	const char *name, *uuid, *default_user;
+	unsigned domid;
+	unsigned memory_mib, vcpus;
+	int kernel_fd, initrd_fd;
+	const char *cmdline;
+	struct vmm_disk disks[VMM_MAX_DISKS];
+	unsigned n_disks;
+	struct vmm_nic nics[VMM_MAX_NICS];
+	unsigned n_nics;
+	const struct vmm_pair *qdb;
+	unsigned n_qdb;
+	const char *run_dir, *log_path;
+	uid_t uid;
+	bool qrexec;
+	unsigned qrexec_timeout_ms;
+	bool debug;
+};
+
+/** enum vmm_stage - progress of a start */
+enum vmm_stage { VMM_STAGE_SPAWNED, VMM_STAGE_BOOTING, VMM_STAGE_READY };
+
+/**
+ * vmm_start() - start a qube and wait until its agent answers; for jobs
+ * @progress:	called at each stage; qubesd may attach from VMM_STAGE_SPAWNED on
+ * @error:	on failure a sentence for the user that names the cause and what to do
+ *
+ * On failure nothing is left behind: no process, socket or file. Return: 0; -ETIMEDOUT the agent
+ * never answered; -ENOENT QEMU is not installed; -ENOMEM the host cannot give that much memory;
+ * -EIO QEMU failed (its own words are in @error); -errno.
+ */
+MUST_CHECK int vmm_start(const struct vmm_spec *spec, void (*progress)(void *, enum vmm_stage),
+			 void *data, char *error, size_t error_size);
+
+/** enum vmm_state - as the monitor knows it */
+enum vmm_state { VMM_STARTING, VMM_RUNNING, VMM_PAUSED, VMM_STOPPING, VMM_GONE };
+
+struct vmm;
+
+/**
+ * struct vmm_events - what qubesd hears; called from the event loop
+ * @state:	the state changed. After VMM_GONE (monitor and everything below it ended) no more
+ *events come, and the callback may free the vmm. @clean: the guest powered itself off, rather than
+ *being killed or crashing;
+ *		@why: a sentence, or NULL
+ * @agent:	the qrexec agent came or went
+ */
+struct vmm_events {
+	void (*state)(void *data, struct vmm *v, enum vmm_state state, bool clean, const char *why);
+	void (*agent)(void *data, struct vmm *v, bool up);
+};
+
+/** struct vmm_found - a running qube that vmm_scan() met */
+struct vmm_found {
+	char name[QUBE_NAME_MAX + 1];
+	char uuid[37];
+	unsigned domid;
+};
+
+/** vmm_scan() - the monitors that run below @run_dir (after qubesd was restarted); removes what
+ * dead ones left */
+MUST_CHECK int vmm_scan(const char *run_dir, struct vmm_found **ret, size_t *ret_n);
+
+/** vmm_attach() - follow and command a running qube; @ret is owned by the caller */
+MUST_CHECK int vmm_attach(sd_event *event, const char *run_dir, unsigned domid,
+			  const struct vmm_events *events, void *data, struct vmm **ret);
+/** vmm_free() - stop following; the qube goes on */
+void vmm_free(struct vmm *v);
+
+/* Commands: sent, not waited for, unless the comment says so; their effect arrives as an event. */
+MUST_CHECK int vmm_shutdown(struct vmm *v); /* ACPI power button */
+MUST_CHECK int vmm_kill(struct vmm *v);
+MUST_CHECK int vmm_pause(struct vmm *v);
+MUST_CHECK int vmm_unpause(struct vmm *v);
+
+/** vmm_done_fn - a command's end: @r 0 or -errno with @error a sentence */
+typedef void (*vmm_done_fn)(void *data, int r, const char *error);
+MUST_CHECK int vmm_disk_add(struct vmm *v, const struct vmm_disk *disk, vmm_done_fn done,
+			    void *data);
+MUST_CHECK int vmm_disk_remove(struct vmm *v, const char *name, vmm_done_fn done, void *data);
+MUST_CHECK int vmm_disk_resize(struct vmm *v, const char *name, uint64_t size, vmm_done_fn done,
+			       void *data);
+MUST_CHECK int vmm_nic_add(struct vmm *v, const struct vmm_nic *nic, vmm_done_fn done, void *data);
+MUST_CHECK int vmm_nic_remove(struct vmm *v, const char *id, vmm_done_fn done, void *data);
+MUST_CHECK int vmm_qdb_write(struct vmm *v, const char *path, const char *value);
+MUST_CHECK int vmm_qdb_rm(struct vmm *v, const char *path);
+
+/** struct vmm_usage - what a running qube uses */
+struct vmm_usage {
+	uint64_t memory_kib, cputime_ms;
+};
+/** vmm_get_usage() - from /proc, at once */
+MUST_CHECK int vmm_get_usage(const struct vmm *v, struct vmm_usage *ret);
+
+/** struct vmm_host - what `bulkhead doctor` and qubesd ask of this machine */
+struct vmm_host {
+	bool kvm;            /* guests will run under KVM */
+	char accel_why[160]; /* why, in words */
+	char qemu_path[128], qemu_version[64];
+};
+/** vmm_probe() - look at the machine; 0 even if things are missing (empty strings) */
+MUST_CHECK int vmm_probe(struct vmm_host *ret);

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+/*
+ * Where an instance of Bulkhead keeps things in dom0.
+ *
+ * BULKHEAD_HOME=DIR puts everything below DIR (several instances, tests); else the XDG directories
+ *of the user. Sockets live in a short directory of their own, since a Unix socket's path holds 107
+ *bytes: DIR/run is a link to it.
+ *
+ *	state	store.db, pools/ (volumes), kernels/, log/	survives
+ *	config	policy.d/ and what an administrator writes	survives
+ *	cache	what can be fetched or built again		may be deleted
+ *	run	sockets:					gone at stop
+ *		qubesd.sock qubesd.internal.sock qubesd.misc.sock
+ *		qrexec/qrexec.DOMID (+ links qrexec.NAME, qrexec.uuid:UUID)
+ *		qubesdb/qubesdb.NAME.sock
+ *		q/DOMID/monitor.sock	qubesd to qube-monitor
+ *		q/DOMID/vchand.sock	tickets for streams between qubes
+ *		q/DOMID/vchan/		the vchan sockets of this qube (VCHAN_SOCKET_DIR of its
+ *daemons)
+ */
+#include "base/attr.h"
+
+/** PATHS_RUN_MAX - longest run directory, so that every socket below it fits */
+#define PATHS_RUN_MAX 48
+
+struct paths {
+	char *state, *config, *cache;
+	char run[PATHS_RUN_MAX + 1]; /* the short directory itself, not the link */
+};
+
+/**
+ * paths_init() - find the directories of this instance
+ * @create:	make what is missing (mode 0700) and the link to run; else an absent run directory
+ * is -ENOENT
+ *
+ * Return: 0; -ENOENT; -EPERM if the run directory belongs to somebody else; -errno.
+ */
+MUST_CHECK int paths_init(struct paths *p, bool create);
+void paths_done(struct paths *p);
+
+/** paths_vchan_dir() - VCHAN_SOCKET_DIR of qube @domid; @to holds UNIX_PATH_MAX + 1 bytes */
+MUST_CHECK int paths_vchan_dir(const struct paths *p, unsigned domid, char *to, size_t size);

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/bytes.h"
+
+static void reads_every_width(void **state)
+{
+	const uint8_t b[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+	struct rd r = rd_of(b, sizeof(b));
+
+	(void)state;
+	assert_int_equal(rd_u8(&r), 1);
+	assert_int_equal(rd_le16(&r), 0x0302);
+	assert_int_equal(rd_le32(&r), 0x07060504);
+	assert_true(rd_le64(&r) == 0x0f0e0d0c0b0a0908ull);
+	assert_true(rd_done(&r));
+}
+
+static void too_short_and_too_long_are_one_answer(void **state)
+{
+	const uint8_t b[4] = {1, 2, 3, 4};
+	struct rd r = rd_of(b, sizeof(b));
+
+	(void)state;
+	assert_int_equal(rd_le16(&r), 0x0201);
+	assert_false(rd_done(&r));
+	assert_int_equal(rd_le32(&r), 0);
+	assert_false(rd_done(&r));
+	assert_int_equal(rd_u8(&r), 0); /* failure is sticky */
+	assert_null(rd_take(&r, 0));
+}
+
+static void a_length_near_the_top_does_not_wrap(void **state)
+{
+	const uint8_t b[4] = {0};
+	struct rd r = rd_of(b, sizeof(b));
+	uint8_t out[2];
+	struct wr w = wr_of(out, sizeof(out));
+
+	(void)state;
+	(void)rd_u8(&r);
+	assert_null(rd_take(&r, SIZE_MAX));
+	wr_u8(&w, 1);
+	wr_zeros(&w, SIZE_MAX);
+	assert_int_equal(wr_done(&w), 0);
+}
+
+static void what_is_written_reads_back(void **state)
+{
+	uint8_t buf[32];
+	struct wr w = wr_of(buf, sizeof(buf));
+	struct rd r;
+	size_t n;
+
+	(void)state;
+	wr_u8(&w, 0xfe);
+	wr_le16(&w, 0xfedc);
+	wr_le32(&w, 0xfedcba98);
+	wr_le64(&w, 0xfedcba9876543210ull);
+	wr_bytes(&w, "tail", 4);
+	assert_int_equal(wr_done(&w), 19);
+	r = rd_of(buf, wr_done(&w));
+	assert_int_equal(rd_u8(&r), 0xfe);
+	assert_int_equal(rd_le16(&r), 0xfedc);
+	assert_true(rd_le32(&r) == 0xfedcba98);
+	assert_true(rd_le64(&r) == 0xfedcba9876543210ull);
+	assert_memory_equal(rd_rest(&r, &n), "tail", 4);
+	assert_int_equal(n, 4);
+	assert_true(rd_done(&r));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reads_every_width),
+		cmocka_unit_test(too_short_and_too_long_are_one_answer),
+		cmocka_unit_test(a_length_near_the_top_does_not_wrap),
+		cmocka_unit_test(what_is_written_reads_back),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
