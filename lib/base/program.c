@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/program.h"
+
+#include "base/str.h"
+
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static int is_program(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return fail_errno();
+	return S_ISREG(st.st_mode) && access(path, X_OK) == 0 ? 0 : -ENOENT;
+}
+
+/* installed; then the build tree, seen from dom0/X/X, cli/X, cli/X/X and from a test further down
+ */
+static const char *const places[] = {
+	"", "/..", "/../dom0", "/../../dom0", "/../../../dom0",
+};
+
+int program_find(const char *name, char *to, size_t size)
+{
+	const char *libexec = getenv("BULKHEAD_LIBEXEC");
+	char dir[PATH_MAX];
+	char *slash;
+	ssize_t n;
+	int r;
+
+	if (libexec && libexec[0] != '\0') {
+		r = str_format(to, size, "%s/%s", libexec, name);
+		return r < 0 ? r : is_program(to);
+	}
+	n = readlink("/proc/self/exe", dir, sizeof(dir) - 1);
+	if (n < 0)
+		return fail_errno();
+	dir[n] = '\0';
+	slash = strrchr(dir, '/');
+	if (!slash)
+		return -ENOENT;
+	*slash = '\0';
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		r = i == 0 ? str_format(to, size, "%s/%s", dir, name)
+			   : str_format(to, size, "%s%s/%s/%s", dir, places[i], name, name);
+		if (r < 0)
+			return r;
+		if (is_program(to) == 0)
+			return 0;
+	}
+	return -ENOENT;
+}

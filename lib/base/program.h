@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+/* Where our own programs are: installed flat in one folder, or each in its own in the build tree.
+ */
+#include "base/attr.h"
+
+/**
+ * program_find() - the absolute path of one of dom0's programs
+ * @name:	"qube-monitor", "vchand"...
+ * @to:		room for the path; PATH_MAX is enough
+ *
+ * Looked for in $BULKHEAD_LIBEXEC if that is set, and nowhere else then; otherwise beside the
+ * running program, then where the build tree has it. Return: 0; -ENOENT; -ENAMETOOLONG; -errno.
+ */
+MUST_CHECK int program_find(const char *name, char *to, size_t size);
