@@ -1,0 +1,78 @@
+# What every system test shares: an instance of its own, and qubes on the small template.
+# Source it from a .bats file (`load lib`); call instance_begin in setup_file and instance_end in teardown_file.
+# shellcheck shell=bash
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export top
+export PATH="$top/build/root/usr/bin:$PATH"
+export BULKHEAD_QUBE_ROOT="$top/build/qube-root"
+# what is downloaded or built once serves all test files
+export BULKHEAD_CACHE="${BULKHEAD_CACHE:-$top/build/test-cache}"
+libexec="$top/build/root/usr/libexec/bulkhead"
+export libexec
+
+# instance_begin: an empty instance with qubesd running. Its folder has a space in its name, on purpose.
+instance_begin() {
+	BULKHEAD_HOME=$(mktemp -d "${TMPDIR:-/tmp}/bulkhead test.XXXXXX")
+	export BULKHEAD_HOME
+	mkdir -p "$BULKHEAD_CACHE"
+	timeout 30 bulkhead start
+}
+
+# instance_end: everything of this instance is gone afterwards; a process that stayed is an error.
+instance_end() {
+	[ -n "${BULKHEAD_HOME-}" ] || return 0
+	timeout 120 bulkhead stop || true
+	local left run
+	run=$(readlink "$BULKHEAD_HOME/run" || true)
+	left=$(instance_processes)
+	if [ -n "$left" ]; then
+		echo "processes left behind:" >&2
+		ps -o pid,ppid,args -p "$(tr '\n' ',' <<<"$left" | sed 's/,$//')" >&2 || true
+		# shellcheck disable=SC2086
+		kill -9 $left 2>/dev/null || true
+	fi
+	rm -rf "$BULKHEAD_HOME" ${run:+"$run"}
+	[ -z "$left" ]
+}
+
+# instance_processes: pids of all that belongs to this instance (they carry its BULKHEAD_HOME), but this shell's own
+instance_processes() {
+	local p
+	for p in /proc/[0-9]*; do
+		p=${p#/proc/}
+		grep -qzxF "BULKHEAD_HOME=$BULKHEAD_HOME" "/proc/$p/environ" 2>/dev/null || continue
+		case $(cat "/proc/$p/comm" 2>/dev/null) in
+		qubesd | qube-monitor | vchand | qubesdb-daemon | qrexec-daemon | qemu-system-x86*) echo "$p" ;;
+		esac
+	done
+}
+
+# appliance_begin: the small template is there, and with arguments: app qubes of those names (not started)
+appliance_begin() {
+	timeout 300 qvm-template install appliance >&2
+	local q
+	for q in "$@"; do
+		timeout 30 qvm-create --template appliance --label red "$q"
+	done
+}
+
+# within SECONDS COMMAND...: until the command succeeds, at most so long
+within() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@"; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.2
+	done
+}
+
+# state QUBE: its power state
+state() {
+	qvm-ls --raw-data --fields STATE "$1"
+}
+
+# full_counts: are we asked for the full counts (make soak) rather than samples?
+full_counts() {
+	[ -n "${BULKHEAD_TEST_FULL-}" ]
+}
