@@ -16,11 +16,10 @@ static int is_program(const char *path)
 	return S_ISREG(st.st_mode) && access(path, X_OK) == 0 ? 0 : -ENOENT;
 }
 
-/* installed; then the build tree, seen from dom0/X/X, cli/X, cli/X/X and from a test further down
- */
-static const char *const places[] = {
-	"", "/..", "/../dom0", "/../../dom0", "/../../../dom0",
-};
+/* flat folders, seen from the running program's: libexec itself, then libexec from /usr/bin */
+static const char *const flat[] = {"", "/../libexec/bulkhead"};
+/* the build tree, seen from dom0/X/X, cli/X, cli/X/X and from a test further down */
+static const char *const places[] = {"/..", "/../dom0", "/../../dom0", "/../../../dom0"};
 
 int program_find(const char *name, char *to, size_t size)
 {
@@ -42,9 +41,10 @@ int program_find(const char *name, char *to, size_t size)
 	if (!slash)
 		return -ENOENT;
 	*slash = '\0';
-	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-		r = i == 0 ? str_format(to, size, "%s/%s", dir, name)
-			   : str_format(to, size, "%s%s/%s/%s", dir, places[i], name, name);
+	for (size_t i = 0; i < ARRAY_LEN(flat) + ARRAY_LEN(places); i++) {
+		r = i < ARRAY_LEN(flat) ? str_format(to, size, "%s%s/%s", dir, flat[i], name)
+					: str_format(to, size, "%s%s/%s/%s", dir,
+						     places[i - ARRAY_LEN(flat)], name, name);
 		if (r < 0)
 			return r;
 		if (is_program(to) == 0)

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/machine.h"
+
+#include "base/io.h"
+#include "base/str.h"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define QEMU        "qemu-system-x86_64"
+#define CPUINFO_MAX (16u << 20) /* a few KiB per processor */
+
+/* @word stands in the line @at, between white space */
+static bool line_has(const char *at, size_t len, const char *word)
+{
+	size_t word_len = strlen(word);
+
+	for (size_t i = 0; i + word_len <= len; i++) {
+		if (memcmp(at + i, word, word_len) != 0)
+			continue;
+		if ((i == 0 || at[i - 1] == ' ' || at[i - 1] == '\t') &&
+		    (i + word_len == len || at[i + word_len] == ' '))
+			return true;
+	}
+	return false;
+}
+
+bool machine_cpuinfo_has_virt(const char *cpuinfo)
+{
+	for (const char *at = cpuinfo; *at != '\0';) {
+		size_t len = strcspn(at, "\n");
+
+		if (str_starts(at, "flags") &&
+		    (line_has(at, len, "vmx") || line_has(at, len, "svm")))
+			return true;
+		at += len;
+		if (*at == '\n')
+			at++;
+	}
+	return false;
+}
+
+void machine_accel(struct machine_accel *ret)
+{
+	AUTO_FREE char *cpuinfo = NULL;
+	const char *why;
+	int r;
+
+	*ret = (struct machine_accel){0};
+	r = io_read_file(AT_FDCWD, "/proc/cpuinfo", CPUINFO_MAX, &cpuinfo, NULL);
+	if (r < 0)
+		why = "/proc/cpuinfo cannot be read";
+	else if (!machine_cpuinfo_has_virt(cpuinfo))
+		why = "the processor shows neither VT-x (vmx) nor AMD-V (svm)";
+	else if (access("/dev/kvm", F_OK) < 0)
+		why = "there is no /dev/kvm (module kvm-intel or kvm-amd not loaded, or switched "
+		      "off in "
+		      "the firmware)";
+	else if (access("/dev/kvm", R_OK | W_OK) < 0)
+		why = "this user may not open /dev/kvm (group kvm)";
+	else {
+		ret->kvm = true;
+		why = "the processor has VT-x or AMD-V and /dev/kvm is ours to open";
+	}
+	(void)snprintf(ret->why, sizeof(ret->why), "%s", why);
+}
+
+static int find_qemu(char *to, size_t size)
+{
+	const char *env = getenv("BULKHEAD_QEMU"), *path = getenv("PATH");
+
+	if (env && env[0] != '\0')
+		return access(env, X_OK) == 0 ? str_format(to, size, "%s", env) : -ENOENT;
+	for (const char *at = path ? path : ""; *at != '\0';) {
+		size_t len = strcspn(at, ":");
+
+		if (len > 0 && at[0] == '/' &&
+		    str_format(to, size, "%.*s/" QEMU, (int)len, at) == 0 && access(to, X_OK) == 0)
+			return 0;
+		at += len;
+		if (*at == ':')
+			at++;
+	}
+	if (str_format(to, size, "/usr/bin/" QEMU) == 0 && access(to, X_OK) == 0)
+		return 0;
+	return -ENOENT;
+}
+
+/* "QEMU emulator version 7.2.22 (Debian ...)" -> "7.2.22" */
+static void take_version(const char *line, char *to, size_t size)
+{
+	static const char before[] = "version ";
+	const char *at = strstr(line, before);
+
+	if (!at)
+		return;
+	at += sizeof(before) - 1;
+	if (str_copy(to, size, at, strcspn(at, " \n(")) < 0)
+		to[0] = '\0';
+}
+
+static int ask_qemu(const char *path, char *to, size_t size)
+{
+	char *argv[] = {(char *)path, (char *)"--version", NULL};
+	posix_spawn_file_actions_t actions;
+	char text[256] = "";
+	size_t n = 0;
+	int pipe_fds[2], status, r;
+	pid_t pid;
+
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return fail_errno();
+	AUTO_CLOSE int out = pipe_fds[0];
+	AUTO_CLOSE int in = pipe_fds[1];
+	r = posix_spawn_file_actions_init(&actions);
+	if (r != 0)
+		return -r;
+	r = posix_spawn_file_actions_adddup2(&actions, in, 1);
+	if (r == 0)
+		r = posix_spawn(&pid, path, &actions, NULL, argv, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	if (r != 0)
+		return -r;
+	close_fd(&in);
+	while (n < sizeof(text) - 1) {
+		ssize_t got = read(out, text + n, sizeof(text) - 1 - n);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			break;
+		n += (size_t)got;
+	}
+	close_fd(&out);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	take_version(text, to, size);
+	return 0;
+}
+
+int machine_qemu(bool ask_version, struct machine_qemu *ret)
+{
+	struct machine_qemu q = {0};
+	int r = find_qemu(q.path, sizeof(q.path));
+
+	*ret = (struct machine_qemu){0};
+	if (r < 0)
+		return -ENOENT;
+	if (ask_version && ask_qemu(q.path, q.version, sizeof(q.version)) < 0)
+		q.version[0] = '\0';
+	*ret = q;
+	return 0;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+/*
+ * What this machine can do for qubes: the accelerator and QEMU. One place, so that what `bulkhead
+ * doctor` says is what a start does.
+ *
+ * KVM is used only where the processor announces vmx or svm: inside some virtual machines /dev/kvm
+ * exists, opens and even creates VMs that then hang for ever.
+ */
+#include "base/attr.h"
+
+/** struct machine_accel - @kvm: guests run under KVM, else TCG; @why: the reason, in words */
+struct machine_accel {
+	bool kvm;
+	char why[160];
+};
+
+/** machine_accel() - look at the processor and /dev/kvm */
+void machine_accel(struct machine_accel *ret);
+
+/** machine_cpuinfo_has_virt() - the text of /proc/cpuinfo names the flag vmx or svm */
+bool machine_cpuinfo_has_virt(const char *cpuinfo);
+
+/** struct machine_qemu - where QEMU is and what it calls itself; empty strings where unknown */
+struct machine_qemu {
+	char path[128], version[64]; /* "7.2.22" */
+};
+
+/**
+ * machine_qemu() - find qemu-system-x86_64 ($BULKHEAD_QEMU, else in PATH and /usr/bin)
+ * @ask_version: run it with --version, which takes some 20 ms
+ *
+ * Return: 0; -ENOENT it is not installed.
+ */
+MUST_CHECK int machine_qemu(bool ask_version, struct machine_qemu *ret);
