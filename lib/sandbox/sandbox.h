@@ -19,9 +19,14 @@ enum sandbox_missing {
 /**
  * struct sandbox_call - one allowed system call
  * @name:	as in libseccomp ("read"); one unknown to this machine is passed over
- * @arg, @mask, @value: with @mask not 0: only if (argument number @arg & @mask) == @value
+ * @arg, @mask, @value: with @mask not 0: only if (argument number @arg & @mask) == @value; several
+ * rows for one call are alternatives
  *
- * Every table carries a comment per row: who needs the call.
+ * Every table carries a comment per row: who needs the call. The base set (seccomp.c) already has
+ * read/write, send/recv, close, fcntl of flags, poll, epoll, timers, clocks, memory that is never
+ * executable, getrandom, signals to itself and exit. A daemon with a listening socket adds
+ * "accept4"; none adds open, exec, fork, socket, connect, kill or ptrace without a paragraph that
+ * says why.
  */
 struct sandbox_call {
 	const char *name;
@@ -31,10 +36,9 @@ struct sandbox_call {
 
 /**
  * struct sandbox - what a program keeps
- * @calls, @n_calls:	beyond the base set (sandbox_base_calls: memory, clocks, exit, read/write on
- * what it has)
- * @uid, @gid:		ids to become when running as root; 0 = stay
- * @max_fds:		RLIMIT_NOFILE
+ * @calls, @n_calls:	beyond the base set
+ * @uid, @gid:		ids to become when running as root, 0 = stay; without root they must be ours
+ * @max_fds:		RLIMIT_NOFILE, which also bounds poll()'s list; 0 = leave it
  * @max_memory:		RLIMIT_AS in bytes; 0 = no limit
  * @read_paths:		NULL-terminated list of what Landlock still lets it read; NULL = nothing
  */
@@ -51,10 +55,16 @@ struct sandbox {
 /**
  * sandbox_enter() - build the walls; there is no way back
  *
- * Should: be called with every descriptor the program needs already open. Mustn't: be called twice,
- * or after threads were started. On failure the program must exit: some walls may stand, others
- * not.
+ * Should: be called with every descriptor the program needs already open, and, with sd-event, after
+ * loop_warm() (lib/loop/warm.h) and after all signal and child sources were added: sd-event opens a
+ * file when it arms its first timer. Mustn't: be called twice, or after threads were started. On
+ * failure the program must exit: some walls may stand, others not.
  *
- * Return: 0; -errno of the wall that failed.
+ * Afterwards the root directory is empty (unless @read_paths), ids other than our own show as
+ * 65534, and core dumps and ptrace by the same user are off. The parent-death signal stays as it
+ * was. In a build with a sanitizer there is no seccomp list.
+ *
+ * Return: 0; -EPERM: @uid without root; -ESRCH: the parent died meanwhile; -errno of the wall that
+ * failed.
  */
 MUST_CHECK int sandbox_enter(const struct sandbox *s, unsigned *ret_missing);
