@@ -243,32 +243,46 @@ static int io_unix_address(struct sockaddr_un *addr, const char *path)
 	return str_copy(addr->sun_path, sizeof(addr->sun_path), path, strlen(path));
 }
 
+/* A name for a file to be renamed to @path: in its folder, and no longer than it. */
+static int name_beside(char *to, size_t size, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	int dir_len = slash ? (int)(slash - path) + 1 : 0;
+
+	return str_format(to, size, "%.*s.%x", dir_len, path, (unsigned)getpid());
+}
+
 int io_unix_listen(const char *path, int type, mode_t mode, int *ret_fd)
 {
 	AUTO_CLOSE int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	char beside[UNIX_PATH_MAX + 1];
 	struct sockaddr_un addr;
 	int r;
 
 	if (fd < 0)
 		return fail_errno();
 	r = io_unix_address(&addr, path);
+	if (r == 0)
+		r = name_beside(beside, sizeof(beside), path);
+	if (r == 0)
+		r = io_unix_address(&addr, beside);
 	if (r < 0)
 		return r;
-	if (unlink(path) < 0 && errno != ENOENT)
+	if (unlink(beside) < 0 && errno != ENOENT)
 		return fail_errno();
 	/* the mode of the socket itself decides the mode of its file: no moment with another one */
 	if (fchmod(fd, mode) < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
 		return fail_errno();
-	if (chmod(path, mode) < 0 || listen(fd, SOMAXCONN) < 0) {
+	if (chmod(beside, mode) < 0 || listen(fd, SOMAXCONN) < 0 || rename(beside, path) < 0) {
 		r = fail_errno();
-		(void)unlink(path);
+		(void)unlink(beside);
 		return r;
 	}
 	*ret_fd = take_fd(&fd);
 	return 0;
 }
 
-int io_unix_connect(const char *path, int type, int *ret_fd)
+static int io_connect(const char *path, int type, int *ret_fd)
 {
 	AUTO_CLOSE int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	struct sockaddr_un addr;
@@ -284,6 +298,16 @@ int io_unix_connect(const char *path, int type, int *ret_fd)
 			return fail_errno();
 	*ret_fd = take_fd(&fd);
 	return 0;
+}
+
+int io_unix_connect(const char *path, int type, int *ret_fd)
+{
+	return io_connect(path, type, ret_fd);
+}
+
+int io_unix_connect_now(const char *path, int type, int *ret_fd)
+{
+	return io_connect(path, type | SOCK_NONBLOCK, ret_fd);
 }
 
 union io_control {

@@ -46,12 +46,15 @@ MUST_CHECK int io_remove_tree(int at, const char *path);
  * @type:	SOCK_STREAM or SOCK_SEQPACKET
  * @mode:	permissions of its file
  *
- * An old file on the path is removed first. Return: 0; -ENAMETOOLONG if the path does not fit;
- * -errno.
+ * The path appears when the socket listens; an old file there is replaced in one step. Return: 0;
+ * -ENAMETOOLONG if the path does not fit; -errno.
  */
 MUST_CHECK int io_unix_listen(const char *path, int type, mode_t mode, int *ret_fd);
 /** io_unix_connect() - connect; the descriptor is close-on-exec and blocking */
 MUST_CHECK int io_unix_connect(const char *path, int type, int *ret_fd);
+/** io_unix_connect_now() - the same without ever waiting, and non-blocking; -EAGAIN: its queue is
+ * full */
+MUST_CHECK int io_unix_connect_now(const char *path, int type, int *ret_fd);
 
 /**
  * io_send_msg() - one message with descriptors

@@ -143,3 +143,11 @@ int paths_vchan_dir(const struct paths *p, unsigned domid, char *to, size_t size
 {
 	return str_format(to, size, "%s/q/%u/vchan", p->run, domid);
 }
+
+int paths_vchan_socket(const char *dir, unsigned server, unsigned client, unsigned port, char *to,
+		       size_t size)
+{
+	if (server > PATHS_DOMID_MAX || client > PATHS_DOMID_MAX)
+		return -EINVAL;
+	return str_format(to, size, "%s/vchan.%u.%u.%u.sock", dir, server, client, port);
+}

@@ -23,6 +23,8 @@
 
 /** PATHS_RUN_MAX - longest run directory, so that every socket below it fits */
 #define PATHS_RUN_MAX 48
+/** PATHS_DOMID_MAX - the largest id in a vchan's path: a qube's name for itself */
+#define PATHS_DOMID_MAX 32752u
 
 struct paths {
 	char *state, *config, *cache;
@@ -41,3 +43,6 @@ void paths_done(struct paths *p);
 
 /** paths_vchan_dir() - VCHAN_SOCKET_DIR of qube @domid; @to holds UNIX_PATH_MAX + 1 bytes */
 MUST_CHECK int paths_vchan_dir(const struct paths *p, unsigned domid, char *to, size_t size);
+/** paths_vchan_socket() - the socket of one vchan in @dir; -EINVAL for an id that no domain has */
+MUST_CHECK int paths_vchan_socket(const char *dir, unsigned server, unsigned client, unsigned port,
+				  char *to, size_t size);

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The socket driver of vchan: one Unix stream socket a channel.
+ *
+ * A server's path appears when it can be connected to (io_unix_listen() sees to that) and goes when
+ * its one peer is accepted: the same (server, client, port) can be served again at once, and nobody
+ * queues up behind a listener that will never accept. The inode is compared before the path is
+ * removed, for a second server may have taken the path over.
+ */
+#include "vchan/vchan.h"
+
+#include "base/io.h"
+#include "base/paths.h"
+#include "base/str.h"
+
+#include <poll.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+/** RETRY_MIN_MS, RETRY_MAX_MS - a client's pause where inotify cannot tell it when to try again */
+#define RETRY_MIN_MS 2
+#define RETRY_MAX_MS 50
+/** RECHECK_MS - a client with a watch looks anyway this often (its directory may be a new one) */
+#define RECHECK_MS 1000
+
+struct vchan {
+	int fd;
+	enum vchan_state state;
+	char path[UNIX_PATH_MAX + 1]; /* of a server that still waits and owns it; else empty */
+	dev_t dev;
+	ino_t ino;
+};
+
+const char *vchan_dir(void)
+{
+	const char *dir = getenv("VCHAN_SOCKET_DIR");
+
+	return dir && dir[0] != '\0' ? dir : "/var/run/vchan";
+}
+
+unsigned vchan_own_domid(void)
+{
+	const char *text = getenv("VCHAN_DOMAIN");
+	uint64_t id;
+
+	if (!text || str_u64(text, VCHAN_SELF, &id) != 0)
+		return 0;
+	return (unsigned)id;
+}
+
+static int vchan_new(int *fd, enum vchan_state state, struct vchan **ret)
+{
+	struct vchan *v;
+	int r = io_set_nonblock(*fd, true);
+
+	if (r < 0)
+		return r;
+	v = calloc(1, sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	v->fd = take_fd(fd);
+	v->state = state;
+	*ret = v;
+	return 0;
+}
+
+/* Remove our socket file, unless the path is somebody else's by now. */
+static void forget_path(struct vchan *v)
+{
+	struct stat st;
+
+	if (v->path[0] != '\0' && lstat(v->path, &st) == 0 && st.st_dev == v->dev &&
+	    st.st_ino == v->ino)
+		(void)unlink(v->path);
+	v->path[0] = '\0';
+}
+
+int vchan_server_new(const char *dir, unsigned own, unsigned peer, unsigned port,
+		     struct vchan **ret)
+{
+	char path[UNIX_PATH_MAX + 1];
+	AUTO_CLOSE int fd = NO_FD;
+	struct vchan *v;
+	struct stat st;
+	int r;
+
+	r = paths_vchan_socket(dir ? dir : vchan_dir(), own, peer, port, path, sizeof(path));
+	if (r < 0)
+		return r;
+	r = io_unix_listen(path, SOCK_STREAM, 0600, &fd);
+	if (r < 0)
+		return r;
+	r = vchan_new(&fd, VCHAN_WAITING, &v);
+	if (r < 0) {
+		(void)unlink(path);
+		return r;
+	}
+	if (lstat(path, &st) == 0) {
+		memcpy(v->path, path, sizeof(path));
+		v->dev = st.st_dev;
+		v->ino = st.st_ino;
+	}
+	*ret = v;
+	return 0;
+}
+
+static bool worth_a_retry(int r)
+{
+	return r == -ENOENT || r == -ECONNREFUSED || r == -EAGAIN || r == -EINTR;
+}
+
+/* Wait for a change in the watched directory, or @pause_ms; what changed does not matter. */
+static void wait_for_change(int watch_fd, unsigned pause_ms)
+{
+	struct pollfd p = {.fd = watch_fd, .events = POLLIN};
+	char events[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+
+	if (poll(&p, 1, (int)pause_ms) > 0)
+		(void)!read(watch_fd, events, sizeof(events));
+}
+
+static int connect_retry(const char *dir, const char *path, unsigned timeout_ms, int *ret_fd)
+{
+	uint64_t start = io_now_ms();
+	AUTO_CLOSE int watch_fd = NO_FD;
+	bool watched = false;
+	unsigned pause_ms = RETRY_MIN_MS;
+
+	for (;;) {
+		int r = io_unix_connect_now(path, SOCK_STREAM, ret_fd);
+		unsigned wait_ms = pause_ms;
+		uint64_t passed;
+
+		if (r == 0 || !worth_a_retry(r) || timeout_ms == 0)
+			return r;
+		passed = io_now_ms() - start;
+		if (passed >= timeout_ms)
+			return -ETIMEDOUT;
+		if (!watched) {
+			if (watch_fd < 0)
+				watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+			watched = watch_fd >= 0 &&
+				  inotify_add_watch(watch_fd, dir, IN_CREATE | IN_MOVED_TO) >= 0;
+			if (watched)
+				continue; /* it may have appeared before the watch */
+		}
+		/* A path that is there but refuses gives no event when that ends: pause instead */
+		if (watched && r == -ENOENT)
+			wait_ms = RECHECK_MS;
+		else
+			pause_ms = pause_ms * 2 < RETRY_MAX_MS ? pause_ms * 2 : RETRY_MAX_MS;
+		if (wait_ms > timeout_ms - passed)
+			wait_ms = (unsigned)(timeout_ms - passed);
+		wait_for_change(watch_fd, wait_ms);
+		if (wait_ms == RECHECK_MS && watch_fd >= 0 && access(dir, F_OK) < 0)
+			watched = false; /* the directory went: watch the next one */
+	}
+}
+
+int vchan_client_new(const char *dir, unsigned own, unsigned peer, unsigned port,
+		     unsigned timeout_ms, struct vchan **ret)
+{
+	char path[UNIX_PATH_MAX + 1];
+	AUTO_CLOSE int fd = NO_FD;
+	int r;
+
+	r = paths_vchan_socket(dir ? dir : vchan_dir(), peer, own, port, path, sizeof(path));
+	if (r < 0)
+		return r;
+	r = connect_retry(dir ? dir : vchan_dir(), path, timeout_ms, &fd);
+	if (r < 0)
+		return r;
+	return vchan_new(&fd, VCHAN_CONNECTED, ret);
+}
+
+int vchan_new_from_fd(int *fd, struct vchan **ret)
+{
+	return vchan_new(fd, VCHAN_CONNECTED, ret);
+}
+
+int vchan_new_from_listener(int *fd, struct vchan **ret)
+{
+	return vchan_new(fd, VCHAN_WAITING, ret);
+}
+
+int vchan_fd(const struct vchan *v)
+{
+	return v->fd;
+}
+
+enum vchan_state vchan_get_state(const struct vchan *v)
+{
+	return v->state;
+}
+
+int vchan_accept(struct vchan *v)
+{
+	int fd;
+
+	if (v->state != VCHAN_WAITING)
+		return -EINVAL;
+	fd = accept4(v->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0)
+		return errno == ECONNABORTED || errno == EINTR ? -EAGAIN : fail_errno();
+	forget_path(v);
+	close_fd(&v->fd);
+	v->fd = fd;
+	v->state = VCHAN_CONNECTED;
+	return 0;
+}
+
+int vchan_read(struct vchan *v, void *buf, size_t size, size_t *ret_len)
+{
+	ssize_t n;
+
+	if (v->state == VCHAN_WAITING)
+		return -EAGAIN;
+	do
+		n = recv(v->fd, buf, size, MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	/* ECONNRESET: the peer closed without reading all of ours; its own bytes came before this
+	 */
+	if (n == 0 || (n < 0 && errno == ECONNRESET)) {
+		v->state = VCHAN_CLOSED;
+		*ret_len = 0;
+		return 0;
+	}
+	if (n < 0)
+		return fail_errno();
+	*ret_len = (size_t)n;
+	return 0;
+}
+
+int vchan_write(struct vchan *v, const void *bytes, size_t len, size_t *ret_len)
+{
+	ssize_t n;
+
+	if (v->state == VCHAN_WAITING)
+		return -EAGAIN;
+	do
+		n = send(v->fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == ECONNRESET ? -EPIPE : fail_errno();
+	*ret_len = (size_t)n;
+	return 0;
+}
+
+static int wait_for(const struct vchan *v, short events)
+{
+	struct pollfd p = {.fd = v->fd, .events = events};
+
+	while (poll(&p, 1, -1) < 0)
+		if (errno != EINTR)
+			return fail_errno();
+	return 0;
+}
+
+/* A server's peer, waited for. */
+static int need_peer(struct vchan *v)
+{
+	while (v->state == VCHAN_WAITING) {
+		int r = vchan_accept(v);
+
+		if (r == -EAGAIN)
+			r = wait_for(v, POLLIN);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int vchan_read_full(struct vchan *v, void *buf, size_t len)
+{
+	uint8_t *at = buf;
+	int r = need_peer(v);
+
+	while (r == 0 && len > 0) {
+		size_t n;
+
+		r = vchan_read(v, at, len, &n);
+		if (r == -EAGAIN) {
+			r = wait_for(v, POLLIN);
+			continue;
+		}
+		if (r < 0)
+			return r;
+		if (n == 0)
+			return -ENODATA;
+		at += n;
+		len -= n;
+	}
+	return r;
+}
+
+int vchan_write_full(struct vchan *v, const void *bytes, size_t len)
+{
+	const uint8_t *at = bytes;
+	int r = need_peer(v);
+
+	while (r == 0 && len > 0) {
+		size_t n;
+
+		r = vchan_write(v, at, len, &n);
+		if (r == -EAGAIN) {
+			r = wait_for(v, POLLOUT);
+			continue;
+		}
+		if (r < 0)
+			return r;
+		at += n;
+		len -= n;
+	}
+	return r;
+}
+
+void vchan_free(struct vchan *v)
+{
+	if (!v)
+		return;
+	forget_path(v);
+	close_fd(&v->fd);
+	free(v);
+}
