@@ -50,6 +50,16 @@ uint64_t rd_le64(struct rd *r)
 	return low | (uint64_t)rd_le32(r) << 32;
 }
 
+uint32_t rd_be32(struct rd *r)
+{
+	return __builtin_bswap32(rd_le32(r));
+}
+
+uint64_t rd_be64(struct rd *r)
+{
+	return __builtin_bswap64(rd_le64(r));
+}
+
 void rd_copy(struct rd *r, void *to, size_t len)
 {
 	const void *p = rd_take(r, len);
@@ -131,6 +141,16 @@ void wr_le64(struct wr *w, uint64_t v)
 {
 	wr_le32(w, (uint32_t)v);
 	wr_le32(w, (uint32_t)(v >> 32));
+}
+
+void wr_be32(struct wr *w, uint32_t v)
+{
+	wr_le32(w, __builtin_bswap32(v));
+}
+
+void wr_be64(struct wr *w, uint64_t v)
+{
+	wr_le64(w, __builtin_bswap64(v));
 }
 
 size_t wr_done(const struct wr *w)

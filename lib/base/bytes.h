@@ -4,8 +4,8 @@
  * Bounded readers and writers of byte strings; the only way codecs touch bytes.
  *
  * Failure is sticky: after the first read past the end every getter returns zero or NULL and
- * rd_done() is false, so a decoder reads all its fields and asks once. All integers are little
- * endian.
+ * rd_done() is false, so a decoder reads all its fields and asks once. Each getter of an integer
+ * names its byte order: our wires are little endian, disk formats of others may be big endian.
  */
 #include "base/attr.h"
 
@@ -21,6 +21,8 @@ uint8_t rd_u8(struct rd *r);
 uint16_t rd_le16(struct rd *r);
 uint32_t rd_le32(struct rd *r);
 uint64_t rd_le64(struct rd *r);
+uint32_t rd_be32(struct rd *r);
+uint64_t rd_be64(struct rd *r);
 /** rd_take() - borrow the next @len bytes; NULL (and failed) if fewer are left */
 const void *rd_take(struct rd *r, size_t len);
 /** rd_copy() - copy the next @len bytes to @to; zeros if fewer are left */
@@ -43,6 +45,8 @@ void wr_u8(struct wr *w, uint8_t v);
 void wr_le16(struct wr *w, uint16_t v);
 void wr_le32(struct wr *w, uint32_t v);
 void wr_le64(struct wr *w, uint64_t v);
+void wr_be32(struct wr *w, uint32_t v);
+void wr_be64(struct wr *w, uint64_t v);
 void wr_bytes(struct wr *w, const void *bytes, size_t len);
 /** wr_zeros() - @len bytes of zero */
 void wr_zeros(struct wr *w, size_t len);

@@ -73,6 +73,23 @@ static void what_is_written_reads_back(void **state)
 	assert_true(rd_done(&r));
 }
 
+static void big_endian_is_the_same_bytes_turned_round(void **state)
+{
+	const uint8_t b[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+	uint8_t out[12];
+	struct rd r = rd_of(b, sizeof(b));
+	struct wr w = wr_of(out, sizeof(out));
+
+	(void)state;
+	assert_true(rd_be32(&r) == 0x01020304);
+	assert_true(rd_be64(&r) == 0x05060708090a0b0cull);
+	assert_true(rd_done(&r));
+	wr_be32(&w, 0x01020304);
+	wr_be64(&w, 0x05060708090a0b0cull);
+	assert_int_equal(wr_done(&w), sizeof(b));
+	assert_memory_equal(out, b, sizeof(b));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -80,6 +97,7 @@ int main(void)
 		cmocka_unit_test(too_short_and_too_long_are_one_answer),
 		cmocka_unit_test(a_length_near_the_top_does_not_wrap),
 		cmocka_unit_test(what_is_written_reads_back),
+		cmocka_unit_test(big_endian_is_the_same_bytes_turned_round),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
