@@ -7,23 +7,7 @@
  * checks again whatever the child checked.
  */
 #include "base/attr.h"
-
-/** enum ask_kind - the questions */
-enum ask_kind {
-	ASK_VCHAN_BIND =
-		1, /* a, b, c = server, client, port: listening stream socket at that path */
-	ASK_VCHAN_UNLINK = 2, /* same arguments: remove that path */
-	ASK_VCHAN_CONNECT =
-		3, /* same arguments: connected stream socket; -ENOENT, -ECONNREFUSED at once */
-	ASK_QREXEC_BIND = 4,   /* listening socket qrexec.DOMID, with its links */
-	ASK_QREXEC_UNLINK = 5, /* remove them */
-	ASK_AGENT_STATE =
-		6, /* a = 1: the qube's qrexec agent has answered; 0: it is gone. No descriptor */
-};
-
-struct ask {
-	uint32_t kind, a, b, c;
-};
+#include "proto/ask.h"
 
 /**
  * ask_call() - ask and wait for the answer (the parent answers at once)
@@ -35,13 +19,21 @@ struct ask {
  */
 MUST_CHECK int ask_call(int fd, const struct ask *q, int *ret_fd);
 
+/** ASK_ANY - in a rule: any value may be given */
+#define ASK_ANY UINT32_MAX
+
 /**
  * struct ask_rules - what one child may ask, and what the answers are made from; borrowed
  * @kinds:	bit set 1 << enum ask_kind
  * @vchan_dir:	directory of this qube's vchan sockets
- * @server, @client, @port: the only values it may give; UINT32_MAX = any
- * @qrexec_dir, @domid, @name, @uuid: for ASK_QREXEC_*
+ * @bind_server, @bind_client, @bind_port: the only values ASK_VCHAN_BIND and _UNLINK may give;
+ * ASK_ANY
+ * @connect_server, @connect_client, @connect_port: the same for ASK_VCHAN_CONNECT
+ * @qrexec_dir, @domid, @name, @uuid: for ASK_QREXEC_*; name and uuid are checked already
  * @agent_state: called for ASK_AGENT_STATE
+ *
+ * Two examples. vchand of qube N: bind (N, 0, ASK_ANY), connect (0, N, ASK_ANY). qrexec-daemon of
+ * qube N: connect (N, 0, 512), ASK_QREXEC_* and ASK_AGENT_STATE.
  */
 struct ask_rules {
 	uint32_t kinds;
@@ -55,9 +47,10 @@ struct ask_rules {
 };
 
 /**
- * ask_answer() - read one question and answer it
+ * ask_answer() - read one question and answer it; never waits
+ * @fd:		non-blocking or not
  *
- * Return: 0; -EAGAIN nothing to read; -ECONNRESET the child closed; -EPROTO a malformed question
- * (the child is to be ended); -errno.
+ * Return: 0; -EAGAIN nothing to read; -ECONNRESET the child closed; -EPROTO a malformed question,
+ * or questions without reading the answers (the child is to be ended); -errno.
  */
 MUST_CHECK int ask_answer(int fd, const struct ask_rules *rules);
