@@ -1,0 +1,144 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What the build scripts of this folder share: progress, an apt of our own, images. Sourced.
+#
+# Nothing here needs root. Packages come from Debian's archive through apt, which checks the archive's
+# signatures against Debian's own keyring; where from is what the machine's own apt is set to, for a
+# mirror that is near for it is near for us.
+
+set -euo pipefail
+umask 022
+export LC_ALL=C.UTF-8
+# sbin is not on an ordinary user's path: mke2fs and depmod live there
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
+CACHE=${BULKHEAD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/bulkhead}
+# a list of packages is fetched again after so many minutes
+APT_FRESH_MIN=720
+
+# progress PERCENT TEXT: one line that people can read and programs can parse
+progress() {
+	printf 'progress %d %s\n' "$1" "$2"
+}
+
+fail() {
+	printf '%s: %s\n' "${0##*/}" "$1" >&2
+	exit 1
+}
+
+# need COMMAND PACKAGE: stop with the one command that mends it
+need() {
+	command -v "$1" >/dev/null || fail "$1 is missing: sudo apt-get install $2"
+}
+
+# as_root_of_own COMMAND...: files made or read by COMMAND appear as root's; root itself needs no trick
+as_root_of_own() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	else
+		unshare --user --map-root-user "$@"
+	fi
+}
+
+# apt_uri SUITE: the address of the archive for a suite ("bookworm", "bookworm-security", ...), as the
+# machine's own apt has it for that suite, else for another suite of the same archive, else Debian's own
+apt_uri() {
+	local release=$1 kind='^Debian$' default=http://deb.debian.org/debian uri
+	case $release in
+	*-security) kind='^Debian-Security$' default=http://deb.debian.org/debian-security ;;
+	esac
+	uri=$(apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(CODENAME)|$(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
+		awk -F'|' -v kind="$kind" '$1 == "Debian" && $2 ~ kind { print $4; exit }')
+	case $uri in
+	http://* | https://* | mirror+http://* | mirror+https://*) ;;
+	*) uri=$default ;;
+	esac
+	printf '%s\n' "${uri%/}"
+}
+
+# apt_sources SUITE: the lines of a sources.list for it
+apt_sources() {
+	local s
+	[ -r "$KEYRING" ] || fail "Debian's keys are missing: sudo apt-get install debian-archive-keyring"
+	for s in "$1" "$1-updates" "$1-security"; do
+		printf 'deb [signed-by=%s] %s %s main\n' "$KEYRING" "$(apt_uri "$s")" "$s"
+	done
+}
+
+# apt_open SUITE: an apt state of our own for it under CACHE, with fresh lists; sets APT
+apt_open() {
+	local dir=$CACHE/apt/$1 sources
+	need apt-get apt
+	mkdir -p "$dir/lists/partial" "$dir/archives/partial"
+	: >"$dir/status"
+	sources=$(apt_sources "$1")
+	cat >"$dir/apt.conf" <<-END
+		Dir::State "$dir";
+		Dir::State::Lists "$dir/lists";
+		Dir::State::status "$dir/status";
+		Dir::Cache "$dir";
+		Dir::Cache::archives "$dir/archives";
+		Dir::Etc::sourcelist "$dir/sources.list";
+		Dir::Etc::sourceparts "/dev/null";
+		Dir::Etc::preferencesparts "/dev/null";
+		Dir::Etc::preferences "/dev/null";
+		APT::Architecture "amd64";
+		APT::Architectures { "amd64"; };
+		APT::Get::AllowUnauthenticated "false";
+		APT::Sandbox::User "";
+		Acquire::AllowInsecureRepositories "false";
+		Acquire::AllowWeakRepositories "false";
+		Acquire::Languages "none";
+		Acquire::Retries "2";
+		Debug::NoLocking "true";
+	END
+	APT=(env "APT_CONFIG=$dir/apt.conf" apt-get -q)
+	APT_CACHE=(env "APT_CONFIG=$dir/apt.conf" apt-cache)
+	if [ "$(cat "$dir/sources.list" 2>/dev/null)" = "$sources" ] &&
+		[ -n "$(find "$dir/fresh" -mmin "-$APT_FRESH_MIN" 2>/dev/null)" ]; then
+		return
+	fi
+	printf '%s\n' "$sources" >"$dir/sources.list"
+	progress 2 "fetching the archive's list of packages ($1)"
+	if "${APT[@]}" update >"$dir/log" 2>&1 && ! grep -q '^[EW]:' "$dir/log"; then
+		touch "$dir/fresh"
+	elif [ -e "$dir/fresh" ]; then
+		printf '%s: the archive does not answer; going on with the list of %s\n' "${0##*/}" "$(date -r "$dir/fresh")" >&2
+	else
+		cat "$dir/log" >&2
+		fail "Debian's list of packages cannot be fetched: look at the network and at the apt sources of this machine"
+	fi
+}
+
+# apt_fetch SUITE PACKAGE...: the packages' files under CACHE, verified; prints their paths in order
+apt_fetch() {
+	local dir=$CACHE/apt/$1/archives package version file
+	shift
+	for package; do
+		version=$("${APT_CACHE[@]}" policy "$package" | awk '/Candidate:/ { print $2 }')
+		[ -n "$version" ] && [ "$version" != "(none)" ] || fail "the archive has no package $package"
+		file=$dir/${package}_${version//:/%3a}_
+		if ! ls "$file"*.deb >/dev/null 2>&1; then
+			(cd "$dir" && "${APT[@]}" download "$package" >"$dir.log" 2>&1) || {
+				cat "$dir.log" >&2
+				fail "package $package cannot be fetched: look at the network and at the apt sources of this machine"
+			}
+		fi
+		ls "$file"*.deb
+	done
+}
+
+# kernel_package FLAVOUR: the name of the newest kernel of this flavour, after apt_open
+kernel_package() {
+	"${APT_CACHE[@]}" depends "linux-image-$1" | awk '/Depends: linux-image-[0-9]/ { print $2; exit }'
+}
+
+# image_ext4 FOLDER FILE SIZE [OPTION...]: a file system image of a folder; holes stay holes
+image_ext4() {
+	local from=$1 to=$2 size=$3
+	shift 3
+	rm -f "$to"
+	truncate -s "$size" "$to"
+	mke2fs -q -F -t ext4 -d "$from" -m 0 -E root_owner=0:0 "$@" "$to"
+}
