@@ -7,7 +7,11 @@
  *
  * A volume is a folder POOL_DIR/VID. Committed revisions in it are immutable; what a running (or
  * crashed) qube writes is beside them until storage_stop() commits or drops it. Every call is safe
- * to repeat after a crash at any point of it.
+ * to repeat after a crash at any point of it. doc/decisions/0020-qcow2-revisions.md says how.
+ *
+ * revisions_to_keep: how many states before the current one can be had back; 0 = none, -1 = none
+ * and what the guest writes goes into the only file there is (nothing to go back to after a crash,
+ * and no other volume can start from it meanwhile).
  */
 #include "base/attr.h"
 
@@ -16,7 +20,7 @@
 
 /**
  * struct storage_volume - what the store knows of a volume; all borrowed
- * @vid:	path below the pool, e.g. "vm/UUID/private"
+ * @vid:	path below the pool, e.g. "vm/UUID/private"; no part of it begins with "."
  * @source_vid:	the volume this one is a copy-on-write of, or NULL
  * @size:	bytes; for a snap_on_start volume 0 = the source's
  *
@@ -36,8 +40,15 @@ struct storage_volume {
 /** enum storage_format - of one file */
 enum storage_format { STORAGE_RAW, STORAGE_QCOW2 };
 
-/** struct storage_chain - open files of a started volume, top first; storage_chain_done() closes
- * them */
+/**
+ * struct storage_chain - open files of a started volume, top first; storage_chain_done() closes
+ * them
+ *
+ * The open files carry the locks that say "in use": hand these very descriptors on (dup, fork and
+ * SCM_RIGHTS are fine), and keep each open as long as the qube runs. Only the first is open for
+ * writing, and only if the volume is rw. A chain handed on or not wanted is closed before
+ * storage_stop().
+ */
 struct storage_chain {
 	int fds[STORAGE_MAX_CHAIN];
 	enum storage_format formats[STORAGE_MAX_CHAIN];
@@ -47,7 +58,7 @@ struct storage_chain {
 };
 void storage_chain_done(struct storage_chain *c);
 
-/** struct storage_revision - a committed state of a save_on_stop volume */
+/** struct storage_revision - a state of a save_on_stop volume before the current one */
 struct storage_revision {
 	char id[32];    /* "N-TIMESTAMP", as shown to users; oldest first in lists */
 	int64_t time_s; /* when it was committed */
@@ -64,10 +75,15 @@ enum storage_outcome {
 };
 
 /* Each returns 0, an outcome, or -errno; @error (may be NULL) gets a sentence that names file and
- * cause. */
+ * cause. After 0 it is empty, or says what could not be tidied up this time (worth a warning). */
 MUST_CHECK int storage_create(const struct storage_volume *v, char *error, size_t error_size);
 MUST_CHECK int storage_remove(const struct storage_volume *v, char *error, size_t error_size);
-/** storage_start() - make it ready for a guest and open its chain */
+/**
+ * storage_start() - make it ready for a guest and open its chain
+ *
+ * Cheap: no process is started, at most two syncs. The file the guest writes gets @v->size if that
+ * is more than it had. STORAGE_E_FULL also if the disk has less than 16 MiB left.
+ */
 MUST_CHECK int storage_start(const struct storage_volume *v, struct storage_chain *ret, char *error,
 			     size_t error_size);
 /**
@@ -86,17 +102,35 @@ MUST_CHECK int storage_stop(const struct storage_volume *v, bool clean, char *er
 MUST_CHECK int storage_import(const struct storage_volume *v, int fd, uint64_t size,
 			      void (*progress)(void *, uint64_t), void *data, char *error,
 			      size_t error_size);
+/* storage_import(): the volume exists (storage_create()) and is halted; @v->size must be large
+ * enough (0: it becomes as large as the image). Nothing changes unless it succeeds. */
 /** storage_clone() - make @v (absent so far) a copy of @from's newest committed revision */
 MUST_CHECK int storage_clone(const struct storage_volume *v, const struct storage_volume *from,
 			     char *error, size_t error_size);
+/**
+ * storage_resize() - may it get this size?
+ *
+ * Growing changes no file: the store keeps the size, and the next start applies it (a running
+ * qube's disk is grown through the monitor). Becoming smaller works only while nothing was ever
+ * written.
+ */
 MUST_CHECK int storage_resize(const struct storage_volume *v, uint64_t size, char *error,
 			      size_t error_size);
-/** storage_revert() - go back to a revision (NULL: the newest committed one, dropping what is
- * unfinished) */
+/**
+ * storage_revert() - go back to a revision
+ * @revision:	an id of storage_revisions(); NULL = the last of them
+ *
+ * What is unfinished is dropped; a committed state that was current becomes a revision itself.
+ */
 MUST_CHECK int storage_revert(const struct storage_volume *v, const char *revision, char *error,
 			      size_t error_size);
-/** storage_revisions() - oldest first; @ret has room for STORAGE_MAX_REVISIONS. Quick: may be
- * called from qubesd */
+/**
+ * storage_revisions() - what one can go back to, oldest first
+ * @ret:	room for STORAGE_MAX_REVISIONS
+ *
+ * Not the current state: a new volume has none, after the first stop there is one. After a crash
+ * the last committed state is one of them. Quick: may be called from qubesd.
+ */
 MUST_CHECK int storage_revisions(const struct storage_volume *v, struct storage_revision *ret,
 				 unsigned *ret_n);
 /** storage_usage() - bytes on disk of all its files. Quick */

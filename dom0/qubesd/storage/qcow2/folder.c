@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "folder.h"
+
+#include "image.h"
+
+#include "base/log.h"
+#include "base/str.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+/* L2 tables of at most this much disk are all looked at before a start: 8 MiB of them */
+#define QUICK_CHECK_MAX (128 * QCOW2_L2_SPAN)
+
+int say(const struct say *to, int r, const char *format, ...)
+{
+	va_list ap;
+
+	if (to->text && to->size > 0) {
+		va_start(ap, format);
+		(void)vsnprintf(to->text, to->size, format, ap);
+		va_end(ap);
+	}
+	return r;
+}
+
+int say_result(const struct say *to, int r, const char *what, const char *dir, const char *name)
+{
+	const char *slash = dir ? "/" : "";
+
+	if (!dir)
+		dir = "";
+	if (r > 0)
+		return say(to, STORAGE_E_DAMAGED, "%s%s%s %s", dir, slash, name, qcow2_why(r));
+	if (r == -ENOSPC || r == -EDQUOT)
+		return say(to, STORAGE_E_FULL,
+			   "%s %s%s%s: the disk is full; free some space and try again", what, dir,
+			   slash, name);
+	if (r == -EIO)
+		return say(to, STORAGE_E_DAMAGED, "%s %s%s%s: the disk reports an error", what, dir,
+			   slash, name);
+	return say(to, r, "%s %s%s%s: %s", what, dir, slash, name, log_errno_str(r));
+}
+
+const char *file_name(char *to, unsigned number, bool work)
+{
+	(void)snprintf(to, 24, "%u.%s", number, work ? "work" : "qcow2");
+	return to;
+}
+
+/* "N.qcow2" or "N.work" */
+static bool name_parse(const char *name, unsigned *ret_number, bool *ret_work)
+{
+	const char *dot = strchr(name, '.');
+	char digits[12];
+	uint64_t n;
+
+	if (!dot || str_copy(digits, sizeof(digits), name, (size_t)(dot - name)) < 0 ||
+	    str_u64(digits, UINT_MAX / 2, &n) < 0 || n == 0)
+		return false;
+	*ret_work = str_eq(dot, ".work");
+	*ret_number = (unsigned)n;
+	return *ret_work || str_eq(dot, ".qcow2");
+}
+
+/* what the header says; an unsound one is noted in @file, not an error */
+static int file_look(int dir, const char *name, struct file *file)
+{
+	AUTO_CLOSE int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	char backing[QCOW2_MAX_BACKING + 1];
+	struct stat st;
+	bool work;
+	int r;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fail_errno();
+	file->dropped = !file->work && (st.st_mode & S_IWUSR) != 0;
+	file->time_s = st.st_mtim.tv_sec;
+	r = image_head(fd, &file->size, backing);
+	if (r < 0)
+		return r;
+	if (r == 0 && backing[0] &&
+	    (!name_parse(backing, &file->backing, &work) || work || file->backing >= file->number))
+		r = QCOW2_E_FORMAT;
+	file->damaged = r;
+	return 0;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const struct file *x = a, *y = b;
+
+	if (x->number != y->number)
+		return x->number < y->number ? -1 : 1;
+	return (int)x->work - (int)y->work;
+}
+
+int folder_list(struct folder *f)
+{
+	size_t room = 0;
+	DIR *d;
+	int fd, r = 0;
+
+	free(f->files);
+	f->files = NULL;
+	f->n = 0;
+	fd = openat(f->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return fail_errno();
+	d = fdopendir(fd);
+	if (!d) {
+		r = fail_errno();
+		(void)close(fd);
+		return r;
+	}
+	for (struct dirent *e; r == 0 && (e = readdir(d));) {
+		struct file file = {0};
+
+		if (!name_parse(e->d_name, &file.number, &file.work))
+			continue;
+		r = file_look(f->dir, e->d_name, &file);
+		if (r == -ENOENT) { /* renamed meanwhile: only without a lock */
+			r = 0;
+			continue;
+		}
+		if (r == 0 && f->n == room) {
+			struct file *more = realloc(f->files, (room + 16) * sizeof(*more));
+
+			if (!more) {
+				r = -ENOMEM;
+				break;
+			}
+			f->files = more;
+			room += 16;
+		}
+		if (r == 0)
+			f->files[f->n++] = file;
+	}
+	(void)closedir(d);
+	if (f->n > 0)
+		qsort(f->files, f->n, sizeof(*f->files), by_number);
+	return r;
+}
+
+static bool vid_is_inside(const char *vid)
+{
+	if (vid[0] == '\0' || vid[0] == '/')
+		return false;
+	for (const char *p = vid; *p; p = strchrnul(p, '/')) {
+		while (*p == '/')
+			p++;
+		if (p[0] == '.')
+			return false;
+	}
+	return true;
+}
+
+static void remove_unfinished(const struct folder *f)
+{
+	AUTO_CLOSE int fd = openat(f->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+
+	if (!d)
+		return;
+	(void)take_fd(&fd);
+	for (struct dirent *e; (e = readdir(d));) {
+		const char *dot = strrchr(e->d_name, '.');
+
+		if (dot && str_eq(dot, ".tmp"))
+			(void)unlinkat(f->dir, e->d_name, 0);
+	}
+	(void)closedir(d);
+}
+
+int folder_open(struct folder *f, const char *pool_dir, const char *vid, enum folder_lock lock,
+		const struct say *to)
+{
+	AUTO(folder_done) struct folder x = {.dir = NO_FD};
+	int r;
+
+	if (!vid_is_inside(vid))
+		return say(to, -EINVAL, "\"%s\" is no name of a volume", vid);
+	r = str_format(x.path, sizeof(x.path), "%s/%s", pool_dir, vid);
+	if (r < 0)
+		return r;
+	x.dir = open(x.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (x.dir < 0 && errno == ENOENT)
+		return say(to, STORAGE_E_ABSENT, "there is no volume %s in pool %s", vid, pool_dir);
+	if (x.dir < 0)
+		return say_result(to, fail_errno(), "cannot open", NULL, x.path);
+	if (lock != FOLDER_QUICK) {
+		do
+			r = flock(x.dir, lock == FOLDER_SHARED ? LOCK_SH : LOCK_EX);
+		while (r < 0 && errno == EINTR);
+		if (r < 0)
+			return say_result(to, fail_errno(), "cannot lock", NULL, x.path);
+	}
+	if (lock == FOLDER_EXCLUSIVE)
+		remove_unfinished(&x);
+	r = folder_list(&x);
+	if (r < 0)
+		return say_result(to, r, "cannot list", NULL, x.path);
+	for (size_t i = 0; lock == FOLDER_EXCLUSIVE && i < x.n;) {
+		struct file *newest = folder_newest(&x);
+		char name[24];
+
+		if (!x.files[i].work || !newest || x.files[i].number > newest->number) {
+			i++;
+			continue;
+		}
+		(void)unlinkat(x.dir, file_name(name, x.files[i].number, true), 0);
+		memmove(&x.files[i], &x.files[i + 1], (x.n - i - 1) * sizeof(x.files[0]));
+		x.n--;
+	}
+	*f = x;
+	x.dir = NO_FD;
+	x.files = NULL;
+	return 0;
+}
+
+void folder_done(struct folder *f)
+{
+	close_fd(&f->dir);
+	free(f->files);
+	f->files = NULL;
+	f->n = 0;
+}
+
+int folder_sync(const struct folder *f)
+{
+	return fsync(f->dir) < 0 ? fail_errno() : 0;
+}
+
+struct file *folder_newest(const struct folder *f)
+{
+	for (size_t i = f->n; i-- > 0;)
+		if (!f->files[i].work && !f->files[i].dropped)
+			return &f->files[i];
+	return NULL;
+}
+
+struct file *folder_work(const struct folder *f)
+{
+	const struct file *newest = folder_newest(f);
+
+	for (size_t i = f->n; i-- > 0;)
+		if (f->files[i].work)
+			return !newest || f->files[i].number > newest->number ? &f->files[i] : NULL;
+	return NULL;
+}
+
+struct file *folder_revision(const struct folder *f, unsigned number)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (f->files[i].number == number && !f->files[i].work)
+			return &f->files[i];
+	return NULL;
+}
+
+unsigned folder_next(const struct folder *f)
+{
+	return f->n > 0 ? f->files[f->n - 1].number + 1 : 1;
+}
+
+static struct flock first_byte(bool writing)
+{
+	return (struct flock){.l_type = writing ? F_WRLCK : F_RDLCK,
+			      .l_whence = SEEK_SET,
+			      .l_start = 0,
+			      .l_len = 1};
+}
+
+int file_lock(int fd, bool writing)
+{
+	struct flock lock = first_byte(writing);
+
+	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+		return 0;
+	return errno == EAGAIN || errno == EACCES ? -EWOULDBLOCK : fail_errno();
+}
+
+bool file_is_locked(int fd)
+{
+	struct flock lock = first_byte(true);
+
+	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+int file_check(int fd, bool whole)
+{
+	AUTO(image_done) struct image img = {.fd = NO_FD};
+	int r;
+
+	r = image_open(&img, fd);
+	if (r == 0 && (whole || img.size <= QUICK_CHECK_MAX))
+		r = image_check(&img);
+	return r;
+}
+
+static int chain_add(const struct folder *f, const struct file *file, struct storage_chain *c,
+		     const struct say *to)
+{
+	AUTO_CLOSE int fd = NO_FD;
+	char name[24];
+	int r;
+
+	(void)file_name(name, file->number, file->work);
+	if (file->damaged)
+		return say_result(to, file->damaged, "cannot use", f->path, name);
+	if (c->n >= STORAGE_MAX_CHAIN)
+		return say(to, -E2BIG, "%s/%s rests on more than %d files", f->path, name,
+			   STORAGE_MAX_CHAIN - 1);
+	fd = openat(f->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return say_result(to, fail_errno(), "cannot open", f->path, name);
+	r = file_lock(fd, false);
+	if (r == -EWOULDBLOCK)
+		return say(to, STORAGE_E_IN_USE, "%s/%s is being written", f->path, name);
+	if (r < 0)
+		return say_result(to, r, "cannot lock", f->path, name);
+	r = file_check(fd, false);
+	if (r != 0)
+		return say_result(to, r, "cannot read", f->path, name);
+	c->formats[c->n] = STORAGE_QCOW2;
+	c->fds[c->n++] = take_fd(&fd);
+	return 0;
+}
+
+int folder_open_chain(const struct folder *f, const struct file *file, struct storage_chain *ret,
+		      const struct say *to)
+{
+	int r;
+
+	for (;;) {
+		const struct file *below;
+		char name[24];
+
+		r = chain_add(f, file, ret, to);
+		if (r != 0 || file->backing == 0)
+			return r;
+		below = folder_revision(f, file->backing);
+		if (!below)
+			return say(to, STORAGE_E_DAMAGED,
+				   "%s/%s is missing; other files rest on it", f->path,
+				   file_name(name, file->backing, false));
+		file = below;
+	}
+}
+
+int folder_tmp(const struct folder *f, const char *name, int *ret_fd)
+{
+	int fd = openat(f->dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return fail_errno();
+	*ret_fd = fd;
+	return 0;
+}
+
+int folder_commit(const struct folder *f, int fd, const char *tmp, unsigned number)
+{
+	char name[24];
+
+	if (fchmod(fd, 0400) < 0 || futimens(fd, NULL) < 0 || fsync(fd) < 0 ||
+	    renameat(f->dir, tmp, f->dir, file_name(name, number, false)) < 0)
+		return fail_errno();
+	return folder_sync(f);
+}
