@@ -111,22 +111,24 @@ apt_open() {
 	fi
 }
 
-# apt_fetch SUITE PACKAGE...: the packages' files under CACHE, verified; prints their paths in order
+# apt_fetch SUITE PACKAGE...: the packages' files under CACHE, verified; prints their paths
 apt_fetch() {
-	local dir=$CACHE/apt/$1/archives package version file
+	local dir=$CACHE/apt/$1/archives list=$CACHE/apt/$1/wanted
 	shift
-	for package; do
-		version=$("${APT_CACHE[@]}" policy "$package" | awk '/Candidate:/ { print $2 }')
-		[ -n "$version" ] && [ "$version" != "(none)" ] || fail "the archive has no package $package"
-		file=$dir/${package}_${version//:/%3a}_
-		if ! ls "$file"*.deb >/dev/null 2>&1; then
-			(cd "$dir" && "${APT[@]}" download "$package" >"$dir.log" 2>&1) || {
-				cat "$dir.log" >&2
-				fail "package $package cannot be fetched: look at the network and at the apt sources of this machine"
-			}
-		fi
-		ls "$file"*.deb
-	done
+	# each line: 'URI' FILE SIZE HASH, of the newest version the archive has; apt leaves out what is
+	# in the current folder already
+	(cd "$dir/partial" && "${APT[@]}" download --print-uris "$@" >"$list" 2>"$list.log") || {
+		cat "$list.log" >&2
+		fail "the archive has not got all of: $*"
+	}
+	# what is there was verified when it was fetched, and bears its version in its name
+	if awk '{ print $2 }' "$list" | (cd "$dir" && xargs ls >/dev/null 2>&1); then
+		:
+	elif ! (cd "$dir" && "${APT[@]}" download "$@" >"$list.log" 2>&1); then
+		cat "$list.log" >&2
+		fail "packages cannot be fetched: look at the network and at the apt sources of this machine"
+	fi
+	awk -v dir="$dir" '{ print dir "/" $2 }' "$list"
 }
 
 # kernel_package FLAVOUR: the name of the newest kernel of this flavour, after apt_open
@@ -134,11 +136,22 @@ kernel_package() {
 	"${APT_CACHE[@]}" depends "linux-image-$1" | awk '/Depends: linux-image-[0-9]/ { print $2; exit }'
 }
 
-# image_ext4 FOLDER FILE SIZE [OPTION...]: a file system image of a folder; holes stay holes
-image_ext4() {
-	local from=$1 to=$2 size=$3
-	shift 3
-	rm -f "$to"
-	truncate -s "$size" "$to"
-	mke2fs -q -F -t ext4 -d "$from" -m 0 -E root_owner=0:0 "$@" "$to"
+
+# qube_root_find HERE: the guest programs, as meson install --tags qube --destdir made them
+qube_root_find() {
+	local candidate
+	for candidate in "${BULKHEAD_QUBE_ROOT:-}" "$1/../qube-root" "$1/../build/qube-root"; do
+		if [ -n "$candidate" ] && [ -d "$candidate/usr/lib/qubes" ]; then
+			(cd "$candidate" && pwd)
+			return
+		fi
+	done
+	fail "the guest programs are not there: meson install -C build --tags qube --destdir qube-root, or set BULKHEAD_QUBE_ROOT"
+}
+
+# template_conf_write FILE KEY=VALUE...
+template_conf_write() {
+	local file=$1
+	shift
+	printf '%s\n' "$@" >"$file"
 }
