@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* From a decoded request to its handler and back; the order of the checks is the wire's. */
+#include "api/call.h"
+
+#include "api/method.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "qubesd.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static void call_free(struct call *c)
+{
+	free(c->payload);
+	text_done(&c->out);
+	close_fd(&c->fd);
+	free(c);
+}
+
+int call_new(struct qubesd *d, struct client *client, const struct admin_request *q, int *fd,
+	     struct call **ret)
+{
+	struct call *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	c->payload = malloc(q->payload_len + 1);
+	if (!c->payload) {
+		free(c);
+		return -ENOMEM;
+	}
+	memcpy(c->payload, q->payload, q->payload_len);
+	c->payload[q->payload_len] = '\0';
+	c->d = d;
+	c->client = client;
+	c->q = *q;
+	c->q.payload = (const uint8_t *)c->payload;
+	c->fd = take_fd(fd);
+	*ret = c;
+	return 0;
+}
+
+void call_abandon(struct call *c)
+{
+	c->client = NULL;
+}
+
+static int part_check(struct call *c, enum method_part rule, bool there, const char *what)
+{
+	if (rule == PART_NONE && there)
+		return refuse(&c->why, "ProtocolError", "%s: unexpected %s", c->q.method, what);
+	if (rule == PART_REQUIRED && !there)
+		return refuse(&c->why, "ProtocolError", "%s: %s is missing", c->q.method, what);
+	return 0;
+}
+
+/* a qube in the header; a hidden one (being made or removed) is none */
+static int find(struct call *c, const char *name, struct qube **ret)
+{
+	struct qube *q;
+
+	if (str_starts(name, "uuid:") && strlen(name) != strlen("uuid:") + UUID_LEN)
+		return refuse(&c->why, "QubesVMInvalidUUIDError", "'%s' is no uuid", name);
+	q = model_find(c->d->model, name);
+	if (!q || q->hidden)
+		return refuse(&c->why, "QubesVMNotFoundError", "there is no qube '%s'", name);
+	*ret = q;
+	return 0;
+}
+
+static int dispatch(struct call *c)
+{
+	enum door door = client_door(c->client);
+	const struct method *m;
+	int r = find(c, c->q.source, &c->source);
+
+	if (r == 0)
+		r = find(c, c->q.dest, &c->dest);
+	if (r != 0)
+		return r;
+	c->dest_qid = c->dest->qid;
+	memcpy(c->dest_name, c->dest->name, sizeof(c->dest_name));
+	m = method_find(door, c->q.method);
+	if (!m)
+		return refuse(&c->why, "ProtocolError", "there is no method %s", c->q.method);
+	r = part_check(c, m->payload, c->q.payload_len > 0, "payload");
+	if (r == 0)
+		r = part_check(c, m->arg, c->q.arg[0] != '\0', "argument");
+	if (r != 0)
+		return r;
+	if (m->dest == DEST_DOM0 && c->dest->qid != 0)
+		return refuse(&c->why, "ProtocolError", "%s is a call to dom0", c->q.method);
+	if (m->dest == DEST_NOT_DOM0 && c->dest->qid == 0)
+		return refuse(&c->why, "ProtocolError", "%s is no call to dom0", c->q.method);
+	if (!m->handler)
+		return refuse(&c->why, "QubesNotImplementedError",
+			      "%s is not available in this version of Bulkhead", c->q.method);
+	c->method = m;
+	return m->handler(c);
+}
+
+void call_run(struct call *c)
+{
+	int r = dispatch(c);
+
+	if (r != CALL_LATER)
+		call_end(c, r);
+}
+
+void call_end(struct call *c, int r)
+{
+	char buf[2048];
+	size_t len;
+
+	if (c->client) {
+		if (r == 0 && c->out.failed)
+			r = -ENOMEM;
+		if (r < 0) {
+			log_err(c->dest_name[0] ? c->dest_name : NULL, "%s failed: %s", c->q.method,
+				log_errno_str(r));
+			(void)refuse(&c->why, r == -ENOMEM ? "MemoryError" : "QubesException",
+				     "%s failed inside qubesd: %s", c->q.method, log_errno_str(r));
+		}
+		if (r == 0) {
+			if (client_send(c->client, "0", 2) &&
+			    (c->out.len == 0 || client_send(c->client, c->out.at, c->out.len)))
+				client_end(c->client);
+		} else {
+			len = admin_exception_encode(c->why.type, c->why.text, buf, sizeof(buf));
+			if (client_send(c->client, buf, len))
+				client_end(c->client);
+		}
+	}
+	call_free(c);
+}
+
+void call_progress(struct call *c, const char *stage, const char *text, uint64_t done,
+		   uint64_t total)
+{
+	struct admin_event e = {.subject = c->dest_name,
+				.name = "progress",
+				.keys = {"stage", "text", "done", "total"},
+				.n = 4};
+	char buf[1024], done_text[24], total_text[24];
+	size_t len;
+
+	if (!c->client || !c->method || !c->method->stream)
+		return;
+	(void)snprintf(done_text, sizeof(done_text), "%" PRIu64, done);
+	(void)snprintf(total_text, sizeof(total_text), "%" PRIu64, total);
+	e.values[0] = stage;
+	e.values[1] = text;
+	e.values[2] = done_text;
+	e.values[3] = total_text;
+	if (total == 0)
+		e.n = 2;
+	if (admin_event_encode(&e, buf, sizeof(buf), &len) == 0)
+		(void)client_send(c->client, buf, len);
+}
+
+int call_apply(struct call *c, struct changes *changes)
+{
+	int r = store_apply(c->d->store, changes);
+
+	if (r == STORE_E_FULL)
+		return refuse(&c->why, "QubesException",
+			      "the disk is full: make room and try again. Nothing was changed");
+	if (r == -EROFS)
+		return refuse(&c->why, "QubesException",
+			      "the store cannot be written: its file system is read-only. Nothing "
+			      "was changed");
+	return fault(r);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "api/event.h"
+
+#include "api/call.h"
+#include "api/client.h"
+#include "api/method.h"
+#include "base/log.h"
+#include "qubesd.h"
+
+#include <stdarg.h>
+
+void event_emit(struct qubesd *d, const struct qube *q, const char *name, ...)
+{
+	static uint8_t buf[ADMIN_MAX_EVENT];
+	struct admin_event e = {.subject = q ? q->name : "", .name = name};
+	const char *key;
+	va_list args;
+	size_t len;
+
+	if (d->n_streams == 0)
+		return;
+	va_start(args, name);
+	while (e.n < ADMIN_MAX_KEYS && (key = va_arg(args, const char *))) {
+		e.keys[e.n] = key;
+		e.values[e.n] = va_arg(args, const char *);
+		if (e.values[e.n])
+			e.n++;
+	}
+	va_end(args);
+	if (admin_event_encode(&e, buf, sizeof(buf), &len) == 0)
+		clients_publish(d, q ? q->qid : 0, buf, len);
+	else
+		log_warn(e.subject, "event %s is too long and was not sent", name);
+}
+
+int events_subscribe(struct call *c)
+{
+	static const struct admin_event first = {.subject = "", .name = "connection-established"};
+	uint8_t buf[64];
+	size_t len;
+	int r = admin_event_encode(&first, buf, sizeof(buf), &len);
+
+	if (r != 0)
+		return fault(r);
+	client_subscribe(c->client, c->dest_qid);
+	(void)client_send(c->client, buf, len);
+	/* the client holds the call until it leaves; there is never an answer */
+	return CALL_LATER;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+/* Telling subscribers what happened. Nothing here fails: who cannot be told loses the stream. */
+#include "base/attr.h"
+
+struct qube;
+struct qubesd;
+
+/**
+ * event_emit() - an event about a qube (NULL = the system)
+ *
+ * Behind @name come keys and values in turn, then NULL; a key whose value is NULL is left out.
+ */
+void event_emit(struct qubesd *d, const struct qube *q, const char *name, ...)
+	__attribute__((sentinel));

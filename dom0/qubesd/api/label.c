@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Labels: eight are built in, others have an index from 9. */
+#include "api/call.h"
+#include "api/event.h"
+#include "api/method.h"
+#include "qubesd.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define N_BUILT_IN 8
+
+static int find(struct call *c, unsigned *ret)
+{
+	*ret = model_label(c->d->model, c->q.arg);
+	if (*ret == 0)
+		return refuse(&c->why, "QubesLabelNotFoundError", "there is no label '%s'",
+			      c->q.arg);
+	return 0;
+}
+
+int label_list(struct call *c)
+{
+	for (unsigned i = 1; i <= LABEL_MAX; i++)
+		if (c->d->model->labels[i].name)
+			text_add(&c->out, "%s\n", c->d->model->labels[i].name);
+	return 0;
+}
+
+int label_get(struct call *c)
+{
+	unsigned i;
+	int r = find(c, &i);
+
+	if (r == 0)
+		text_add(&c->out, "0x%06x", c->d->model->labels[i].color);
+	return r;
+}
+
+int label_index(struct call *c)
+{
+	unsigned i;
+	int r = find(c, &i);
+
+	if (r == 0)
+		text_add(&c->out, "%u", i);
+	return r;
+}
+
+/* 0x and six hexadecimal digits */
+static bool parse_color(const char *s, size_t len, uint32_t *ret)
+{
+	if (len != 8 || s[0] != '0' || s[1] != 'x' || strspn(s + 2, "0123456789abcdefABCDEF") != 6)
+		return false;
+	*ret = (uint32_t)strtoul(s + 2, NULL, 16);
+	return true;
+}
+
+int label_create(struct call *c)
+{
+	struct changes AUTO(changes_done) changes = {0};
+	const char *name = c->q.arg;
+	unsigned i = N_BUILT_IN + 1;
+	uint32_t color;
+
+	if (strlen(name) > 63 || !bytes_are_alnum_or(name, strlen(name), "_.-") ||
+	    strspn(name, "0123456789") == strlen(name))
+		return refuse(&c->why, "QubesInvalidLabelError",
+			      "'%s' is no name for a label: letters, digits and _.-, not digits "
+			      "alone",
+			      name);
+	if (model_label(c->d->model, name))
+		return refuse(&c->why, "QubesLabelInUseError", "there is a label '%s' already",
+			      name);
+	if (!parse_color(c->payload, c->q.payload_len, &color))
+		return refuse(&c->why, "QubesInvalidLabelValueError", "a colour is 0xRRGGBB");
+	while (i <= LABEL_MAX && c->d->model->labels[i].name)
+		i++;
+	if (i > LABEL_MAX)
+		return refuse(&c->why, "QubesException", "there are %u labels, which is the most",
+			      LABEL_MAX);
+	changes_set_label(&changes, i, name, color);
+	return call_apply(c, &changes);
+}
+
+int label_remove(struct call *c)
+{
+	struct changes AUTO(changes_done) changes = {0};
+	const struct model *m = c->d->model;
+	char index[16];
+	unsigned i;
+	int r = find(c, &i);
+
+	if (r != 0)
+		return r;
+	if (i <= N_BUILT_IN)
+		return refuse(&c->why, "QubesLabelInUseError", "'%s' is built in", c->q.arg);
+	(void)snprintf(index, sizeof(index), "%u", i);
+	for (size_t n = 0; n < m->n_qubes; n++)
+		if (str_eq(m->by_name[n]->values[PROP_label], index))
+			return refuse(&c->why, "QubesLabelInUseError", "'%s' is the label of '%s'",
+				      c->q.arg, m->by_name[n]->name);
+	changes_set_label(&changes, i, NULL, 0);
+	return call_apply(c, &changes);
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "api/method.h"
+
+#include <string.h>
+
+#define A DOOR_ADMIN
+#define I DOOR_INTERNAL
+#define M DOOR_MISC
+#define Q DEST_ANY
+#define O DEST_DOM0
+#define N DEST_NOT_DOM0
+#define x PART_NONE
+#define o PART_OPTIONAL
+#define R PART_REQUIRED
+
+/* clang-format off */
+static const struct method methods[] = {
+	/* name                              door dest arg payload handler */
+	{"admin.vm.List",                      A, Q, x, x, vm_list},
+	{"admin.vmclass.List",                 A, O, x, x, vmclass_list},
+	{"admin.deviceclass.List",             A, O, x, x, deviceclass_list},
+	{"admin.Events",                       A, Q, x, x, events_subscribe},
+	{"admin.vm.Stats",                     A, Q, x, x, NULL},
+	{"admin.property.List",                A, O, x, x, properties_list},
+	{"admin.property.Get",                 A, O, R, x, properties_get},
+	{"admin.property.GetAll",              A, O, x, x, properties_get_all},
+	{"admin.property.GetDefault",          A, O, R, x, properties_get_default},
+	{"admin.property.Help",                A, O, R, x, properties_help},
+	{"admin.property.Set",                 A, O, R, o, properties_set},
+	{"admin.property.Reset",               A, O, R, x, properties_reset},
+	{"admin.vm.property.List",             A, Q, x, x, properties_list},
+	{"admin.vm.property.Get",              A, Q, R, x, properties_get},
+	{"admin.vm.property.GetAll",           A, Q, x, x, properties_get_all},
+	{"admin.vm.property.GetDefault",       A, Q, R, x, properties_get_default},
+	{"admin.vm.property.Help",             A, Q, R, x, properties_help},
+	{"admin.vm.property.Set",              A, Q, R, o, properties_set},
+	{"admin.vm.property.Reset",            A, Q, R, x, properties_reset},
+	{"admin.vm.feature.List",              A, Q, x, x, feature_list},
+	{"admin.vm.feature.Get",               A, Q, R, x, feature_get},
+	{"admin.vm.feature.CheckWithTemplate", A, Q, R, x, feature_check_template},
+	{"admin.vm.feature.CheckWithNetvm",    A, Q, R, x, feature_check_netvm},
+	{"admin.vm.feature.CheckWithAdminVM",  A, Q, R, x, feature_check_adminvm},
+	{"admin.vm.feature.CheckWithTemplateAndAdminVM", A, Q, R, x, feature_check_template_adminvm},
+	{"admin.vm.feature.Set",               A, Q, R, o, feature_set},
+	{"admin.vm.feature.Remove",            A, Q, R, x, feature_remove},
+	{"admin.vm.tag.List",                  A, Q, x, x, tag_list},
+	{"admin.vm.tag.Get",                   A, Q, R, x, tag_get},
+	{"admin.vm.tag.Set",                   A, Q, R, x, tag_set},
+	{"admin.vm.tag.Remove",                A, Q, R, x, tag_remove},
+	{"admin.vm.Create.AppVM",              A, O, o, R, vm_create_app},
+	{"admin.vm.Create.TemplateVM",         A, O, o, R, vm_create_template},
+	{"admin.vm.Create.StandaloneVM",       A, O, o, R, vm_create_standalone},
+	{"admin.vm.Create.DispVM",             A, O, o, R, NULL},
+	{"admin.vm.Create.RemoteVM",           A, O, o, R, NULL},
+	{"admin.vm.CreateInPool.AppVM",        A, O, o, R, vm_create_in_pool_app},
+	{"admin.vm.CreateInPool.TemplateVM",   A, O, o, R, vm_create_in_pool_template},
+	{"admin.vm.CreateInPool.StandaloneVM", A, O, o, R, vm_create_in_pool_standalone},
+	{"admin.vm.CreateInPool.DispVM",       A, O, o, R, NULL},
+	{"admin.vm.CreateDisposable",          A, Q, o, o, NULL},
+	{"admin.vm.Remove",                    A, Q, x, x, vm_remove},
+	{"admin.vm.Start",                     A, Q, x, x, NULL},
+	{"admin.vm.Shutdown",                  A, Q, o, x, NULL},
+	{"admin.vm.Kill",                      A, Q, x, x, NULL},
+	{"admin.vm.Pause",                     A, Q, x, x, NULL},
+	{"admin.vm.Unpause",                   A, Q, x, x, NULL},
+	{"admin.vm.Suspend",                   A, Q, x, x, NULL},
+	{"admin.vm.Resume",                    A, Q, x, x, NULL},
+	{"admin.vm.CurrentState",              A, Q, x, x, NULL},
+	{"admin.vm.Console",                   A, Q, x, x, NULL},
+	{"admin.vm.firewall.Get",              A, N, x, x, NULL},
+	{"admin.vm.firewall.Set",              A, N, x, R, NULL},
+	{"admin.vm.firewall.Reload",           A, N, x, x, NULL},
+	{"admin.vm.notes.Get",                 A, N, x, x, NULL},
+	{"admin.vm.notes.Set",                 A, N, x, R, NULL},
+	{"admin.vm.volume.List",               A, Q, x, x, volume_list},
+	{"admin.vm.volume.Info",               A, Q, R, x, volume_info},
+	{"admin.vm.volume.ListSnapshots",      A, Q, R, x, volume_snapshots},
+	{"admin.vm.volume.Revert",             A, Q, R, R, volume_revert},
+	{"admin.vm.volume.Resize",             A, Q, R, R, volume_resize},
+	{"admin.vm.volume.CloneFrom",          A, Q, R, x, volume_clone_from},
+	{"admin.vm.volume.CloneTo",            A, Q, R, R, volume_clone_to},
+	{"admin.vm.volume.Clear",              A, Q, R, x, NULL},
+	{"admin.vm.volume.Import",             A, Q, R, R, NULL},
+	{"admin.vm.volume.ImportWithSize",     A, Q, R, R, NULL},
+	{"admin.vm.volume.Set.revisions_to_keep", A, Q, R, R, volume_set_revisions},
+	{"admin.vm.volume.Set.rw",             A, Q, R, R, NULL},
+	{"admin.vm.volume.Set.ephemeral",      A, Q, R, R, NULL},
+	{"admin.pool.List",                    A, O, x, x, pool_list},
+	{"admin.pool.ListDrivers",             A, O, x, x, pool_drivers},
+	{"admin.pool.Info",                    A, O, R, x, pool_info},
+	{"admin.pool.UsageDetails",            A, O, R, x, pool_usage},
+	{"admin.pool.Add",                     A, O, R, R, NULL},
+	{"admin.pool.Remove",                  A, O, R, x, NULL},
+	{"admin.pool.Set.revisions_to_keep",   A, O, R, R, pool_set_revisions},
+	{"admin.pool.Set.ephemeral_volatile",  A, O, R, R, NULL},
+	{"admin.pool.volume.List",             A, O, R, x, pool_volumes},
+	{"admin.label.List",                   A, O, x, x, label_list},
+	{"admin.label.Get",                    A, O, R, x, label_get},
+	{"admin.label.Index",                  A, O, R, x, label_index},
+	{"admin.label.Create",                 A, O, R, R, label_create},
+	{"admin.label.Remove",                 A, O, R, x, label_remove},
+	{"admin.backup.Info",                  A, O, R, x, NULL},
+	{"admin.backup.Execute",               A, O, R, x, NULL},
+	{"admin.backup.Cancel",                A, O, R, x, NULL},
+	{"bulkhead.List",                      A, Q, x, o, bulkhead_list},
+	{"bulkhead.Status",                    A, O, x, x, bulkhead_status},
+	{"bulkhead.Quit",                      A, O, x, x, bulkhead_quit},
+	{"bulkhead.vm.Start",                  A, Q, x, x, NULL,         true},
+	{"bulkhead.vm.Shutdown",               A, Q, o, x, NULL, true},
+	{"bulkhead.vm.Remove",                 A, Q, x, x, vm_remove,           true},
+	{"bulkhead.vm.volume.ImportFile",      A, Q, R, o, volume_import_file,  true},
+	{"internal.GetSystemInfo",             I, O, x, x, internal_system_info},
+	{"qubes.FeaturesRequest",              M, Q, x, o, misc_notice},
+	{"qubes.NotifyTools",                  M, Q, x, o, misc_notice},
+	{"qubes.NotifyUpdates",                M, Q, x, o, misc_notice},
+};
+/* clang-format on */
+
+const struct method *method_find(enum door door, const char *name)
+{
+	/* devices are a family of names: admin.vm.device.CLASS.ACTION */
+	static const struct method device = {
+		.name = "admin.vm.device", .arg = PART_OPTIONAL, .payload = PART_OPTIONAL};
+
+	for (size_t i = 0; i < ARRAY_LEN(methods); i++)
+		if (methods[i].door == door && strcmp(methods[i].name, name) == 0)
+			return &methods[i];
+	if (door == DOOR_ADMIN && strncmp(name, "admin.vm.device.", 16) == 0)
+		return &device;
+	return NULL;
+}

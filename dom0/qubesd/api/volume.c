@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Volumes of a qube. What takes longer than a look is a job; one at a time per qube. */
+#include "volume.h"
+
+#include "api/call.h"
+#include "api/event.h"
+#include "api/method.h"
+#include "base/log.h"
+#include "job/job.h"
+#include "kernel.h"
+#include "power/power.h"
+#include "qubesd.h"
+#include "store/property.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#define KERNEL_POOL "linux-kernel"
+
+int volume_list(struct call *c)
+{
+	for (unsigned i = 0; i < N_DISKS; i++)
+		if (c->dest->volumes[i].pool)
+			text_add(&c->out, "%s\n", disk_name((enum disk)i));
+	if (c->dest->qid != 0 && c->dest->klass != KLASS_REMOTE)
+		text_add(&c->out, "kernel\n");
+	return 0;
+}
+
+static int unknown(struct call *c)
+{
+	return refuse(&c->why, "PermissionDenied", "'%s' has no volume '%s'", c->dest_name,
+		      c->q.arg);
+}
+
+/* the volume the call names, other than kernel */
+static int find(struct call *c, enum disk *ret)
+{
+	for (unsigned i = 0; i < N_DISKS; i++)
+		if (c->dest->volumes[i].pool && strcmp(disk_name((enum disk)i), c->q.arg) == 0) {
+			*ret = (enum disk)i;
+			return 0;
+		}
+	if (str_eq(c->q.arg, "kernel") && c->dest->qid != 0)
+		return refuse(&c->why, "QubesException",
+			      "the volume kernel follows from the property kernel");
+	return unknown(c);
+}
+
+static int kernel_info(struct call *c)
+{
+	char buf[PROPERTY_BUF];
+	const char *kernel = property_text(c->d->model, c->dest, PROP_kernel, buf);
+
+	text_add(&c->out,
+		 "pool=" KERNEL_POOL "\nvid=%s\nsize=%" PRIu64 "\nusage=0\nrw=False\nsource=\n"
+		 "path=\nsave_on_stop=False\nsnap_on_start=False\nrevisions_to_keep=0\n"
+		 "ephemeral=False\nis_outdated=False\n",
+		 kernel, kernel_modules_size(c->d, kernel));
+	return 0;
+}
+
+static const char *truth(bool b)
+{
+	return b ? "True" : "False";
+}
+
+int volume_info(struct call *c)
+{
+	const struct model *m = c->d->model;
+	const struct volume *v, *source;
+	struct volume_place place;
+	struct storage_volume sv;
+	uint64_t usage = 0;
+	bool outdated = false;
+	enum disk disk;
+	int r;
+
+	if (str_eq(c->q.arg, "kernel") && c->dest->qid != 0 && c->dest->klass != KLASS_REMOTE)
+		return kernel_info(c);
+	r = find(c, &disk);
+	if (r != 0)
+		return r;
+	v = &c->dest->volumes[disk];
+	source = model_source(m, c->dest, disk);
+	if (volume_for_storage(c->d, c->dest, disk, &place, &sv)) {
+		if (storage_usage(&sv, &usage) != 0)
+			usage = 0;
+		if (v->snap_on_start && c->dest->power && storage_is_outdated(&sv, &outdated) != 0)
+			outdated = false;
+	}
+	text_add(&c->out,
+		 "pool=%s\nvid=%s\nsize=%" PRIu64 "\nusage=%" PRIu64 "\nrw=%s\nsource=%s\npath=\n"
+		 "save_on_stop=%s\nsnap_on_start=%s\nrevisions_to_keep=%d\nephemeral=%s\n"
+		 "is_outdated=%s\n",
+		 v->pool, v->vid, model_volume_size(m, c->dest, disk), usage, truth(v->rw),
+		 source ? source->vid : "", truth(v->save_on_stop), truth(v->snap_on_start),
+		 v->revisions_to_keep, truth(v->ephemeral), truth(outdated));
+	return 0;
+}
+
+int volume_snapshots(struct call *c)
+{
+	struct storage_revision revisions[STORAGE_MAX_REVISIONS];
+	struct volume_place place;
+	struct storage_volume v;
+	unsigned n = 0;
+	enum disk disk;
+	int r;
+
+	if (str_eq(c->q.arg, "kernel") && c->dest->qid != 0)
+		return 0;
+	r = find(c, &disk);
+	if (r != 0)
+		return r;
+	if (!c->dest->volumes[disk].save_on_stop ||
+	    !volume_for_storage(c->d, c->dest, disk, &place, &v))
+		return 0;
+	r = storage_revisions(&v, revisions, &n);
+	if (r > 0)
+		return refuse(&c->why, "StoragePoolException",
+			      "the files of volume '%s' are missing or damaged", c->q.arg);
+	for (unsigned i = 0; r == 0 && i < n; i++)
+		text_add(&c->out, "%s\n", revisions[i].id);
+	return r;
+}
+
+/* A job on one volume: what its end changes in the store, and whom it tells. */
+struct work {
+	struct qubesd *d;
+	struct call *call;
+	unsigned qid;
+	enum disk disk;
+	uint64_t operation; /* 0: none */
+	bool import;
+	uint64_t new_size; /* 0: as it was */
+};
+
+static void work_progress(void *data, const char *stage, const char *text, uint64_t done,
+			  uint64_t total)
+{
+	struct work *w = data;
+
+	call_progress(w->call, stage, text, done, total);
+}
+
+static void work_done(void *data, const struct job_end *end)
+{
+	struct work *w = data;
+	struct call *c = w->call;
+	struct qube *q = model_get(w->d->model, w->qid);
+	struct changes AUTO(changes_done) changes = {0};
+	struct volume v = q->volumes[w->disk];
+	bool well = end->type[0] == '\0';
+	int r = 0;
+
+	q->n_busy--;
+	if (w->operation > 0)
+		changes_end(&changes, w->operation);
+	if (well && w->new_size > 0) {
+		v.size = w->new_size;
+		changes_set_volume(&changes, w->qid, w->disk, &v);
+	}
+	if (changes.first)
+		r = call_apply(c, &changes);
+	if (!well)
+		r = refuse(&c->why, end->type, "%s", end->text);
+	if (w->import)
+		event_emit(w->d, q, "domain-volume-import-end", "volume", disk_name(w->disk),
+			   "success", truth(r == 0), NULL);
+	free(w);
+	call_end(c, r);
+}
+
+/* @w->operation is begun in the store here, if @kind is to be journaled */
+static int work_start(struct call *c, struct work *w, const char *kind, struct request *request,
+		      bool journaled)
+{
+	static const struct job_events events = {work_progress, work_done};
+	struct changes AUTO(changes_done) changes = {0};
+	struct work *heap;
+	int r;
+
+	w->d = c->d;
+	w->call = c;
+	w->qid = c->dest->qid;
+	heap = malloc(sizeof(*heap));
+	if (!heap)
+		return -ENOMEM;
+	if (journaled) {
+		w->operation = c->d->model->next_operation;
+		changes_begin(&changes, w->operation, w->qid, kind, disk_name(w->disk));
+		r = call_apply(c, &changes);
+		if (r != 0) {
+			free(heap);
+			return r;
+		}
+	}
+	*heap = *w;
+	r = job_start(c->d, kind, request, &events, heap);
+	if (r < 0) {
+		free(heap);
+		changes_end(&changes, w->operation);
+		if (w->operation > 0 && call_apply(c, &changes) != 0)
+			log_warn(c->dest_name, "an operation stays open until the next start");
+		return r;
+	}
+	c->dest->n_busy++;
+	return CALL_LATER;
+}
+
+/* the qube is halted and nobody else works on its volumes */
+static int idle(struct call *c)
+{
+	if (c->dest->power)
+		return refuse(&c->why, "QubesVMNotHaltedError",
+			      "'%s' is not halted: shut it down first", c->dest_name);
+	if (c->dest->n_busy > 0)
+		return refuse(&c->why, "QubesVMInUseError",
+			      "another operation works on the volumes of '%s'; try again later",
+			      c->dest_name);
+	return 0;
+}
+
+int volume_revert(struct call *c)
+{
+	struct storage_revision revisions[STORAGE_MAX_REVISIONS];
+	struct request AUTO(request_done) request = {0};
+	struct work w = {0};
+	struct volume_place place;
+	struct storage_volume v;
+	unsigned n = 0, i = 0;
+	int r = find(c, &w.disk);
+
+	if (r == 0)
+		r = idle(c);
+	if (r != 0)
+		return r;
+	if (!volume_for_storage(c->d, c->dest, w.disk, &place, &v) || !v.save_on_stop ||
+	    storage_revisions(&v, revisions, &n) != 0)
+		n = 0;
+	while (i < n && strcmp(revisions[i].id, c->payload) != 0)
+		i++;
+	if (i == n)
+		return refuse(&c->why, "StoragePoolException",
+			      "volume '%s' of '%s' has no such revision; see qvm-volume info",
+			      c->q.arg, c->dest_name);
+	request_put_volume(&request, "volume", c->d, c->dest, w.disk);
+	request_put(&request, "revision", "%s", revisions[i].id);
+	return work_start(c, &w, "revert", &request, false);
+}
+
+int volume_resize(struct call *c)
+{
+	struct request AUTO(request_done) request = {0};
+	struct work w = {0};
+	uint64_t size;
+	int r = find(c, &w.disk);
+
+	if (r != 0)
+		return r;
+	if (memchr(c->payload, 0, c->q.payload_len) || c->q.payload_len > 19 ||
+	    str_u64(c->payload, INT64_MAX, &size) < 0 || size == 0)
+		return refuse(&c->why, "ProtocolError", "a size is a decimal number of bytes");
+	if (c->dest->volumes[w.disk].snap_on_start)
+		return refuse(&c->why, "StoragePoolException",
+			      "'%s' has the size of its source: resize that", c->q.arg);
+	r = idle(c);
+	if (r != 0)
+		return r;
+	w.new_size = size;
+	request_put_volume(&request, "volume", c->d, c->dest, w.disk);
+	request_put(&request, "size", "%" PRIu64, size);
+	return work_start(c, &w, "resize", &request, false);
+}
+
+int volume_set_revisions(struct call *c)
+{
+	struct changes AUTO(changes_done) changes = {0};
+	const char *text = c->payload;
+	struct volume v;
+	enum disk disk;
+	uint64_t n = 0;
+	int r = find(c, &disk);
+
+	if (r != 0)
+		return r;
+	if (!str_eq(text, "-1") && str_u64(text, STORAGE_MAX_REVISIONS, &n) < 0)
+		return refuse(&c->why, "ProtocolError", "revisions to keep: -1 (all) to %u",
+			      STORAGE_MAX_REVISIONS);
+	v = c->dest->volumes[disk];
+	v.revisions_to_keep = text[0] == '-' ? -1 : (int)n;
+	changes_set_volume(&changes, c->dest->qid, disk, &v);
+	return call_apply(c, &changes);
+}
+
+/* One-time tickets of CloneFrom, redeemed by CloneTo; the oldest is forgotten when there are too
+ * many. */
+static struct token {
+	char text[33];
+	unsigned qid;
+	char uuid[UUID_LEN + 1];
+	enum disk disk;
+} tokens[64];
+static unsigned next_token;
+
+int volume_clone_from(struct call *c)
+{
+	struct token *t = &tokens[next_token % ARRAY_LEN(tokens)];
+	uint8_t random[16];
+	enum disk disk;
+	int r = find(c, &disk);
+
+	if (r != 0)
+		return r;
+	if (!c->dest->volumes[disk].save_on_stop)
+		return refuse(&c->why, "StoragePoolException",
+			      "volume '%s' of '%s' keeps nothing to be cloned", c->q.arg,
+			      c->dest_name);
+	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+		return fail_errno();
+	for (unsigned i = 0; i < sizeof(random); i++)
+		(void)snprintf(t->text + 2 * (size_t)i, 3, "%02x", random[i]);
+	t->qid = c->dest->qid;
+	memcpy(t->uuid, c->dest->uuid, sizeof(t->uuid));
+	t->disk = disk;
+	next_token++;
+	text_add(&c->out, "%s", t->text);
+	return 0;
+}
+
+static struct qube *redeem(struct call *c, enum disk *ret_disk)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(tokens); i++) {
+		struct qube *q;
+
+		if (tokens[i].text[0] == '\0' || !str_eq(tokens[i].text, c->payload))
+			continue;
+		tokens[i].text[0] = '\0';
+		q = model_get(c->d->model, tokens[i].qid);
+		*ret_disk = tokens[i].disk;
+		return q && !q->hidden && str_eq(q->uuid, tokens[i].uuid) ? q : NULL;
+	}
+	return NULL;
+}
+
+int volume_clone_to(struct call *c)
+{
+	struct request AUTO(request_done) request = {0};
+	struct work w = {0};
+	enum disk from_disk = DISK_ROOT;
+	const struct qube *from;
+	char source[128];
+	int r = find(c, &w.disk);
+
+	if (r == 0)
+		r = idle(c);
+	if (r != 0)
+		return r;
+	if (!c->dest->volumes[w.disk].save_on_stop)
+		return refuse(&c->why, "StoragePoolException",
+			      "volume '%s' of '%s' would not keep what is cloned to it", c->q.arg,
+			      c->dest_name);
+	from = redeem(c, &from_disk);
+	if (!from)
+		return refuse(&c->why, "QubesVolumeCopyTokenNotFoundError",
+			      "the token is unknown or was used already");
+	(void)snprintf(source, sizeof(source), "%s", from->volumes[from_disk].vid);
+	w.new_size = from->volumes[from_disk].size;
+	request_put_volume(&request, "volume", c->d, c->dest, w.disk);
+	request_put_volume(&request, "from", c->d, from, from_disk);
+	r = work_start(c, &w, "clone", &request, true);
+	if (r == CALL_LATER)
+		event_emit(c->d, c->dest, "domain-import-volume", "name", disk_name(w.disk),
+			   "source", source, NULL);
+	return r;
+}
+
+int volume_import_file(struct call *c)
+{
+	struct request AUTO(request_done) request = {0};
+	struct work w = {.import = true};
+	uint64_t size = 0;
+	struct stat st;
+	char text[32];
+	int r = find(c, &w.disk);
+
+	if (r == 0)
+		r = idle(c);
+	if (r != 0)
+		return r;
+	if (!c->dest->volumes[w.disk].save_on_stop)
+		return refuse(&c->why, "StoragePoolException",
+			      "volume '%s' of '%s' would not keep what is imported", c->q.arg,
+			      c->dest_name);
+	if (c->fd < 0)
+		return refuse(&c->why, "ProtocolError",
+			      "the image's descriptor did not come along");
+	if (fstat(c->fd, &st) < 0 ||
+	    !(S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)))
+		return refuse(&c->why, "ProtocolError", "an image is a regular file or a pipe");
+	if (c->q.payload_len > 0 && str_u64(c->payload, INT64_MAX, &size) < 0)
+		return refuse(&c->why, "ProtocolError", "a size is a decimal number of bytes");
+	if (size == 0 && S_ISREG(st.st_mode))
+		size = (uint64_t)st.st_size;
+	if (size == 0)
+		return refuse(&c->why, "ProtocolError", "the image is empty, or its size unknown");
+	/* a larger image makes the volume larger; a smaller one leaves its size */
+	if (size > c->dest->volumes[w.disk].size)
+		w.new_size = size;
+	request_put_volume(&request, "volume", c->d, c->dest, w.disk);
+	request_put(&request, "size", "%" PRIu64, size);
+	request_put_fd(&request, "image", &c->fd);
+	(void)snprintf(text, sizeof(text), "%" PRIu64, size);
+	event_emit(c->d, c->dest, "domain-volume-import-begin", "volume", disk_name(w.disk), "size",
+		   text, NULL);
+	r = work_start(c, &w, "import", &request, true);
+	if (r != CALL_LATER)
+		event_emit(c->d, c->dest, "domain-volume-import-end", "volume", disk_name(w.disk),
+			   "success", "False", NULL);
+	return r;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+/*
+ * What a job is told: keys and values, and descriptors by name. Written by qubesd, read by itself
+ * executed again, so both sides are one program and trust each other.
+ *
+ * On the wire (a sealed memory file, the job's descriptor JOB_REQUEST_FD): KEY NUL VALUE NUL...;
+ * the value of a descriptor is its number in the job.
+ */
+#include "api/text.h"
+#include "base/attr.h"
+#include "storage/storage.h"
+
+#define JOB_REQUEST_FD  3
+#define JOB_PROGRESS_FD 4
+#define JOB_FIRST_FD    5
+#define JOB_MAX_FDS     16
+
+struct model;
+struct qube;
+struct qubesd;
+
+/** struct request - zero-initialise; request_done() */
+struct request {
+	struct text body;
+	int fds[JOB_MAX_FDS]; /* owned */
+	unsigned n_fds;
+};
+void request_done(struct request *r);
+void request_put(struct request *r, const char *key, const char *format, ...) PRINTF_LIKE(3, 4);
+/** request_put_fd() - *@fd is taken */
+void request_put_fd(struct request *r, const char *key, int *fd);
+
+/** request_get() - value of a key; NULL if it is not there */
+const char *request_get(const struct request *r, const char *key);
+uint64_t request_number(const struct request *r, const char *key);
+/** request_fd() - the job's descriptor of that name; NO_FD if there is none */
+int request_fd(const struct request *r, const char *key);
+
+/** request_put_volume() - the volume @disk (enum disk) of @q under @name */
+void request_put_volume(struct request *r, const char *name, const struct qubesd *d,
+			const struct qube *q, unsigned disk);
+/** request_get_volume() - false if there is none of that name; what it points to is @r's */
+bool request_get_volume(const struct request *r, const char *name, struct storage_volume *ret);

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "kernel.h"
+
+#include "api/text.h"
+#include "base/str.h"
+#include "qubesd.h"
+#include "store/model.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+int kernel_dir(const struct qubesd *d, char *to, size_t size)
+{
+	return str_format(to, size, "%s/kernels", d->paths.state);
+}
+
+/* a set that is whole enough to boot; its files are made elsewhere and renamed into place */
+static bool is_set(int dir_fd, const char *name)
+{
+	char path[512];
+	struct stat st;
+
+	return name[0] != '.' && strlen(name) < 64 &&
+	       bytes_are_alnum_or(name, strlen(name), "_.+-") &&
+	       str_format(path, sizeof(path), "%s/vmlinuz", name) == 0 &&
+	       fstatat(dir_fd, path, &st, 0) == 0;
+}
+
+typedef void (*set_fn)(void *data, const char *name);
+
+static void each_set(const struct qubesd *d, set_fn fn, void *data)
+{
+	char path[4096];
+	DIR *dir;
+
+	if (kernel_dir(d, path, sizeof(path)) < 0)
+		return;
+	dir = opendir(path);
+	if (!dir)
+		return;
+	for (const struct dirent *e; (e = readdir(dir));)
+		if (is_set(dirfd(dir), e->d_name))
+			fn(data, e->d_name);
+	(void)closedir(dir);
+}
+
+static void newer(void *data, const char *name)
+{
+	char *newest = data;
+
+	if (newest[0] == '\0' || strverscmp(name, newest) > 0)
+		(void)snprintf(newest, 64, "%s", name);
+}
+
+void kernel_refresh(struct qubesd *d)
+{
+	char newest[64] = "";
+
+	each_set(d, newer, newest);
+	memcpy(d->model->machine.newest_kernel, newest, sizeof(newest));
+}
+
+uint64_t kernel_modules_size(const struct qubesd *d, const char *kernel)
+{
+	char path[4096 + 128];
+	struct stat st;
+
+	if (kernel[0] == '\0' ||
+	    str_format(path, sizeof(path), "%s/kernels/%s/modules.img", d->paths.state, kernel) <
+		    0 ||
+	    stat(path, &st) < 0)
+		return 0;
+	return (uint64_t)st.st_size;
+}
+
+static void line(void *data, const char *name)
+{
+	text_add(data, "%s\n", name);
+}
+
+void kernel_list(const struct qubesd *d, struct text *to)
+{
+	each_set(d, line, to);
+}

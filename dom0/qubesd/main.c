@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * qubesd: owns all state of the system and answers the Admin API.
+ *
+ * Runs as	the session's user (hosted), or root.
+ * Holds	the store, the listening sockets, lines to the qube-monitors of running qubes.
+ * Trusts	its clients: whoever may open the socket is dom0. No byte of a qube comes here
+ *undecoded.
+ * Needs	to start jobs, which start QEMU and write volumes: so it keeps nearly all its
+ *privileges. What it can do without it gives up: new privileges by set-id programs, core dumps
+ *(they would hold what clients sent), descriptors beyond its limit.
+ *
+ * One loop, nothing in it blocks but the store's commit (one fsync). Jobs are qubesd executed
+ *again.
+ */
+#include "api/client.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/machine.h"
+#include "base/str.h"
+#include "job/job.h"
+#include "job/run.h"
+#include "kernel.h"
+#include "qubesd.h"
+#include "store/store.h"
+#include "version.h"
+#include "vm.h"
+
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <systemd/sd-daemon.h>
+
+static const char usage_text[] =
+	"Usage: qubesd [--socket-dir DIR] [--foreground]\n"
+	"\n"
+	"Owns the qubes of this instance and answers the Admin API. The instance is BULKHEAD_HOME, "
+	"or\n"
+	"the XDG directories of the user. Ends at SIGTERM; running qubes go on.\n"
+	"\n"
+	"  --socket-dir DIR  where qubesd.sock, qubesd.internal.sock and qubesd.misc.sock are "
+	"made\n"
+	"                    (default: the instance's run directory)\n"
+	"  --foreground      stay in the terminal's session (default; qubesd never forks away)\n"
+	"  --help, --version\n";
+
+struct options {
+	const char *socket_dir;
+	const char *job;
+};
+
+/* 0; 1 = done, leave with success; 2 = usage error */
+static int parse_options(int argc, char **argv, struct options *o)
+{
+	static const struct option longs[] = {
+		{"socket-dir", required_argument, NULL, 's'},
+		{"foreground", no_argument, NULL, 'f'},
+		{"job", required_argument, NULL, 'j'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{0},
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		switch (c) {
+		case 's':
+			o->socket_dir = optarg;
+			break;
+		case 'f':
+			break;
+		case 'j':
+			o->job = optarg;
+			break;
+		case 'h':
+			(void)fputs(usage_text, stdout);
+			return 1;
+		case 'V':
+			(void)puts("qubesd " BULKHEAD_VERSION);
+			return 1;
+		default:
+			(void)fputs(usage_text, stderr);
+			return 2;
+		}
+	}
+	if (optind < argc) {
+		(void)fprintf(stderr, "qubesd: unexpected argument '%s'\n%s", argv[optind],
+			      usage_text);
+		return 2;
+	}
+	return 0;
+}
+
+static int learn_self(struct qubesd *d)
+{
+	ssize_t n = readlink("/proc/self/exe", d->self, sizeof(d->self) - 1);
+
+	if (n < 0)
+		return fail_errno();
+	d->self[n] = '\0';
+	return 0;
+}
+
+static int learn_machine(struct qubesd *d)
+{
+	static char kernels[4096];
+	struct machine_facts *f = &d->model->machine;
+	struct machine_accel accel;
+	struct sysinfo info;
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (sysinfo(&info) < 0)
+		return fail_errno();
+	machine_accel(&accel);
+	f->memory_mib = (uint64_t)info.totalram * info.mem_unit >> 20;
+	f->n_cpus = cpus > 0 ? (unsigned)cpus : 1;
+	f->slow = !accel.kvm;
+	f->kernels_dir = kernels;
+	return kernel_dir(d, kernels, sizeof(kernels));
+}
+
+static int on_signal(sd_event_source *s, const struct signalfd_siginfo *info, void *data)
+{
+	(void)info, (void)data;
+	return sd_event_exit(sd_event_source_get_event(s), 0);
+}
+
+static int make_directories(const struct qubesd *d)
+{
+	static const char *const below[] = {"", "/pools", "/pools/default", "/kernels", "/log"};
+	char path[4096];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(below); i++) {
+		r = str_format(path, sizeof(path), "%s%s", d->paths.state, below[i]);
+		if (r == 0)
+			r = io_mkdirs(path, 0700);
+	}
+	return r;
+}
+
+static int listen_at(struct qubesd *d, const char *dir)
+{
+	static const struct {
+		const char *name;
+		enum door door;
+	} doors[] = {{"qubesd.sock", DOOR_ADMIN},
+		     {"qubesd.internal.sock", DOOR_INTERNAL},
+		     {"qubesd.misc.sock", DOOR_MISC}};
+
+	for (size_t i = 0; i < ARRAY_LEN(doors); i++) {
+		AUTO_CLOSE int fd = NO_FD;
+		char path[UNIX_PATH_MAX + 1];
+		int r = str_format(path, sizeof(path), "%s/%s", dir, doors[i].name);
+
+		if (r == 0)
+			r = io_unix_listen(path, SOCK_STREAM, geteuid() == 0 ? 0660 : 0600, &fd);
+		if (r == 0)
+			r = clients_listen(d, &fd, doors[i].door);
+		if (r < 0) {
+			log_err(NULL, "%s/%s: %s", dir, doors[i].name, log_errno_str(r));
+			return r;
+		}
+	}
+	return 0;
+}
+
+/* the store, the loop, what this machine is: all but the doors */
+static int acquire(struct qubesd *d)
+{
+	char error[512] = "";
+	int r = learn_self(d);
+
+	if (r == 0)
+		r = paths_init(&d->paths, true);
+	if (r == 0)
+		r = make_directories(d);
+	if (r < 0) {
+		log_err(NULL, "the directories of this instance: %s", log_errno_str(r));
+		return r;
+	}
+	r = store_open(d->paths.state, &d->store, error, sizeof(error));
+	if (r != 0) {
+		log_err(NULL, "%s", error);
+		return -EIO;
+	}
+	d->model = store_model(d->store);
+	r = learn_machine(d);
+	if (r == 0)
+		r = sd_event_default(&d->event);
+	if (r < 0)
+		return r;
+	kernel_refresh(d);
+	return 0;
+}
+
+static int confine(struct qubesd *d)
+{
+	struct rlimit files, core = {0};
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return fail_errno();
+	files.rlim_cur = files.rlim_max < 65536 ? files.rlim_max : 65536;
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0 || setrlimit(RLIMIT_CORE, &core) < 0)
+		return fail_errno();
+	/* the rest is for the store, running qubes and jobs */
+	d->max_clients = files.rlim_cur > 2048 ? (unsigned)files.rlim_cur - 1024
+					       : (unsigned)files.rlim_cur / 2;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return fail_errno();
+	return 0;
+}
+
+/* operations that the last qubesd had begun */
+static int finish_operations(struct qubesd *d)
+{
+	const struct operation *next;
+	int r = 0;
+
+	for (const struct operation *op = d->model->operations; r == 0 && op; op = next) {
+		next = op->next;
+		if (str_eq(op->kind, "create") || str_eq(op->kind, "remove"))
+			r = vm_finish(d, op);
+	}
+	return r;
+}
+
+static int serve(struct qubesd *d, const char *socket_dir)
+{
+	int r;
+
+	if (sigprocmask(SIG_BLOCK, &(sigset_t){{(1ul << (SIGTERM - 1)) | (1ul << (SIGINT - 1))}},
+			NULL) < 0)
+		return fail_errno();
+	r = sd_event_add_signal(d->event, NULL, SIGTERM, on_signal, NULL);
+	if (r >= 0)
+		r = sd_event_add_signal(d->event, NULL, SIGINT, on_signal, NULL);
+	if (r >= 0)
+		r = finish_operations(d);
+	if (r >= 0)
+		r = listen_at(d, socket_dir);
+	if (r < 0)
+		return r;
+	d->started_ms = io_now_ms();
+	log_info(NULL, "serving %zu qubes at %s", d->model->n_qubes, socket_dir);
+	(void)sd_notify(0, "READY=1");
+	r = sd_event_loop(d->event);
+	(void)sd_notify(0, "STOPPING=1");
+	return r;
+}
+
+static int run(const struct options *o)
+{
+	struct qubesd d = {0};
+	int r;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	r = acquire(&d);
+	if (r == 0)
+		r = confine(&d);
+	if (r == 0)
+		r = serve(&d, o->socket_dir ? o->socket_dir : d.paths.run);
+	if (r < 0)
+		log_err(NULL, "ends: %s", log_errno_str(r));
+	clients_done(&d);
+	jobs_done(&d);
+	store_free(d.store);
+	sd_event_unref(d.event);
+	paths_done(&d.paths);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = {0};
+	int r;
+
+	log_open("qubesd");
+	r = parse_options(argc, argv, &o);
+	if (r > 0)
+		return r == 1 ? EXIT_SUCCESS : 2;
+	(void)umask(077);
+	return o.job ? run_job(o.job) : run(&o);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+/* The daemon as a whole: what its parts share. */
+#include "base/attr.h"
+#include "base/paths.h"
+
+#include <systemd/sd-event.h>
+
+struct client;
+struct job;
+struct store;
+struct model;
+
+struct qubesd {
+	sd_event *event;
+	struct paths paths;
+	struct store *store;
+	struct model *model; /* of the store */
+	char self[4096];     /* our own program, for jobs */
+	uint64_t started_ms;
+
+	struct listener *listeners;
+	struct client *clients, *clients_last;
+	unsigned n_clients, max_clients, n_streams;
+	struct job *jobs;
+	unsigned n_jobs;
+};

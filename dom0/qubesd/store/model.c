@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "store/model.h"
+
+#include "base/str.h"
+#include "store/property.h"
+
+#include <string.h>
+
+static const char *const klass_names[N_KLASSES] = {
+	[KLASS_ADMIN] = "AdminVM", [KLASS_TEMPLATE] = "TemplateVM",
+	[KLASS_APP] = "AppVM",     [KLASS_STANDALONE] = "StandaloneVM",
+	[KLASS_DISP] = "DispVM",   [KLASS_REMOTE] = "RemoteVM",
+};
+
+const char *klass_name(enum klass k)
+{
+	return klass_names[k];
+}
+
+unsigned klass_find(const char *name)
+{
+	unsigned k = 0;
+
+	while (k < N_KLASSES && strcmp(klass_names[k], name) != 0)
+		k++;
+	return k;
+}
+
+const char *disk_name(enum disk d)
+{
+	static const char *const names[N_DISKS] = {"root", "private", "volatile"};
+
+	return names[d];
+}
+
+const struct pair *pair_find(const struct pair *list, const char *key)
+{
+	for (; list; list = list->next)
+		if (strcmp(list->key, key) == 0)
+			return list;
+	return NULL;
+}
+
+void pair_free(struct pair *p)
+{
+	if (!p)
+		return;
+	free(p->key);
+	free(p->value);
+	free(p);
+}
+
+void pair_drop(struct pair **list, const char *key)
+{
+	for (; *list; list = &(*list)->next)
+		if (strcmp((*list)->key, key) == 0) {
+			struct pair *gone = *list;
+
+			*list = gone->next;
+			pair_free(gone);
+			return;
+		}
+}
+
+void pair_put(struct pair **list, struct pair *p)
+{
+	pair_drop(list, p->key);
+	while (*list && strcmp((*list)->key, p->key) < 0)
+		list = &(*list)->next;
+	p->next = *list;
+	*list = p;
+}
+
+static void pairs_free(struct pair *list)
+{
+	while (list) {
+		struct pair *next = list->next;
+
+		pair_free(list);
+		list = next;
+	}
+}
+
+static unsigned bucket(const char *s)
+{
+	uint32_t h = 2166136261u;
+
+	for (; *s != '\0'; s++)
+		h = (h ^ (uint8_t)*s) * 16777619u;
+	return h % N_BUCKETS;
+}
+
+void model_init(struct model *m)
+{
+	memset(m, 0, sizeof(*m));
+	m->next_operation = 1;
+}
+
+void qube_free(struct qube *q)
+{
+	if (!q)
+		return;
+	for (unsigned i = 0; i < N_PROPERTIES; i++)
+		free(q->values[i]);
+	for (unsigned i = 0; i < N_DISKS; i++) {
+		free(q->volumes[i].pool);
+		free(q->volumes[i].vid);
+	}
+	pairs_free(q->features);
+	pairs_free(q->tags);
+	free(q);
+}
+
+void model_done(struct model *m)
+{
+	for (unsigned i = 0; i <= QID_MAX; i++)
+		qube_free(m->by_qid[i]);
+	free(m->by_name);
+	for (unsigned i = 0; i < N_GLOBALS; i++)
+		free(m->globals[i]);
+	for (unsigned i = 0; i <= LABEL_MAX; i++)
+		free(m->labels[i].name);
+	while (m->pools) {
+		struct pool *p = m->pools;
+
+		m->pools = p->next;
+		free(p->name);
+		free(p->driver);
+		free(p->dir);
+		free(p);
+	}
+	while (m->operations) {
+		struct operation *o = m->operations;
+
+		m->operations = o->next;
+		free(o->kind);
+		free(o->detail);
+		free(o);
+	}
+	model_init(m);
+}
+
+struct qube *model_find(const struct model *m, const char *name)
+{
+	if (str_starts(name, "uuid:")) {
+		name += strlen("uuid:");
+		for (struct qube *q = m->uuid_buckets[bucket(name)]; q; q = q->uuid_next)
+			if (strcmp(q->uuid, name) == 0)
+				return q;
+		return NULL;
+	}
+	for (struct qube *q = m->name_buckets[bucket(name)]; q; q = q->name_next)
+		if (strcmp(q->name, name) == 0)
+			return q;
+	return NULL;
+}
+
+struct qube *model_get(const struct model *m, unsigned qid)
+{
+	return qid <= QID_MAX ? m->by_qid[qid] : NULL;
+}
+
+const struct pool *model_pool(const struct model *m, const char *name)
+{
+	const struct pool *p = m->pools;
+
+	while (p && strcmp(p->name, name) != 0)
+		p = p->next;
+	return p;
+}
+
+unsigned model_label(const struct model *m, const char *name)
+{
+	for (unsigned i = 1; i <= LABEL_MAX; i++)
+		if (str_eq(m->labels[i].name, name))
+			return i;
+	return 0;
+}
+
+unsigned model_free_qid(const struct model *m)
+{
+	for (unsigned i = 1; i <= QID_MAX; i++)
+		if (!m->by_qid[i])
+			return i;
+	return 0;
+}
+
+struct qube *model_template(const struct model *m, const struct qube *q)
+{
+	if (q->klass != KLASS_APP && q->klass != KLASS_DISP)
+		return NULL;
+	return property_qube(m, q, PROP_template);
+}
+
+const struct volume *model_volume(const struct qube *q, const char *name)
+{
+	for (unsigned i = 0; i < N_DISKS; i++)
+		if (q->volumes[i].pool && strcmp(disk_name((enum disk)i), name) == 0)
+			return &q->volumes[i];
+	return NULL;
+}
+
+const struct volume *model_source(const struct model *m, const struct qube *q, enum disk d)
+{
+	const struct qube *from;
+
+	if (!q->volumes[d].pool || !q->volumes[d].snap_on_start)
+		return NULL;
+	/* a disposable's root comes from its template's template, its private from its template */
+	from = model_template(m, q);
+	if (from && q->klass == KLASS_DISP && d == DISK_ROOT && model_template(m, from))
+		from = model_template(m, from);
+	return from && from->volumes[d].pool ? &from->volumes[d] : NULL;
+}
+
+uint64_t model_volume_size(const struct model *m, const struct qube *q, enum disk d)
+{
+	const struct volume *v = &q->volumes[d], *source = model_source(m, q, d);
+
+	if (source && source->size > v->size)
+		return source->size;
+	return v->size;
+}
+
+int model_reserve(struct model *m, size_t n_more)
+{
+	size_t room = m->by_name_room > 0 ? m->by_name_room : 64;
+	struct qube **more;
+
+	while (room < m->n_qubes + n_more)
+		room *= 2;
+	if (room == m->by_name_room)
+		return 0;
+	more = reallocarray(m->by_name, room, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	m->by_name = more;
+	m->by_name_room = room;
+	return 0;
+}
+
+/* dom0 first, then by name */
+static int order(const struct qube *a, const struct qube *b)
+{
+	if (a->qid == 0 || b->qid == 0)
+		return a->qid == 0 ? -1 : 1;
+	return strcmp(a->name, b->name);
+}
+
+static size_t place(const struct model *m, const struct qube *q)
+{
+	size_t low = 0, high = m->n_qubes;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (order(m->by_name[mid], q) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+void model_add(struct model *m, struct qube *q)
+{
+	unsigned b = bucket(q->name), u = bucket(q->uuid);
+	size_t at = place(m, q);
+
+	memmove(&m->by_name[at + 1], &m->by_name[at], (m->n_qubes - at) * sizeof(*m->by_name));
+	m->by_name[at] = q;
+	m->n_qubes++;
+	m->by_qid[q->qid] = q;
+	q->name_next = m->name_buckets[b];
+	m->name_buckets[b] = q;
+	q->uuid_next = m->uuid_buckets[u];
+	m->uuid_buckets[u] = q;
+}
+
+void model_remove(struct model *m, struct qube *q)
+{
+	struct qube **p = &m->name_buckets[bucket(q->name)];
+	size_t at = place(m, q);
+
+	while (*p != q)
+		p = &(*p)->name_next;
+	*p = q->name_next;
+	p = &m->uuid_buckets[bucket(q->uuid)];
+	while (*p != q)
+		p = &(*p)->uuid_next;
+	*p = q->uuid_next;
+	m->n_qubes--;
+	memmove(&m->by_name[at], &m->by_name[at + 1], (m->n_qubes - at) * sizeof(*m->by_name));
+	m->by_qid[q->qid] = NULL;
+	qube_free(q);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+/*
+ * The store: a SQLite file (WAL, synchronous=FULL) and the model in memory that it fills at start.
+ *
+ * There is one way to change anything: collect changes, then store_apply() them. They are committed
+ * to the file together; only then, and without a step that could fail, they happen in the model. So
+ * a change is durable before anybody sees it, or it did not happen at all.
+ *
+ * qubesd alone opens the file: an exclusive lock on "store.lock" beside it keeps a second one away.
+ */
+#include "base/attr.h"
+#include "store/model.h"
+
+/** STORE_VERSION - of the schema; an older file is migrated, a newer one refused */
+#define STORE_VERSION 1
+
+/** enum store_outcome */
+enum store_outcome {
+	STORE_E_LOCKED = 1, /* another qubesd has it */
+	STORE_E_NEWER,      /* the file was written by a newer version */
+	STORE_E_DAMAGED,    /* the file is not what it should be */
+	STORE_E_FULL,       /* no space left: the change did not happen */
+};
+
+struct store;
+
+/**
+ * store_open() - open or create the store in folder @dir
+ * @error:	on failure a sentence that names the file and the cause
+ *
+ * Return: 0; an outcome; -errno.
+ */
+MUST_CHECK int store_open(const char *dir, struct store **ret, char *error, size_t error_size);
+void store_free(struct store *s);
+struct model *store_model(struct store *s);
+
+/** struct changes - what is to happen together; zero-initialise. changes_done() drops what was not
+ * applied */
+struct change;
+struct changes {
+	struct change *first, **last;
+	size_t n_qubes;
+	bool failed; /* sticky: out of memory */
+};
+void changes_done(struct changes *c);
+
+void changes_add_qube(struct changes *c, unsigned qid, enum klass klass, const char *name,
+		      const char *uuid);
+void changes_remove_qube(struct changes *c, unsigned qid);
+/** changes_set_property() - @raw NULL = reset; likewise below */
+void changes_set_property(struct changes *c, unsigned qid, enum property_id id, const char *raw);
+void changes_set_global(struct changes *c, enum global_id id, const char *raw);
+void changes_set_feature(struct changes *c, unsigned qid, const char *name, const char *value);
+void changes_set_tag(struct changes *c, unsigned qid, const char *name, bool there);
+void changes_set_volume(struct changes *c, unsigned qid, enum disk d, const struct volume *v);
+void changes_set_label(struct changes *c, unsigned i, const char *name, uint32_t color);
+void changes_set_pool(struct changes *c, const char *name, const char *driver, const char *dir,
+		      int revisions_to_keep);
+void changes_set_xid(struct changes *c, unsigned last_xid);
+/** changes_begin() - an operation starts; @id from model->next_operation. changes_end(): it ended
+ */
+void changes_begin(struct changes *c, uint64_t id, unsigned qid, const char *kind,
+		   const char *detail);
+void changes_end(struct changes *c, uint64_t id);
+
+/**
+ * store_apply() - make the changes durable, then real
+ *
+ * Either way @c is empty afterwards. Return: 0; STORE_E_FULL; -errno (and nothing changed).
+ */
+MUST_CHECK int store_apply(struct store *s, struct changes *c);
