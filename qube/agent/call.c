@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The process of a call. It becomes the command's user too, as soon as the command is started: what
+ * it holds from then on is the channel and the command's pipes, and the command may signal it
+ * (SIGUSR1 to QREXEC_AGENT_PID: stdin becomes bidirectional).
+ *
+ * The command is a session leader. When the caller goes away its pipes are closed and its process
+ * group gets what a terminal that is hung up sends: SIGHUP and SIGCONT.
+ */
+#include "call.h"
+
+#include "base/io.h"
+#include "base/log.h"
+#include "login.h"
+#include "proto/qrexec.h"
+#include "qrexec/command.h"
+#include "qrexec/peer.h"
+#include "qrexec/relay.h"
+#include "qrexec/service.h"
+#include "vchan/vchan.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+/** CONNECT_MS - how long the caller may take to become a vchan server */
+#define CONNECT_MS 60000
+/** HELLO_MS - and then to say HELLO */
+#define HELLO_MS 60000
+
+struct call {
+	const struct call_request *q;
+	struct qrexec_command command;
+	struct service service;
+	struct service_config config;
+	struct login login;
+	int outcome; /* of finding out what to run: 0, or an exit code */
+	char why[160];
+};
+
+/* ---- what to run --------------------------------------------------------------------------- */
+
+static void refuse(struct call *c, int code, const char *what, const char *why)
+{
+	char quoted[64];
+
+	c->outcome = code;
+	(void)snprintf(c->why, sizeof(c->why), "qrexec: %s: %s\n",
+		       log_quote(quoted, sizeof(quoted), what, strlen(what)), why);
+}
+
+static void service_look(struct call *c)
+{
+	int r = service_find(&c->command, &c->service);
+
+	if (r == SERVICE_E_ABSENT) {
+		/* 127 says it all, and nothing shall be on stderr */
+		c->outcome = QREXEC_EXIT_NO_SERVICE;
+		return;
+	}
+	if (r == 0)
+		r = service_config_load(&c->command, &c->config);
+	if (r != 0) {
+		c->outcome = QREXEC_EXIT_PROBLEM;
+		return;
+	}
+	if (c->service.kind != SERVICE_EXECUTABLE)
+		refuse(c, QREXEC_EXIT_PROBLEM, c->command.service,
+		       "services that are sockets are not supported");
+}
+
+static void look(struct call *c)
+{
+	int r = qrexec_command_parse(c->q->command, &c->command);
+	const char *user;
+
+	if (r != 0) {
+		refuse(c, QREXEC_EXIT_PROBLEM, c->q->command,
+		       r == COMMAND_E_USER ? "no user in the command" : "malformed call");
+		return;
+	}
+	if (c->command.service)
+		service_look(c);
+	if (c->outcome != 0)
+		return;
+	user = c->config.force_user[0] != '\0' ? c->config.force_user : c->command.user;
+	r = login_find(user, &c->login);
+	if (r != 0)
+		refuse(c, QREXEC_EXIT_PROBLEM, user, login_outcome_str(r));
+}
+
+/* ---- the command's process ----------------------------------------------------------------- */
+
+static void signals_reset(void)
+{
+	sigset_t none;
+
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	for (int s = 1; s < NSIG; s++)
+		(void)signal(s, SIG_DFL); // NOLINT(cert-err33-c): some cannot be changed
+}
+
+/* wait-for-session: qubes.WaitForSession is told the user and ends when their session is there */
+static void session_wait(const struct login *l)
+{
+	struct qrexec_command c = {.service = (char *)"qubes.WaitForSession",
+				   .full_name = (char *)"qubes.WaitForSession"};
+	struct service s;
+	int fds[2], status;
+	pid_t pid;
+
+	if (service_find(&c, &s) != 0 || s.kind != SERVICE_EXECUTABLE)
+		return;
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return;
+	pid = fork();
+	if (pid == 0) {
+		if (dup2(fds[0], STDIN_FILENO) < 0)
+			_exit(QREXEC_EXIT_PROBLEM);
+		(void)unsetenv("QREXEC_SERVICE_ARGUMENT");
+		(void)execl(s.path, s.path, (char *)NULL);
+		_exit(QREXEC_EXIT_PROBLEM);
+	}
+	(void)close(fds[0]);
+	(void)signal(SIGPIPE, SIG_IGN); // NOLINT(cert-err33-c)
+	(void)dprintf(fds[1], "%s\n", l->name);
+	(void)close(fds[1]);
+	(void)signal(SIGPIPE, SIG_DFL); // NOLINT(cert-err33-c)
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+}
+
+static int service_exec(const struct call *c)
+{
+	const char *argument = c->command.argument;
+
+	if (argument && argument[0] == '\0')
+		argument = NULL;
+	(void)execl(c->service.path, c->service.path, argument, (char *)NULL);
+	return fail_errno();
+}
+
+/* in the child: streams are 0, 1, 2 */
+static NORETURN void command_exec(const struct call *c, pid_t relay)
+{
+	char number[16];
+	int r;
+
+	if (c->outcome != 0) {
+		if (write(STDERR_FILENO, c->why, strlen(c->why)) < 0)
+			_exit(QREXEC_EXIT_PROBLEM);
+		_exit(c->outcome);
+	}
+	r = login_ids(&c->login);
+	if (r == 0)
+		r = login_environment(&c->login);
+	if (r == 0 && c->command.service)
+		r = service_setenv(&c->command);
+	(void)snprintf(number, sizeof(number), "%d", (int)relay);
+	if (r == 0 && setenv("QREXEC_AGENT_PID", number, 1) < 0)
+		r = -ENOMEM;
+	if (r == 0 && c->config.wait_for_session && !c->command.nogui)
+		session_wait(&c->login);
+	if (r == 0)
+		r = c->command.service ? service_exec(c)
+				       : login_shell_exec(&c->login, c->command.shell);
+	(void)dprintf(STDERR_FILENO, "qrexec: cannot start %s: %s\n",
+		      c->command.service ? c->service.path : c->login.shell, log_errno_str(r));
+	_exit(QREXEC_EXIT_PROBLEM);
+}
+
+/* @fds become 0, 1, 2 of a new session; closed here */
+static int command_start(const struct call *c, int fds[3], pid_t *ret_pid)
+{
+	const pid_t self = getpid();
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return fail_errno();
+	if (pid == 0) {
+		(void)setsid();
+		signals_reset();
+		for (int i = 0; i < 3; i++)
+			if (dup2(fds[i], i) < 0)
+				_exit(QREXEC_EXIT_PROBLEM);
+		command_exec(c, self);
+	}
+	*ret_pid = pid;
+	return 0;
+}
+
+/* ---- the call ------------------------------------------------------------------------------ */
+
+static int signals_open(int *ret_fd)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGCHLD);
+	(void)sigaddset(&set, SIGUSR1);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return fail_errno();
+	*ret_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return *ret_fd < 0 ? fail_errno() : 0;
+}
+
+/* both ends of the three streams; stdin is a socket so that it can be made bidirectional, the
+ * others are pipes so that /dev/stdout and /dev/stderr can be opened */
+static int streams_open(int command[3], int own[3])
+{
+	int in[2], out[2], err[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in) < 0 ||
+	    pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0)
+		return fail_errno(); /* the process ends */
+	command[0] = in[1];
+	command[1] = out[1];
+	command[2] = err[1];
+	own[0] = in[0];
+	own[1] = out[0];
+	own[2] = err[0];
+	return 0;
+}
+
+static int run(struct call *c, struct vchan *v, uint32_t version)
+{
+	struct relay_options o = {.role = RELAY_SERVICE, .vchan = v, .version = version};
+	int command[3] = {NO_FD, NO_FD, NO_FD}, own[3] = {NO_FD, NO_FD, NO_FD}, r;
+	struct relay *relay;
+	unsigned code;
+
+	if (c->outcome != 0 && c->why[0] == '\0')
+		return relay_code_send(v, true, (unsigned)c->outcome);
+	r = signals_open(&o.signal_fd);
+	if (r == 0)
+		r = streams_open(command, own);
+	if (r == 0)
+		r = command_start(c, command, &o.pid);
+	if (r < 0)
+		return r;
+	for (int i = 0; i < 3; i++)
+		(void)close(command[i]);
+	if (c->outcome == 0) {
+		r = login_ids(&c->login);
+		if (r < 0)
+			return r;
+	}
+	o.out[0] = own[0];
+	o.out[1] = NO_FD;
+	o.in[0] = own[1];
+	o.in[1] = own[2];
+	r = relay_new(&o, &relay);
+	if (r < 0)
+		return r;
+	r = relay_run(relay, &code);
+	relay_free(relay);
+	if (r != 0) {
+		/* its number is still its own: it has not been reaped */
+		(void)kill(-o.pid, SIGHUP);
+		(void)kill(-o.pid, SIGCONT);
+	}
+	return r;
+}
+
+static int run_detached(struct call *c, struct vchan *v)
+{
+	int null[3] = {NO_FD, NO_FD, NO_FD}, r;
+	pid_t pid;
+
+	if (c->outcome != 0)
+		return relay_code_send(v, false, (unsigned)c->outcome);
+	null[0] = null[1] = null[2] = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null[0] < 0)
+		return fail_errno();
+	r = command_start(c, null, &pid);
+	return r < 0 ? r : relay_code_send(v, false, 0);
+}
+
+static int serve(const struct call_request *q)
+{
+	struct call c = {.q = q};
+	struct vchan *v = NULL;
+	uint32_t version = 0;
+	int r;
+
+	look(&c);
+	r = vchan_client_new(NULL, vchan_own_domid(), q->domid, q->port, CONNECT_MS, &v);
+	if (r < 0) {
+		log_info(NULL, "port %u: the caller is not there (%s)", q->port, log_errno_str(r));
+		return r;
+	}
+	r = qrexec_handshake(v, QREXEC_CALLER_TO_SERVICE, HELLO_MS, &version);
+	if (r == 0)
+		r = q->just_exec ? run_detached(&c, v) : run(&c, v, version);
+	vchan_free(v);
+	qrexec_command_done(&c.command);
+	login_done(&c.login);
+	if (r < 0 && r != -ENODATA && r != -EPIPE)
+		log_warn(NULL, "port %u: call ended: %s", q->port, log_errno_str(r));
+	return r;
+}
+
+void call_main(const struct call_request *q)
+{
+	sigset_t none;
+	int r;
+
+	/* the agent's own signals end us as they should */
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	r = serve(q);
+	_exit(r == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "login.h"
+
+#include "base/str.h"
+#include "qrexec/service.h"
+
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define USER_PATH "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
+#define ROOT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+int login_find(const char *user, struct login *ret)
+{
+	const bool root = geteuid() == 0;
+	struct login l = {.change = root};
+	struct passwd *pw;
+
+	errno = 0;
+	pw = getpwnam(user);
+	if (!pw)
+		return errno == ENOMEM ? -ENOMEM : LOGIN_E_UNKNOWN;
+	if (!root && pw->pw_uid != geteuid())
+		return LOGIN_E_OTHER;
+	l.uid = pw->pw_uid;
+	l.gid = pw->pw_gid;
+	l.name = strdup(pw->pw_name);
+	l.home = strdup(pw->pw_dir);
+	l.shell = strdup(pw->pw_shell && pw->pw_shell[0] != '\0' ? pw->pw_shell : "/bin/sh");
+	if (!l.name || !l.home || !l.shell) {
+		login_done(&l);
+		return -ENOMEM;
+	}
+	*ret = l;
+	return 0;
+}
+
+void login_done(struct login *l)
+{
+	free(l->name);
+	free(l->home);
+	free(l->shell);
+	*l = (struct login){0};
+}
+
+const char *login_outcome_str(int outcome)
+{
+	switch (outcome) {
+	case LOGIN_E_UNKNOWN:
+		return "no such user here";
+	case LOGIN_E_OTHER:
+		return "the agent is not root and runs commands of its own user only";
+	default:
+		return "cannot look the user up";
+	}
+}
+
+int login_ids(const struct login *l)
+{
+	if (!l->change)
+		return 0;
+	if (initgroups(l->name, l->gid) < 0 || setresgid(l->gid, l->gid, l->gid) < 0 ||
+	    setresuid(l->uid, l->uid, l->uid) < 0)
+		return fail_errno();
+	return 0;
+}
+
+static int runtime_dir_set(uid_t uid)
+{
+	char path[32];
+	struct stat st;
+
+	(void)snprintf(path, sizeof(path), "/run/user/%u", (unsigned)uid);
+	if (stat(path, &st) < 0 || st.st_uid != uid)
+		return 0;
+	return setenv("XDG_RUNTIME_DIR", path, 1);
+}
+
+int login_environment(const struct login *l)
+{
+	static const char *const kept[] = {"LANG", "LC_ALL", "TZ", "QREXEC_SERVICE_PATH",
+					   "QUBES_RPC_CONFIG_PATH"};
+	char *values[ARRAY_LEN(kept)];
+	bool ok = true;
+
+	if (!l->change) {
+		service_clearenv();
+		return 0;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
+		const char *value = getenv(kept[i]);
+
+		values[i] = value ? strdup(value) : NULL;
+	}
+	ok = clearenv() == 0;
+	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
+		if (values[i])
+			ok = ok && setenv(kept[i], values[i], 1) == 0;
+		free(values[i]);
+	}
+	ok = ok && setenv("HOME", l->home, 1) == 0 && setenv("SHELL", l->shell, 1) == 0 &&
+	     setenv("USER", l->name, 1) == 0 && setenv("LOGNAME", l->name, 1) == 0 &&
+	     setenv("PATH", l->uid == 0 ? ROOT_PATH : USER_PATH, 1) == 0 &&
+	     runtime_dir_set(l->uid) == 0;
+	if (!ok)
+		return -ENOMEM;
+	(void)umask(022);
+	if (chdir(l->home) < 0 && chdir("/") < 0)
+		return fail_errno();
+	return 0;
+}
+
+int login_shell_exec(const struct login *l, const char *command)
+{
+	const char *shell = l->change ? l->shell : "/bin/sh";
+	const char *name = strrchr(shell, '/');
+	char arg0[NAME_MAX + 2];
+
+	/* the leading '-' makes it a login shell: /etc/profile and its like are read */
+	if (str_format(arg0, sizeof(arg0), "%s%s", l->change ? "-" : "", name ? name + 1 : shell) <
+	    0)
+		return -ENAMETOOLONG;
+	(void)execl(shell, arg0, "-c", command, (char *)NULL);
+	return fail_errno();
+}
