@@ -79,11 +79,12 @@ static int answer_vchan(const struct ask_rules *rules, const struct ask *q, int 
 	return 0;
 }
 
-/* The socket of a qube's qrexec daemon and the two links to it. */
+/* The socket of a qube's qrexec daemon and the links to it. */
 struct qrexec_names {
 	char target[32]; /* what the links hold: "qrexec.DOMID" */
 	char socket[UNIX_PATH_MAX + 1];
 	char link[2][UNIX_PATH_MAX + 1];
+	unsigned n_links;
 };
 
 static int qrexec_names(const struct ask_rules *rules, struct qrexec_names *ret)
@@ -97,10 +98,12 @@ static int qrexec_names(const struct ask_rules *rules, struct qrexec_names *ret)
 	if (r == 0)
 		r = str_format(ret->link[0], sizeof(ret->link[0]), "%s/qrexec.%s", dir,
 			       rules->name);
-	if (r == 0)
-		r = str_format(ret->link[1], sizeof(ret->link[1]), "%s/qrexec.uuid:%s", dir,
-			       rules->uuid);
-	return r;
+	ret->n_links = 1;
+	if (r != 0 || !rules->uuid)
+		return r;
+	ret->n_links = 2;
+	return str_format(ret->link[1], sizeof(ret->link[1]), "%s/qrexec.uuid:%s", dir,
+			  rules->uuid);
 }
 
 static int replace_link(const char *target, const char *path)
@@ -134,7 +137,7 @@ static void remove_link(const char *target, const char *path)
 
 static void qrexec_unlink(const struct qrexec_names *names)
 {
-	for (unsigned i = 0; i < ARRAY_LEN(names->link); i++)
+	for (unsigned i = 0; i < names->n_links; i++)
 		remove_link(names->target, names->link[i]);
 	(void)unlink(names->socket);
 }
@@ -152,7 +155,7 @@ static int answer_qrexec(const struct ask_rules *rules, const struct ask *q, int
 		return 0;
 	}
 	r = io_unix_listen(names.socket, SOCK_STREAM, 0600, &fd);
-	for (unsigned i = 0; r == 0 && i < ARRAY_LEN(names.link); i++)
+	for (unsigned i = 0; r == 0 && i < names.n_links; i++)
 		r = replace_link(names.target, names.link[i]);
 	if (r < 0) {
 		qrexec_unlink(&names);
@@ -218,4 +221,12 @@ int ask_answer(int fd, const struct ask_rules *rules)
 	if (r == -EPIPE)
 		return -ECONNRESET;
 	return r == -EAGAIN ? -EPROTO : r;
+}
+
+void ask_clean(const struct ask_rules *rules)
+{
+	struct qrexec_names names;
+
+	if ((rules->kinds & 1u << ASK_QREXEC_BIND) && qrexec_names(rules, &names) == 0)
+		qrexec_unlink(&names);
 }

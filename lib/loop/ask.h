@@ -29,7 +29,8 @@ MUST_CHECK int ask_call(int fd, const struct ask *q, int *ret_fd);
  * @bind_server, @bind_client, @bind_port: the only values ASK_VCHAN_BIND and _UNLINK may give;
  * ASK_ANY
  * @connect_server, @connect_client, @connect_port: the same for ASK_VCHAN_CONNECT
- * @qrexec_dir, @domid, @name, @uuid: for ASK_QREXEC_*; name and uuid are checked already
+ * @qrexec_dir, @domid, @name, @uuid: for ASK_QREXEC_*; name and uuid are checked already; no
+ * uuid (NULL) makes no link for it
  * @agent_state: called for ASK_AGENT_STATE
  *
  * Two examples. vchand of qube N: bind (N, 0, ASK_ANY), connect (0, N, ASK_ANY). qrexec-daemon of
@@ -54,3 +55,6 @@ struct ask_rules {
  * or questions without reading the answers (the child is to be ended); -errno.
  */
 MUST_CHECK int ask_answer(int fd, const struct ask_rules *rules);
+
+/** ask_clean() - remove what a child that is gone has left: the socket and links of its qube */
+void ask_clean(const struct ask_rules *rules);

@@ -149,6 +149,8 @@ int relay_new(const struct relay_options *o, struct relay **ret)
 		stream_init(&r->in[1], o->in[1], QREXEC_DATA_STDERR);
 		stream_init(&r->out[0], o->out[0], QREXEC_DATA_STDIN);
 	}
+	for (unsigned i = 0; i < r->n_in; i++)
+		r->in[i].ended = o->code_only;
 	r->out[0].filter = o->filter[0];
 	r->out[1].filter = o->filter[1];
 	*ret = r;

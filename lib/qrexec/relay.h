@@ -44,6 +44,7 @@ enum {
  *		group's number stays its own. 0 = none
  * @signal_fd:	service: a signalfd with SIGCHLD and SIGUSR1, both blocked; else NO_FD
  * @keep_going:	caller: a closed output is no reason to end (local command)
+ * @code_only:	caller: nothing is sent, not even the end of a stream
  */
 struct relay_options {
 	enum relay_role role;
@@ -55,7 +56,7 @@ struct relay_options {
 	size_t prefix_len;
 	pid_t pid;
 	int signal_fd;
-	bool keep_going;
+	bool keep_going, code_only;
 };
 
 /** RELAY_LINGER_MS - how long streams that nobody writes to outlive the command they came from */

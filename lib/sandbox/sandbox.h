@@ -68,3 +68,13 @@ struct sandbox {
  * failed.
  */
 MUST_CHECK int sandbox_enter(const struct sandbox *s, unsigned *ret_missing);
+
+/**
+ * sandbox_calls_only() - the list of system calls alone
+ *
+ * For programs that run once per call with their caller's streams: namespaces would cost more than
+ * the call, and what they hold is their caller's already. Should and Mustn't: as above.
+ *
+ * Return: 0; -errno.
+ */
+MUST_CHECK int sandbox_calls_only(const struct sandbox_call *calls, size_t n_calls);

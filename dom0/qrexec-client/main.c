@@ -1,0 +1,522 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * qrexec-client: run a command in a qube, from dom0.
+ *
+ * runs as	whoever calls it
+ * holds	the caller's standard streams; the data channel to the qube
+ * trusts	the qube's daemon as far as the id in the name of its socket goes; not the qube
+ * needs	after the channel stands nothing but to read and write: seccomp sees to it before
+ *the first byte of the call is read
+ *
+ * There is no handler for signals: one that ends this process closes the channel, and the agent
+ *ends the command. Everything that goes wrong on our side is 125.
+ */
+#include "base/io.h"
+#include "base/log.h"
+#include "base/paths.h"
+#include "base/str.h"
+#include "proto/qrexec.h"
+#include "qrexec/peer.h"
+#include "qrexec/relay.h"
+#include "sandbox/sandbox.h"
+#include "vchan/vchan.h"
+
+#include <fcntl.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+/** TIMEOUT_S - how long the qube may take to connect; a busy one without KVM is slow */
+#define TIMEOUT_S 60
+/** DAEMON_MS - how long the daemon may take to say HELLO */
+#define DAEMON_MS 30000
+
+struct options {
+	const char *socket_dir, *qube, *local, *prefix, *command;
+	unsigned timeout_s;
+	bool just_exec, filter_out, filter_err, no_code, stdin_socket;
+};
+
+struct client {
+	const struct options *o;
+	struct qrexec_peer *daemon;
+	struct vchan *vchan;
+	uint32_t domid, port, version;
+	char socket[UNIX_PATH_MAX + 1];
+	pid_t local;
+	int in, out;
+};
+
+static void complain(const char *format, ...) PRINTF_LIKE(1, 2);
+
+static void complain(const char *format, ...)
+{
+	va_list args;
+
+	(void)fputs("qrexec-client: ", stderr);
+	va_start(args, format);
+	(void)vfprintf(stderr, format, args);
+	va_end(args);
+	(void)fputc('\n', stderr);
+}
+
+static void usage(FILE *to)
+{
+	(void)fputs(
+		"usage: qrexec-client [OPTIONS] -d QUBE COMMAND\n"
+		"Run COMMAND in a running qube with our standard streams; exit with its exit "
+		"code.\n"
+		"COMMAND is USER:SHELL-COMMAND or USER:QUBESRPC SERVICE[+ARGUMENT] SOURCE; the "
+		"user\n"
+		"DEFAULT is the qube's default user.\n\n"
+		"  -d QUBE                a name or uuid:UUID\n"
+		"  -l LOCAL-COMMAND       give the streams to a local command instead\n"
+		"  -e                     do not wait for the command, do not pass streams\n"
+		"  -E, --no-exit-code     exit with 0 when the command has ended, whatever its "
+		"code\n"
+		"  -t, -T                 replace control characters in its output, its errors\n"
+		"  -p PREFIX              send PREFIX before what standard input says\n"
+		"  -w SECONDS             how long the qube may take to connect (60; 0 = for "
+		"ever)\n"
+		"  -W                     wait for the end of the call (always done)\n"
+		"      --use-stdin-socket standard input is a socket and also the output\n"
+		"      --socket-dir=DIR   where the daemons' sockets are\n"
+		"  -h, --help             show this\n"
+		"      --version          show the version\n\n"
+		"Exit codes: the command's; 125 problems here; 126 refused; 127 no such service "
+		"or\n"
+		"command; 128+N the command was killed by signal N; 255 the qube went away.\n"
+		"Environment: VCHAN_SOCKET_DIR instead of the qube's own directory of channels.\n",
+		to);
+}
+
+/* ---- options ------------------------------------------------------------------------------- */
+
+static int later(const char *what)
+{
+	complain("%s is not supported yet", what);
+	return -ENOTSUP;
+}
+
+static int options_check(const struct options *o, int argc, char **argv)
+{
+	if (!o->qube || optind != argc - 1) {
+		if (!o->qube)
+			complain("which qube? Give -d QUBE");
+		else
+			complain(optind < argc ? "one command is one argument: quote it"
+					       : "which command? It comes last");
+		return -EINVAL;
+	}
+	if (str_eq(o->qube, "dom0") || str_eq(o->qube, "@adminvm"))
+		return later("calling a service of dom0");
+	if (o->qube[0] == '\0' || !bytes_are_alnum_or(o->qube, strlen(o->qube), "_.:-")) {
+		complain("\"%s\" is not a qube's name", o->qube);
+		return -EINVAL;
+	}
+	if (strlen(argv[optind]) >= QREXEC_COMMAND_MAX || !strchr(argv[optind], ':')) {
+		complain("the command must be USER:COMMAND of at most %u bytes",
+			 QREXEC_COMMAND_MAX - 1);
+		return -EINVAL;
+	}
+	if (o->just_exec && (o->local || o->prefix || o->stdin_socket)) {
+		complain(
+			"-e passes no streams: it goes with none of -l, -p and --use-stdin-socket");
+		return -EINVAL;
+	}
+	if (o->local && o->stdin_socket) {
+		complain("-l and --use-stdin-socket exclude each other");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* 0; > 0: done, exit with 0; < 0: said why */
+static int options_take(struct options *o, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"socket-dir", required_argument, NULL, 's'},
+		{"no-exit-code", no_argument, NULL, 'E'},
+		{"use-stdin-socket", no_argument, NULL, 'S'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{0},
+	};
+	uint64_t n;
+	int c, r;
+
+	*o = (struct options){.timeout_s = TIMEOUT_S};
+	while ((c = getopt_long(argc, argv, "+d:l:c:p:w:eEtTWkh", options, NULL)) != -1) {
+		switch (c) {
+		case 'd':
+			o->qube = optarg;
+			break;
+		case 'l':
+			o->local = optarg;
+			break;
+		case 'c':
+			return later("-c, answering a call from a qube,");
+		case 'k':
+			return later("-k, killing the qube at the end,");
+		case 'p':
+			o->prefix = optarg;
+			break;
+		case 'w':
+			if (str_u64(optarg, 86400, &n) != 0) {
+				complain("-w wants seconds, 0 to 86400, not \"%s\"", optarg);
+				return -EINVAL;
+			}
+			o->timeout_s = (unsigned)n;
+			break;
+		case 'e':
+			o->just_exec = true;
+			break;
+		case 'E':
+			o->no_code = true;
+			break;
+		case 't':
+			o->filter_out = true;
+			break;
+		case 'T':
+			o->filter_err = true;
+			break;
+		case 'W':
+			break;
+		case 's':
+			o->socket_dir = optarg;
+			break;
+		case 'S':
+			o->stdin_socket = true;
+			break;
+		case 'h':
+			usage(stdout);
+			return 1;
+		case 'V':
+			(void)puts("qrexec-client (Bulkhead) " BULKHEAD_VERSION);
+			return 1;
+		default:
+			usage(stderr);
+			return -EINVAL;
+		}
+	}
+	r = options_check(o, argc, argv);
+	if (r == 0)
+		o->command = argv[optind];
+	return r;
+}
+
+/* ---- the daemon ---------------------------------------------------------------------------- */
+
+/*
+ * The id the socket's name stands for: a link qrexec.NAME leads to qrexec.DOMID. A daemon that was
+ * taken over by its qube must not be able to send us to another qube's channels.
+ */
+static bool domid_matches(const char *socket, uint32_t domid)
+{
+	char to[64];
+	ssize_t n = readlink(socket, to, sizeof(to) - 1);
+	const char *digits = strrchr(socket, '.');
+	uint64_t id;
+
+	if (n > 0) {
+		to[n] = '\0';
+		digits = strrchr(to, '.');
+	}
+	return digits && str_u64(digits + 1, VCHAN_DOMID_MAX, &id) == 0 && id == domid;
+}
+
+static int daemon_connect(struct client *c, const char *dir)
+{
+	AUTO_CLOSE int fd = NO_FD;
+	struct vchan *v = NULL;
+	int r = str_format(c->socket, sizeof(c->socket), "%s/qrexec.%s", dir, c->o->qube);
+
+	if (r == 0)
+		r = io_unix_connect(c->socket, SOCK_STREAM, &fd);
+	if (r < 0) {
+		complain(r == -ENOENT || r == -ECONNREFUSED
+				 ? "%s is not running, or its agent is not there (%s: %s)"
+				 : "cannot reach the qrexec daemon of %s (%s: %s)",
+			 c->o->qube, c->socket, log_errno_str(r));
+		return r;
+	}
+	r = vchan_new_from_fd(&fd, &v);
+	if (r == 0)
+		r = qrexec_peer_new(&v, QREXEC_DAEMON_TO_CLIENT, QREXEC_VERSION_LOCAL, &c->daemon);
+	vchan_free(v);
+	return r;
+}
+
+/* the next message; HELLO within DAEMON_MS, the answer when its time has come */
+static int daemon_wait(struct client *c, int timeout_ms, struct qrexec_msg *ret)
+{
+	for (;;) {
+		struct pollfd p = {.fd = qrexec_peer_fd(c->daemon)};
+		int r = qrexec_peer_flush(c->daemon), n;
+
+		if (r == 0 && qrexec_peer_idle(c->daemon))
+			r = qrexec_peer_receive(c->daemon, ret);
+		else if (r == 0)
+			r = -EAGAIN;
+		if (r != -EAGAIN)
+			return r;
+		p.events = qrexec_peer_events(c->daemon);
+		n = poll(&p, 1, timeout_ms);
+		if (n == 0)
+			return -ETIMEDOUT;
+		if (n < 0 && errno != EINTR)
+			return fail_errno();
+	}
+}
+
+static int request(struct client *c)
+{
+	struct qrexec_msg m = {.type = c->o->just_exec ? QREXEC_JUST_EXEC : QREXEC_EXEC_CMDLINE,
+			       .command = c->o->command,
+			       .command_len = strlen(c->o->command)};
+	const enum qrexec_type type = m.type;
+	struct qrexec_msg answer;
+	int r = daemon_wait(c, DAEMON_MS, &answer);
+
+	if (r == 0)
+		r = qrexec_peer_send(c->daemon, &m);
+	if (r == 0)
+		r = daemon_wait(c, -1, &answer);
+	if (r == 0 && answer.type != type)
+		r = QREXEC_E_TYPE;
+	if (r != 0) {
+		complain("the qrexec daemon of %s %s", c->o->qube,
+			 r == -ENODATA || r == -EPIPE ? "closed the connection: its log says why"
+			 : r > 0                      ? qrexec_outcome_str(r)
+						      : log_errno_str(r));
+		return r > 0 ? -EPROTO : r;
+	}
+	if (!domid_matches(c->socket, answer.domid)) {
+		complain("the qrexec daemon of %s speaks for another qube (%u)", c->o->qube,
+			 answer.domid);
+		return -EPROTO;
+	}
+	c->domid = answer.domid;
+	c->port = answer.port;
+	return 0;
+}
+
+/* ---- the channel --------------------------------------------------------------------------- */
+
+static int server_open(struct client *c, const struct paths *paths)
+{
+	char dir[UNIX_PATH_MAX + 1];
+	const char *given = getenv("VCHAN_SOCKET_DIR");
+	int r = 0;
+
+	if (!given)
+		r = paths_vchan_dir(paths, c->domid, dir, sizeof(dir));
+	if (r == 0)
+		r = vchan_server_new(given ? NULL : dir, vchan_own_domid(), c->domid, c->port,
+				     &c->vchan);
+	if (r < 0)
+		complain("cannot make a channel in %s: %s", given ? given : dir, log_errno_str(r));
+	return r;
+}
+
+/* 0; QREXEC_EXIT_DROPPED: the qube is gone; -errno */
+static int qube_wait(struct client *c)
+{
+	const uint64_t until = io_now_ms() + (uint64_t)c->o->timeout_s * 1000;
+
+	while (vchan_get_state(c->vchan) == VCHAN_WAITING) {
+		struct pollfd p[2] = {
+			{.fd = vchan_fd(c->vchan), .events = POLLIN},
+			{.fd = qrexec_peer_fd(c->daemon), .events = POLLIN},
+		};
+		const uint64_t now = io_now_ms();
+		int left = -1, n, r;
+
+		if (c->o->timeout_s > 0)
+			left = until <= now ? 0 : (int)(until - now);
+		n = poll(p, 2, left);
+		if (n < 0 && errno != EINTR)
+			return fail_errno();
+		if (n == 0) {
+			complain("%s did not connect within %u seconds", c->o->qube,
+				 c->o->timeout_s);
+			return -ETIMEDOUT;
+		}
+		r = vchan_accept(c->vchan);
+		if (r < 0 && r != -EAGAIN)
+			return r;
+		/* the daemon has nothing more to say: it tells us that its agent is gone */
+		if (r == -EAGAIN && n > 0 && p[1].revents) {
+			complain("%s went away before the call began", c->o->qube);
+			return QREXEC_EXIT_DROPPED;
+		}
+	}
+	qrexec_peer_free(c->daemon);
+	c->daemon = NULL;
+	return 0;
+}
+
+/* ---- streams ------------------------------------------------------------------------------- */
+
+static int streams_local(struct client *c)
+{
+	int in[2], out[2];
+
+	if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0)
+		return fail_errno();
+	c->local = fork();
+	if (c->local < 0)
+		return fail_errno();
+	if (c->local == 0) {
+		if (dup2(in[0], STDIN_FILENO) < 0 || dup2(out[1], STDOUT_FILENO) < 0)
+			_exit(QREXEC_EXIT_PROBLEM);
+		(void)execl("/bin/sh", "sh", "-c", c->o->local, (char *)NULL);
+		_exit(QREXEC_EXIT_PROBLEM);
+	}
+	(void)close(in[0]);
+	(void)close(out[1]);
+	c->in = out[0];
+	c->out = in[1];
+	/* a local command that reads no more is no reason to end the remote one */
+	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		return fail_errno();
+	return io_set_nonblock(c->in, true) < 0 ? -errno : io_set_nonblock(c->out, true);
+}
+
+static int streams_open(struct client *c)
+{
+	if (c->o->local)
+		return streams_local(c);
+	c->in = fcntl(STDIN_FILENO, F_GETFD) < 0 ? NO_FD : STDIN_FILENO;
+	c->out = c->o->stdin_socket ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : STDOUT_FILENO;
+	if (c->out < 0)
+		return fail_errno();
+	return relay_fd_own(c->out);
+}
+
+static int confine(void)
+{
+	/* clang-format off */
+	static const struct sandbox_call calls[] = {
+		{"wait4"},	/* the local command's end */
+	};
+	/* clang-format on */
+
+	return sandbox_calls_only(calls, ARRAY_LEN(calls));
+}
+
+/* 0 with the exit code; RELAY_E_*; -errno */
+static int relay(struct client *c, unsigned *ret_code)
+{
+	/* standard error stays open for ourselves */
+	struct relay_options o = {
+		.role = RELAY_CALLER,
+		.vchan = c->vchan,
+		.version = c->version,
+		.in = {c->in, NO_FD},
+		.out = {c->out, fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3)},
+		.filter = {c->o->filter_out, c->o->filter_err},
+		.prefix = c->o->prefix,
+		.prefix_len = c->o->prefix ? strlen(c->o->prefix) : 0,
+		.signal_fd = NO_FD,
+		.keep_going = c->local > 0,
+		.code_only = c->o->just_exec,
+	};
+	struct relay *relay;
+	int r = o.out[1] >= 0 ? relay_fd_own(o.out[1]) : 0;
+
+	if (r == 0)
+		r = relay_new(&o, &relay);
+	if (r == 0)
+		r = confine();
+	if (r < 0)
+		return r;
+	r = relay_run(relay, ret_code);
+	relay_free(relay);
+	return r;
+}
+
+static int call(struct client *c, unsigned *ret_code)
+{
+	int r;
+
+	r = qrexec_handshake(c->vchan, QREXEC_SERVICE_TO_CALLER,
+			     c->o->timeout_s == 0 ? 0 : c->o->timeout_s * 1000, &c->version);
+	if (r == 0 && c->o->just_exec)
+		c->in = c->out = NO_FD;
+	else if (r == 0)
+		r = streams_open(c);
+	else if (r > 0)
+		r = RELAY_E_PROTOCOL;
+	else if (r == -ENODATA || r == -EPIPE)
+		r = RELAY_E_DROPPED;
+	if (r == 0)
+		r = relay(c, ret_code);
+	vchan_free(c->vchan);
+	c->vchan = NULL;
+	if (c->local > 0)
+		while (waitpid(c->local, NULL, 0) < 0 && errno == EINTR)
+			;
+	return r;
+}
+
+static int outcome_exit(const struct client *c, int r, unsigned code)
+{
+	if (r == 0)
+		return c->o->no_code ? 0 : (int)code;
+	if (r == RELAY_E_LOCAL)
+		return QREXEC_EXIT_SIGNAL + SIGPIPE;
+	if (r == RELAY_E_DROPPED) {
+		complain("%s went away before the command's end", c->o->qube);
+		return QREXEC_EXIT_DROPPED;
+	}
+	if (r == RELAY_E_PROTOCOL) {
+		complain("%s broke the rules of qrexec, call ended", c->o->qube);
+		return QREXEC_EXIT_DROPPED;
+	}
+	complain("%s: %s", c->o->qube, log_errno_str(r));
+	return QREXEC_EXIT_PROBLEM;
+}
+
+int main(int argc, char **argv)
+{
+	AUTO(paths_done) struct paths paths = {0};
+	char dir[UNIX_PATH_MAX + 1];
+	struct client c = {0};
+	struct options o;
+	unsigned code = 0;
+	int r;
+
+	r = options_take(&o, argc, argv);
+	if (r != 0)
+		return r > 0 ? 0 : QREXEC_EXIT_PROBLEM;
+	c.o = &o;
+	if (!o.socket_dir || !getenv("VCHAN_SOCKET_DIR")) {
+		r = paths_init(&paths, false);
+		if (r < 0) {
+			complain("nothing is running here (%s)", log_errno_str(r));
+			return QREXEC_EXIT_PROBLEM;
+		}
+		r = str_format(dir, sizeof(dir), "%s/qrexec", paths.run);
+	}
+	if (r == 0)
+		r = daemon_connect(&c, o.socket_dir ? o.socket_dir : dir);
+	if (r == 0)
+		r = request(&c);
+	if (r == 0)
+		r = server_open(&c, &paths);
+	if (r < 0)
+		return QREXEC_EXIT_PROBLEM;
+	r = qube_wait(&c);
+	if (r != 0) {
+		vchan_free(c.vchan);
+		return r > 0 ? r : QREXEC_EXIT_PROBLEM;
+	}
+	r = call(&c, &code);
+	return outcome_exit(&c, r, code);
+}

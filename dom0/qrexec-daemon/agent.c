@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The control channel. The agent is in the qube and therefore hostile: what it sends is judged by
+ * the codec, one message at a time, and nothing more is read while it does not take our answer.
+ * What breaks the rules ends its channel; trying again is free for us and slow for it.
+ */
+#include "base/io.h"
+#include "daemon.h"
+#include "loop/ask.h"
+#include "qrexec/peer.h"
+#include "vchan/vchan.h"
+
+/* pauses between tries: soon while the qube starts, rarely for one that has no agent */
+static uint64_t pause_ms(const struct daemon *d)
+{
+	const uint64_t down_ms = io_now_ms() - d->down_ms;
+
+	if (down_ms < 5000)
+		return 20;
+	return down_ms < 60000 ? 100 : 500;
+}
+
+static int state_tell(const struct daemon *d, bool up)
+{
+	const struct ask q = {.kind = ASK_AGENT_STATE, .a = up ? 1 : 0};
+
+	return ask_call(d->ask_fd, &q, NULL);
+}
+
+static int agent_greeted(struct daemon *d)
+{
+	const struct ask q = {.kind = ASK_QREXEC_BIND};
+	int r = ask_call(d->ask_fd, &q, &d->listen_fd);
+
+	if (r < 0) {
+		log_err(d->name, "cannot make the clients' socket: %s", log_errno_str(r));
+		return r;
+	}
+	d->agent_up = true;
+	log_info(d->name, "agent connected");
+	return state_tell(d, true);
+}
+
+static void why_log(const struct daemon *d, int why)
+{
+	if (why > 0)
+		log_warn(d->name, "agent sent a message that is refused (%s), channel closed",
+			 qrexec_outcome_str(why));
+	else if (why == -ENODATA || why == -EPIPE)
+		log_info(d->name, "agent disconnected");
+	else if (why == -ETIMEDOUT)
+		log_warn(d->name, "agent said no HELLO, channel closed");
+	else
+		log_warn(d->name, "agent's channel failed (%s), closed", log_errno_str(why));
+}
+
+int agent_lost(struct daemon *d, int why)
+{
+	const struct ask q = {.kind = ASK_QREXEC_UNLINK};
+	int r = 0;
+
+	why_log(d, why);
+	qrexec_peer_free(d->agent);
+	d->agent = NULL;
+	d->down_ms = io_now_ms();
+	d->retry_ms = d->down_ms + (why > 0 ? 1000 : 0);
+	ports_reset(&d->ports);
+	clients_drop_all(d);
+	if (!d->agent_up)
+		return 0;
+	d->agent_up = false;
+	close_fd(&d->listen_fd);
+	r = ask_call(d->ask_fd, &q, NULL);
+	return r == 0 ? state_tell(d, false) : r;
+}
+
+int agent_connect(struct daemon *d)
+{
+	const struct ask q = {
+		.kind = ASK_VCHAN_CONNECT, .a = d->domid, .b = 0, .c = QREXEC_PORT_CONTROL};
+	AUTO_CLOSE int fd = NO_FD;
+	struct vchan *v = NULL;
+	int r;
+
+	if (d->agent || io_now_ms() < d->retry_ms)
+		return 0;
+	r = ask_call(d->ask_fd, &q, &fd);
+	if (r < 0) {
+		d->retry_ms = io_now_ms() + pause_ms(d);
+		/* a parent that is gone or does not let us is the end; anything else may pass */
+		return r == -EPIPE || r == -EPERM || r == -EPROTO ? r : 0;
+	}
+	r = vchan_new_from_fd(&fd, &v);
+	if (r == 0)
+		r = qrexec_peer_new(&v, QREXEC_AGENT_TO_DAEMON, QREXEC_VERSION, &d->agent);
+	vchan_free(v);
+	d->agent_until_ms = io_now_ms() + HELLO_MS;
+	return r;
+}
+
+int agent_send(struct daemon *d, const struct qrexec_msg *m)
+{
+	return d->agent && d->agent_up ? qrexec_peer_send(d->agent, m) : -EPIPE;
+}
+
+static int message_handle(struct daemon *d, const struct qrexec_msg *m)
+{
+	switch (m->type) {
+	case QREXEC_HELLO:
+		return agent_greeted(d);
+	case QREXEC_CONNECTION_TERMINATED:
+		if (!ports_release(&d->ports, m->domid, m->port) && log_allowed(&d->noise, d->name))
+			log_warn(d->name, "agent ended a call on port %u that is not, ignored",
+				 m->port);
+		return 0;
+	case QREXEC_TRIGGER_SERVICE:
+	case QREXEC_TRIGGER_SERVICE3:
+	case QREXEC_TRIGGER_SERVICE4:
+		return policy_request(d, m);
+	case QREXEC_DATA_STDIN:
+	case QREXEC_DATA_STDOUT:
+	case QREXEC_DATA_STDERR:
+	case QREXEC_DATA_EXIT_CODE:
+	case QREXEC_EXEC_CMDLINE:
+	case QREXEC_JUST_EXEC:
+	case QREXEC_SERVICE_CONNECT:
+	case QREXEC_SERVICE_REFUSED:
+		break;
+	}
+	return QREXEC_E_TYPE;
+}
+
+/* @ret_ours: a fault that is not the agent's doing */
+static int messages_read(struct daemon *d, int *ret_ours)
+{
+	int r = qrexec_peer_flush(d->agent);
+
+	*ret_ours = 0;
+	/* every answer leaves before the next message is read: policy_request() finds room */
+	for (unsigned i = 0; r == 0 && i < MESSAGES_MAX && qrexec_peer_idle(d->agent); i++) {
+		struct qrexec_msg m;
+
+		r = qrexec_peer_receive(d->agent, &m);
+		if (r != 0)
+			break;
+		if (m.type == QREXEC_HELLO) {
+			*ret_ours = message_handle(d, &m);
+			return 0;
+		}
+		r = message_handle(d, &m);
+	}
+	return r == -EAGAIN ? 0 : r;
+}
+
+int agent_turn(struct daemon *d, short revents)
+{
+	int ours = 0, r = 0;
+
+	if (!d->agent)
+		return agent_connect(d);
+	if (revents)
+		r = messages_read(d, &ours);
+	if (ours < 0)
+		return ours;
+	if (r == 0 && !d->agent_up && io_now_ms() >= d->agent_until_ms)
+		r = -ETIMEDOUT;
+	return r == 0 ? 0 : agent_lost(d, r);
+}
+
+int agent_timeout_ms(const struct daemon *d)
+{
+	const uint64_t now = io_now_ms();
+	const uint64_t at = d->agent ? d->agent_until_ms : d->retry_ms;
+
+	if (d->agent && d->agent_up)
+		return -1;
+	return at <= now ? 0 : (int)(at - now);
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+/*
+ * The state of the daemon of one qube, and what its parts offer each other.
+ *
+ * One loop over poll(): at most a few descriptors and CLIENTS_MAX clients, so neither a poll set
+ * of its own making nor an event library is worth its memory here (one such process runs per qube).
+ * Nothing in it waits for a peer: every stream is a qrexec_peer, which holds one message each way.
+ */
+#include "base/attr.h"
+#include "base/log.h"
+#include "proto/qrexec.h"
+
+#include <poll.h>
+
+struct qrexec_peer;
+
+/** CLIENTS_MAX - local clients at a time; more wait in the socket's queue */
+#define CLIENTS_MAX 512
+/** REQUEST_MS - how long a client may take to say what it wants */
+#define REQUEST_MS 10000
+/** HELLO_MS - how long the agent may take to say HELLO */
+#define HELLO_MS 60000
+/** MESSAGES_MAX - messages of one peer handled in one turn */
+#define MESSAGES_MAX 64
+
+/** enum client_state - of a local client, in this order */
+enum client_state {
+	CLIENT_ASKING,  /* HELLO and its request are to come */
+	CLIENT_WAITING, /* its request waits for a port and for room towards the agent */
+	CLIENT_SERVED,  /* it has its answer; kept until it leaves or the agent does */
+	CLIENT_GONE,    /* to be freed */
+};
+
+struct client {
+	struct client *next;
+	struct qrexec_peer *peer;
+	enum client_state state;
+	uint64_t until_ms;
+	struct qrexec_msg request; /* WAITING: borrows from the peer */
+	unsigned poll_at;
+};
+
+/** struct ports - data ports; the domain of the other end is a part of what TERMINATED names */
+struct ports {
+	struct {
+		bool used;
+		uint32_t domid;
+	} slots[QREXEC_N_PORTS];
+	unsigned n_used;
+};
+
+struct daemon {
+	const char *name, *default_user;
+	unsigned domid;
+	int ask_fd, listen_fd, signal_fd;
+
+	struct qrexec_peer *agent; /* NULL: not connected */
+	bool agent_up;             /* it has said HELLO */
+	uint64_t agent_until_ms;   /* its time to say HELLO */
+	uint64_t retry_ms, down_ms;
+
+	struct client *clients; /* oldest first */
+	unsigned n_clients;
+	struct ports ports;
+	struct log_limit noise; /* lines the qube can cause */
+};
+
+/* ---- ports.c */
+
+/** ports_take() - the lowest free port for a call with @domid; 0 if all are in use */
+unsigned ports_take(struct ports *p, uint32_t domid);
+/** ports_release() - false if that port is not in use by that domain */
+bool ports_release(struct ports *p, uint32_t domid, uint32_t port);
+void ports_reset(struct ports *p);
+
+/* ---- agent.c: the control channel */
+
+/** agent_connect() - try to reach the agent, if it is time for that */
+MUST_CHECK int agent_connect(struct daemon *d);
+/** agent_turn() - @revents: what poll() said of its descriptor */
+MUST_CHECK int agent_turn(struct daemon *d, short revents);
+/** agent_send() - 0; -EAGAIN: not before the last message has left; the agent may be gone after
+ * another result */
+MUST_CHECK int agent_send(struct daemon *d, const struct qrexec_msg *m);
+/** agent_timeout_ms() - until agent_connect() or agent_turn() has something to do; -1 = never */
+int agent_timeout_ms(const struct daemon *d);
+/** agent_lost() - forget the control channel and all that hangs on it */
+MUST_CHECK int agent_lost(struct daemon *d, int why);
+
+/* ---- clients.c */
+
+MUST_CHECK int clients_accept(struct daemon *d);
+/** clients_poll() - fill in @p, which has room for CLIENTS_MAX; how many it used */
+unsigned clients_poll(struct daemon *d, struct pollfd *p, unsigned first);
+MUST_CHECK int clients_turn(struct daemon *d, const struct pollfd *p, unsigned n);
+/** clients_dispatch() - give ports to those who wait, oldest first */
+MUST_CHECK int clients_dispatch(struct daemon *d);
+int clients_timeout_ms(const struct daemon *d);
+void clients_drop_all(struct daemon *d);
+
+/* ---- policy.c */
+
+/**
+ * policy_request() - the qube asks for a service (TRIGGER_SERVICE*)
+ *
+ * Return: 0: answered, or being decided; -EAGAIN if the agent takes no answer now; -errno.
+ */
+MUST_CHECK int policy_request(struct daemon *d, const struct qrexec_msg *m);
