@@ -137,16 +137,20 @@ kernel_package() {
 }
 
 
-# qube_root_find HERE: the guest programs, as meson install --tags qube --destdir made them
+# qube_root_find HERE: the guest programs as installed with tag "qube"; in a build folder they are
+# put there now, so that they are the current ones
 qube_root_find() {
 	local candidate
-	for candidate in "${BULKHEAD_QUBE_ROOT:-}" "$1/../qube-root" "$1/../build/qube-root"; do
+	if [ -z "${BULKHEAD_QUBE_ROOT:-}" ] && [ -e "$1/../build.ninja" ]; then
+		meson install -C "$1/.." --no-rebuild --tags qube --destdir qube-root >/dev/null || fail "the guest programs are not built: make build"
+	fi
+	for candidate in "${BULKHEAD_QUBE_ROOT:-}" "$1/../qube-root" "$1/qube-root"; do
 		if [ -n "$candidate" ] && [ -d "$candidate/usr/lib/qubes" ]; then
 			(cd "$candidate" && pwd)
 			return
 		fi
 	done
-	fail "the guest programs are not there: meson install -C build --tags qube --destdir qube-root, or set BULKHEAD_QUBE_ROOT"
+	fail "the guest programs are not there: make build, or set BULKHEAD_QUBE_ROOT"
 }
 
 # template_conf_write FILE KEY=VALUE...
@@ -154,4 +158,15 @@ template_conf_write() {
 	local file=$1
 	shift
 	printf '%s\n' "$@" >"$file"
+}
+
+# mmdebstrap_progress LOG: what mmdebstrap says, kept in LOG and told as progress between 2 and 70
+mmdebstrap_progress() {
+	tee "$1" | awk '
+		/^I: (automatically|chroot|running|installing|downloading|extracting|cleaning|creating)/ {
+			percent += percent < 60 ? 6 : 0
+			sub(/^I: /, "")
+			printf "progress %d %s\n", 2 + percent, substr($0, 1, 100)
+			fflush()
+		}'
 }
