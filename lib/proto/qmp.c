@@ -302,6 +302,7 @@ void qmp_put_disk_device(struct jw *w, const struct qmp_disk *disk)
 	put_str(w, "id", "dev-%s", disk->name);
 	put_str(w, "drive", "disk-%s", disk->name);
 	put_str(w, "serial", "%s", disk->name);
+	put_str(w, "disable-legacy", "%s", "on");
 }
 
 void qmp_put_nic_device(struct jw *w, const char *id, const char *mac)
@@ -310,5 +311,6 @@ void qmp_put_nic_device(struct jw *w, const char *id, const char *mac)
 	put_str(w, "id", "dev-%s", id);
 	put_str(w, "netdev", "net-%s", id);
 	put_str(w, "mac", "%s", mac);
+	put_str(w, "disable-legacy", "%s", "on");
 	put_str(w, "romfile", "%s", ""); /* nobody boots from the network */
 }

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Walls around QEMU and around this monitor.
+ *
+ * QEMU runs under an id of its own (as root), in namespaces without a network, without System V
+ * objects, under Landlock: it may read programs, libraries, firmware and what of /proc and /sys its
+ * processor emulation asks for, and the very files of the descriptors it was given; it may create
+ * and write nothing. QEMU's own seccomp list comes on top (-sandbox). What does not work here: an
+ * empty root and an empty PID namespace, since QEMU loads its accelerator and firmware after it
+ * has started.
+ *
+ * The monitor itself must start children, some again after a crash, so it keeps fork, exec and the
+ * ids; what it gives up is what neither it nor any child of it needs. The bytes that QEMU writes it
+ * never sees: they go to the reader, which keeps nothing.
+ */
+#include "qube-monitor.h"
+
+#include "confine.h"
+
+#include <fcntl.h>
+#include <linux/landlock.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#define EMPTY (CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
+
+/* clang-format off */
+/* the rights of Landlock's first version; later ones only add what QEMU has no path for */
+#define FS_ALL	((UINT64_C(1) << 13) - 1)
+#define FS_READ	(LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_EXECUTE)
+#define FS_DEV	(LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE)
+
+static const struct {
+	const char *path;
+	uint64_t rights;
+} qemu_paths[] = {
+	{"/usr", FS_READ},		/* the program, its modules, firmware */
+	{"/lib", FS_READ},		/* libraries */
+	{"/lib64", FS_READ},		/* the loader */
+	{"/etc/ld.so.cache", LANDLOCK_ACCESS_FS_READ_FILE},	/* the loader */
+	{"/etc/ld.so.preload", LANDLOCK_ACCESS_FS_READ_FILE},	/* same */
+	{"/proc", LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR},	/* self/fd, cpuinfo */
+	{"/sys/devices/system", LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR},	/* processors, nodes */
+	{"/sys/kernel/mm", LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR},	/* huge pages */
+	{"/dev/kvm", FS_DEV},		/* the accelerator */
+	{"/dev/null", FS_DEV},
+	{"/dev/zero", FS_DEV},
+	{"/dev/urandom", LANDLOCK_ACCESS_FS_READ_FILE},		/* virtio-rng */
+};
+/* clang-format on */
+
+static int allow(int ruleset, int fd, uint64_t rights)
+{
+	const struct landlock_path_beneath_attr rule = {.allowed_access = rights, .parent_fd = fd};
+
+	if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
+		return fail_errno();
+	return 0;
+}
+
+/* Kernel and initrd are opened again by QEMU as /proc/self/fd/N. */
+static int allow_own_files(int ruleset)
+{
+	for (int fd = MONITOR_FD_FIRST; fd <= MONITOR_FD_MAX; fd++) {
+		struct stat st;
+		int r;
+
+		if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (fcntl(fd, F_GETFD) & FD_CLOEXEC))
+			continue;
+		r = allow(ruleset, fd, LANDLOCK_ACCESS_FS_READ_FILE);
+		if (r < 0 && r != -EINVAL && r != -EBADFD) /* a memfd needs no rule */
+			return r;
+	}
+	return 0;
+}
+
+static int landlock(const char *program)
+{
+	const struct landlock_ruleset_attr attr = {.handled_access_fs = FS_ALL};
+	AUTO_CLOSE int own = open(program, O_PATH | O_CLOEXEC);
+	AUTO_CLOSE int ruleset = NO_FD;
+	int r;
+
+	ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
+	if (ruleset < 0)
+		return 0; /* a kernel without it: SECURITY.md says what is weaker then */
+	for (size_t i = 0; i < ARRAY_LEN(qemu_paths); i++) {
+		AUTO_CLOSE int fd = open(qemu_paths[i].path, O_PATH | O_CLOEXEC);
+		struct stat st;
+		uint64_t rights = qemu_paths[i].rights;
+
+		if (fd < 0 || fstat(fd, &st) < 0)
+			continue;
+		if (!S_ISDIR(st.st_mode))
+			rights &= ~(uint64_t)LANDLOCK_ACCESS_FS_READ_DIR;
+		r = allow(ruleset, fd, rights);
+		if (r < 0)
+			return r;
+	}
+	if (own >= 0) { /* a QEMU of one's own, outside /usr */
+		r = allow(ruleset, own, LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_EXECUTE);
+		if (r < 0)
+			return r;
+	}
+	r = allow_own_files(ruleset);
+	if (r < 0)
+		return r;
+	return syscall(SYS_landlock_restrict_self, ruleset, 0) < 0 ? fail_errno() : 0;
+}
+
+static int write_text(const char *path, const char *text)
+{
+	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		return fail_errno();
+	return 0;
+}
+
+/* Without root a user namespace of its own brings the others, where the kernel lets us. */
+static int namespaces(void)
+{
+	const uid_t uid = geteuid();
+	const gid_t gid = getegid();
+	char line[48];
+	int r;
+
+	if (uid == 0)
+		return unshare(EMPTY) < 0 ? fail_errno() : 0;
+	if (unshare(CLONE_NEWUSER | EMPTY) < 0)
+		return 0;
+	r = write_text("/proc/self/setgroups", "deny");
+	(void)snprintf(line, sizeof(line), "%u %u 1", uid, uid);
+	r = r < 0 ? r : write_text("/proc/self/uid_map", line);
+	(void)snprintf(line, sizeof(line), "%u %u 1", gid, gid);
+	return r < 0 ? r : write_text("/proc/self/gid_map", line);
+}
+
+int confine_qemu(void *data)
+{
+	const struct confine_qemu *c = data;
+	const struct rlimit no_core = {0, 0};
+	int r;
+
+	/* its own scheduling group, where sessions have one, is as nice as it is */
+	(void)write_text("/proc/self/autogroup", c->niceness);
+	/* memory of a guest belongs in no core file; and of all it is what should go first */
+	if (setrlimit(RLIMIT_CORE, &no_core) < 0)
+		return fail_errno();
+	(void)write_text("/proc/self/oom_score_adj", "500");
+	r = namespaces();
+	if (r < 0)
+		return r;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return fail_errno();
+	return landlock(c->program);
+}
+
+/* clang-format off */
+/* What neither the monitor nor QEMU nor any daemon needs; their own lists are much shorter. */
+static const char *const refused[] = {
+	"ptrace", "process_vm_readv", "process_vm_writev", "kcmp",	/* other processes */
+	"bpf", "perf_event_open", "userfaultfd",			/* parts of the kernel with a history */
+	"io_uring_setup", "io_uring_enter", "io_uring_register",
+	"keyctl", "add_key", "request_key",
+	"init_module", "finit_module", "delete_module",			/* the machine */
+	"kexec_load", "kexec_file_load", "reboot", "swapon", "swapoff", "acct", "quotactl",
+	"settimeofday", "clock_settime", "adjtimex", "clock_adjtime",
+	"open_by_handle_at", "setns", "mknod", "mknodat", "vhangup", "syslog", "iopl", "ioperm",
+};
+/* clang-format on */
+
+int confine_monitor(void)
+{
+	scmp_filter_ctx ctx;
+	int r = 0;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
+		return fail_errno();
+	ctx = seccomp_init(SCMP_ACT_ALLOW);
+	if (!ctx)
+		return -ENOMEM;
+	for (size_t i = 0; i < ARRAY_LEN(refused) && r == 0; i++) {
+		int nr = seccomp_syscall_resolve_name(refused[i]);
+
+		if (nr != __NR_SCMP_ERROR)
+			r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), nr, 0);
+	}
+	/* no network of any kind */
+	if (r == 0)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
+				     SCMP_A0(SCMP_CMP_NE, AF_UNIX));
+	if (r == 0)
+		r = seccomp_load(ctx);
+	seccomp_release(ctx);
+	return r;
+}

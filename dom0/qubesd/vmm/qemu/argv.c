@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * QEMU's command line: the machine that doc/decisions/0010-machine.md chose by measuring.
+ *
+ * No path of ours appears in it: disks are descriptor sets, kernel and initrd are /proc/self/fd/N,
+ * the control lines are sockets QEMU is born with. Names are checked before they come near an
+ * option, where a comma would begin the next one; values that may hold any character go in as JSON
+ * or as an argument of their own.
+ *
+ * The guest's memory is private and has an id of its own, so that a fork can put a sealed image in
+ * its place under the same machine.
+ */
+#include "qemu/qemu.h"
+
+#include "proto/qmp.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MACHINE                                                                                    \
+	"pc,hpet=off,usb=off,vmport=off,smbus=off,i8042=off,memory-backend=ram,dump-guest-core="   \
+	"off"
+#define CMDLINE "console=ttyS0 no_timer_check tsc=reliable panic=-1 net.ifnames=0"
+#define SANDBOX "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+
+static int add(struct qemu_argv *a, const char *format, ...) PRINTF_LIKE(2, 3);
+static int add(struct qemu_argv *a, const char *format, ...)
+{
+	size_t room = sizeof(a->text) - a->text_len;
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(a->text + a->text_len, room, format, args);
+	va_end(args);
+	if (n < 0 || (size_t)n >= room || a->n_args == ARRAY_LEN(a->argv))
+		return -E2BIG;
+	a->argv[a->n_args++] = a->text + a->text_len;
+	a->text_len += (size_t)n + 1;
+	return 0;
+}
+
+static int add_all(struct qemu_argv *a, const char *const *words, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		int r = add(a, "%s", words[i]);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Return: the number that our @fd will have in QEMU; -E2BIG, -EBADF */
+static int give(struct qemu_argv *a, int fd)
+{
+	if (fd < 0)
+		return -EBADF;
+	if (a->n_fds == ARRAY_LEN(a->fd_from))
+		return -E2BIG;
+	a->fd_from[a->n_fds] = fd;
+	a->fd_to[a->n_fds] = MONITOR_FD_FIRST + a->n_fds;
+	return (int)a->fd_to[a->n_fds++];
+}
+
+static int add_json(struct qemu_argv *a, const char *option, const struct qmp_disk *disk,
+		    void (*put)(struct jw *, const struct qmp_disk *))
+{
+	char json[QMP_COMMAND_MAX];
+	struct jw w = jw_of(json, sizeof(json));
+	int r = add(a, "%s", option);
+
+	jw_begin(&w, '{');
+	put(&w, disk);
+	jw_end(&w, '}');
+	if (jw_done(&w) == 0)
+		return -E2BIG;
+	return r < 0 ? r : add(a, "%s", json);
+}
+
+static int add_disk(struct qemu_argv *a, const struct vmm_disk *d, unsigned first_set)
+{
+	struct qmp_disk disk = {.name = d->name,
+				.n_chain = d->n_chain,
+				.writable = d->writable,
+				.first_set = first_set};
+	int r;
+
+	if (!qmp_name_ok(d->name) || d->n_chain == 0 || d->n_chain > VMM_MAX_CHAIN)
+		return -EINVAL;
+	for (unsigned i = 0; i < d->n_chain; i++) {
+		int number = give(a, d->fds[i]);
+
+		if (number < 0)
+			return number;
+		disk.qcow2[i] = d->formats[i] == VMM_QCOW2;
+		r = add(a, "-add-fd");
+		r = r < 0 ? r : add(a, "fd=%d,set=%u", number, first_set + i);
+		if (r < 0)
+			return r;
+	}
+	r = add_json(a, "-blockdev", &disk, qmp_put_blockdev);
+	return r < 0 ? r : add_json(a, "-device", &disk, qmp_put_disk_device);
+}
+
+static int add_nic(struct qemu_argv *a, const struct vmm_nic *nic)
+{
+	char json[512];
+	struct jw w = jw_of(json, sizeof(json));
+	int number = give(a, nic->fd), r;
+
+	if (number < 0)
+		return number;
+	if (!qmp_name_ok(nic->id))
+		return -EINVAL;
+	r = add(a, "-netdev");
+	r = r < 0 ? r
+		  : add(a, "stream,id=net-%s,server=off,addr.type=fd,addr.str=%d", nic->id, number);
+	r = r < 0 ? r : add(a, "-device");
+	jw_begin(&w, '{');
+	qmp_put_nic_device(&w, nic->id, nic->mac);
+	jw_end(&w, '}');
+	if (jw_done(&w) == 0)
+		return -EINVAL;
+	return r < 0 ? r : add(a, "%s", json);
+}
+
+static int add_kernel(struct qemu_argv *a, const struct vmm_spec *spec)
+{
+	int kernel = give(a, spec->kernel_fd), initrd = give(a, spec->initrd_fd), r;
+
+	if (kernel < 0 || initrd < 0)
+		return kernel < 0 ? kernel : initrd;
+	r = add(a, "-kernel");
+	r = r < 0 ? r : add(a, "/proc/self/fd/%d", kernel);
+	r = r < 0 ? r : add(a, "-initrd");
+	r = r < 0 ? r : add(a, "/proc/self/fd/%d", initrd);
+	r = r < 0 ? r : add(a, "-append");
+	return r < 0 ? r
+		     : add(a, CMDLINE "%s %s", spec->debug ? "" : " quiet",
+			   spec->cmdline ? spec->cmdline : "");
+}
+
+static int add_machine(struct qemu_argv *a, const struct vmm_spec *spec, bool kvm)
+{
+	/* clang-format off */
+	static const char *const fixed[] = {
+		"-nodefaults", "-no-user-config", "-no-reboot",
+		"-display", "none", "-vga", "none",
+		"-machine", MACHINE,
+		"-global", "PIIX4_PM.disable_s3=1",
+		"-global", "PIIX4_PM.disable_s4=1",
+		"-sandbox", SANDBOX,
+		"-chardev", "socket,id=qmp,fd=3",
+		"-mon", "chardev=qmp,mode=control",
+		"-chardev", "socket,id=console,fd=5",
+		"-serial", "chardev:console",
+		"-chardev", "socket,id=vchan,fd=4,server=on,wait=off",
+	};
+	static const char *const after_disks[] = {
+		"-device", "virtio-serial-pci,id=serial,max_ports=2,disable-legacy=on",
+		"-device", "virtserialport,bus=serial.0,nr=1,chardev=vchan,id=vchan,name=org.bulkhead.vchan",
+		"-object", "rng-builtin,id=rng",
+		"-device", "virtio-rng-pci,rng=rng,disable-legacy=on",
+		"-device", "vmgenid,guid=auto",
+	};
+	/* clang-format on */
+	unsigned set = 1;
+	int r = add_all(a, fixed, ARRAY_LEN(fixed));
+
+	r = r < 0 ? r : add(a, "-accel");
+	r = r < 0 ? r : add(a, "%s", kvm ? "kvm" : "tcg,thread=multi");
+	r = r < 0 ? r : add(a, "-cpu");
+	r = r < 0 ? r : add(a, "%s", kvm ? "host" : "max");
+	r = r < 0 ? r : add(a, "-smp");
+	r = r < 0 ? r : add(a, "%u", spec->vcpus);
+	r = r < 0 ? r : add(a, "-m");
+	r = r < 0 ? r : add(a, "%uM", spec->memory_mib);
+	r = r < 0 ? r : add(a, "-object");
+	r = r < 0 ? r
+		  : add(a, "memory-backend-ram,id=ram,size=%uM,share=off,merge=off,dump=off",
+			spec->memory_mib);
+	for (unsigned i = 0; r == 0 && i < spec->n_disks; i++) {
+		r = add_disk(a, &spec->disks[i], set);
+		set += spec->disks[i].n_chain;
+	}
+	r = r < 0 ? r : add_all(a, after_disks, ARRAY_LEN(after_disks));
+	for (unsigned i = 0; r == 0 && i < spec->n_nics; i++)
+		r = add_nic(a, &spec->nics[i]);
+	return r;
+}
+
+int qemu_argv_build(const struct vmm_spec *spec, const char *program, bool kvm,
+		    struct qemu_argv *ret)
+{
+	int r;
+
+	ret->n_args = ret->n_fds = 0;
+	ret->text_len = 0;
+	if (!str_is_qube_name(spec->name, strlen(spec->name)) || spec->n_disks > VMM_MAX_DISKS ||
+	    spec->n_nics > VMM_MAX_NICS || spec->vcpus == 0 ||
+	    !bytes_are_alnum_or(spec->uuid, strlen(spec->uuid), "-"))
+		return -EINVAL;
+	r = add(ret, "%s", program);
+	r = r < 0 ? r : add(ret, "-name");
+	r = r < 0 ? r : add(ret, "guest=%s", spec->name);
+	if (r == 0 && spec->uuid[0] != '\0') {
+		r = add(ret, "-uuid");
+		r = r < 0 ? r : add(ret, "%s", spec->uuid);
+	}
+	r = r < 0 ? r : add_kernel(ret, spec);
+	return r < 0 ? r : add_machine(ret, spec, kvm);
+}

@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Following and commanding running qubes, from qubesd's event loop.
+ *
+ * A monitor that was killed tells no GONE: its socket closes while the kernel is still killing its
+ * children. We then wait for the end of QEMU, by a pidfd taken when its pid was told, so that who
+ * hears GONE can touch the qube's files.
+ */
+#include "qemu/qemu.h"
+
+#include "base/io.h"
+#include "base/log.h"
+#include "base/machine.h"
+#include "base/sweep.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+
+#define MAX_PENDING       32
+#define SCAN_TIMEOUT_MS   2000
+#define MESSAGES_PER_TURN 16
+
+struct vmm {
+	int fd, qemu_fd; /* the monitor's socket; pidfd of QEMU */
+	unsigned domid;
+	char run_dir[UNIX_PATH_MAX + 1], name[QUBE_NAME_MAX + 1];
+	sd_event *event;
+	sd_event_source *source, *end;
+	const struct vmm_events *events;
+	void *data;
+	enum vmm_state state;
+	bool known, agent;
+	uint32_t qemu_pid, next_id;
+	struct {
+		uint32_t id; /* 0: free */
+		vmm_done_fn done;
+		void *data;
+	} pending[MAX_PENDING];
+	bool *freed; /* set when vmm_free() is called below a callback of ours */
+};
+
+static int monitor_connect(const char *run_dir, unsigned domid, int *ret_fd)
+{
+	char path[UNIX_PATH_MAX + 1];
+	int r = str_format(path, sizeof(path), "%s/q/%u/monitor.sock", run_dir, domid);
+
+	return r < 0 ? r : io_unix_connect_now(path, SOCK_SEQPACKET, ret_fd);
+}
+
+/* Return: the vmm is still there */
+static bool tell_state(struct vmm *v, enum vmm_state state, bool clean, const char *why)
+{
+	bool freed = false;
+
+	v->state = state;
+	v->freed = &freed;
+	v->events->state(v->data, v, state, clean, why && why[0] != '\0' ? why : NULL);
+	if (!freed)
+		v->freed = NULL;
+	return !freed;
+}
+
+static bool tell_agent(struct vmm *v, bool up)
+{
+	bool freed = false;
+
+	v->agent = up;
+	v->freed = &freed;
+	v->events->agent(v->data, v, up);
+	if (!freed)
+		v->freed = NULL;
+	return !freed;
+}
+
+static bool finish(struct vmm *v, uint32_t id, int r, const char *text)
+{
+	bool freed = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(v->pending); i++) {
+		vmm_done_fn done = v->pending[i].done;
+
+		if (v->pending[i].id != id || id == 0)
+			continue;
+		v->pending[i].id = 0;
+		if (!done)
+			break;
+		v->freed = &freed;
+		done(v->pending[i].data, r, text);
+		if (!freed)
+			v->freed = NULL;
+		break;
+	}
+	return !freed;
+}
+
+static bool finish_all(struct vmm *v)
+{
+	for (size_t i = 0; i < ARRAY_LEN(v->pending); i++)
+		if (!finish(v, v->pending[i].id, -ECANCELED, "The qube ended"))
+			return false;
+	return true;
+}
+
+static void end_now(struct vmm *v)
+{
+	int r = sweep_qube(v->run_dir, v->domid, v->name[0] != '\0' ? v->name : NULL);
+
+	v->end = sd_event_source_disable_unref(v->end);
+	if (r < 0)
+		log_warn(v->name, "something of it stays below %s: %s", v->run_dir,
+			 log_errno_str(r));
+	if (finish_all(v))
+		(void)tell_state(v, VMM_GONE, false, "its monitor was killed");
+}
+
+static int on_qemu_gone(sd_event_source *source, int fd, uint32_t revents, void *data)
+{
+	(void)source;
+	(void)fd;
+	(void)revents;
+	end_now(data);
+	return 0;
+}
+
+/* the monitor's socket closed without a GONE */
+static void lost(struct vmm *v)
+{
+	v->source = sd_event_source_disable_unref(v->source);
+	close_fd(&v->fd);
+	if (v->qemu_fd >= 0 &&
+	    sd_event_add_io(v->event, &v->end, v->qemu_fd, EPOLLIN, on_qemu_gone, v) >= 0)
+		return;
+	end_now(v);
+}
+
+static enum vmm_state state_of(enum monitor_state s)
+{
+	switch (s) {
+	case MONITOR_STARTING:
+		return VMM_STARTING;
+	case MONITOR_RUNNING:
+		return VMM_RUNNING;
+	case MONITOR_PAUSED:
+		return VMM_PAUSED;
+	case MONITOR_STOPPING:
+		return VMM_STOPPING;
+	case MONITOR_GONE:
+		break;
+	}
+	return VMM_GONE;
+}
+
+/* Return: the vmm is still there, and goes on */
+static bool on_status(struct vmm *v, const struct monitor_status *s)
+{
+	enum vmm_state state = state_of(s->state);
+	bool first = !v->known;
+
+	v->known = true;
+	v->qemu_pid = s->qemu_pid;
+	(void)snprintf(v->name, sizeof(v->name), "%s", s->name);
+	if (v->qemu_fd < 0 && s->qemu_pid > 0 && state != VMM_GONE)
+		v->qemu_fd = pidfd_open((pid_t)s->qemu_pid, 0);
+	if (state == VMM_GONE) {
+		v->source = sd_event_source_disable_unref(v->source);
+		close_fd(&v->fd);
+		if (finish_all(v))
+			(void)tell_state(v, state, s->clean, s->why);
+		return false;
+	}
+	if ((first || state != v->state) && !tell_state(v, state, s->clean, s->why))
+		return false;
+	return s->agent == v->agent || tell_agent(v, s->agent);
+}
+
+static int on_message(sd_event_source *source, int fd, uint32_t revents, void *data)
+{
+	struct vmm *v = data;
+	struct monitor_msg msg;
+	uint8_t buf[2048];
+
+	(void)source;
+	(void)revents;
+	for (int i = 0; i < MESSAGES_PER_TURN; i++) {
+		size_t len;
+		int r = io_recv_msg(fd, buf, sizeof(buf), &len, NULL, 0, NULL);
+
+		if (r == -EAGAIN)
+			return 0;
+		if (r < 0 || len == 0 || monitor_decode(buf, len, 0, &msg) != 0) {
+			lost(v);
+			return 0;
+		}
+		if (msg.type == MONITOR_STATUS && !on_status(v, &msg.status))
+			return 0;
+		if (msg.type == MONITOR_REPLY &&
+		    !finish(v, msg.id, -(int)(msg.reply.error & 4095), msg.reply.text))
+			return 0;
+	}
+	return 0;
+}
+
+int vmm_attach(sd_event *event, const char *run_dir, unsigned domid,
+	       const struct vmm_events *events, void *data, struct vmm **ret)
+{
+	AUTO_FREE struct vmm *v = calloc(1, sizeof(*v));
+	int r;
+
+	if (!v)
+		return -ENOMEM;
+	*v = (struct vmm){.fd = NO_FD,
+			  .qemu_fd = NO_FD,
+			  .domid = domid,
+			  .event = event,
+			  .events = events,
+			  .data = data,
+			  .next_id = 1};
+	r = str_copy(v->run_dir, sizeof(v->run_dir), run_dir, strlen(run_dir));
+	if (r < 0)
+		return r;
+	r = monitor_connect(run_dir, domid, &v->fd);
+	if (r < 0)
+		return r;
+	r = sd_event_add_io(event, &v->source, v->fd, EPOLLIN, on_message, v);
+	if (r < 0) {
+		close_fd(&v->fd);
+		return r;
+	}
+	*ret = take_ptr(&v);
+	return 0;
+}
+
+void vmm_free(struct vmm *v)
+{
+	if (!v)
+		return;
+	if (v->freed)
+		*v->freed = true;
+	v->source = sd_event_source_disable_unref(v->source);
+	v->end = sd_event_source_disable_unref(v->end);
+	close_fd(&v->fd);
+	close_fd(&v->qemu_fd);
+	free(v);
+}
+
+static int command(struct vmm *v, struct monitor_msg *msg, const int *fds, size_t n_fds,
+		   vmm_done_fn done, void *data)
+{
+	uint8_t buf[8192];
+	size_t len, at = 0;
+	int r;
+
+	if (v->fd < 0)
+		return -ESHUTDOWN;
+	while (done && at < ARRAY_LEN(v->pending) && v->pending[at].id != 0)
+		at++;
+	if (at == ARRAY_LEN(v->pending))
+		return -EBUSY;
+	msg->id = v->next_id++;
+	if (v->next_id == 0)
+		v->next_id = 1;
+	len = monitor_encode(msg, buf, sizeof(buf));
+	if (len == 0)
+		return -E2BIG;
+	r = io_send_msg(v->fd, buf, len, fds, n_fds);
+	if (r < 0)
+		return r;
+	if (done) {
+		v->pending[at].id = msg->id;
+		v->pending[at].done = done;
+		v->pending[at].data = data;
+	}
+	return 0;
+}
+
+static int simple(struct vmm *v, enum monitor_type type)
+{
+	return command(v, &(struct monitor_msg){.type = type}, NULL, 0, NULL, NULL);
+}
+
+int vmm_shutdown(struct vmm *v)
+{
+	return simple(v, MONITOR_SHUTDOWN);
+}
+
+int vmm_kill(struct vmm *v)
+{
+	return simple(v, MONITOR_KILL);
+}
+
+int vmm_pause(struct vmm *v)
+{
+	return simple(v, MONITOR_PAUSE);
+}
+
+int vmm_unpause(struct vmm *v)
+{
+	return simple(v, MONITOR_UNPAUSE);
+}
+
+int vmm_disk_add(struct vmm *v, const struct vmm_disk *disk, vmm_done_fn done, void *data)
+{
+	struct monitor_msg msg = {.type = MONITOR_DISK_ADD,
+				  .device = {.name = disk->name,
+					     .n_chain = disk->n_chain,
+					     .writable = disk->writable}};
+
+	if (disk->n_chain == 0 || disk->n_chain > MONITOR_MAX_CHAIN)
+		return -EINVAL;
+	for (unsigned i = 0; i < disk->n_chain; i++)
+		msg.device.qcow2[i] = disk->formats[i] == VMM_QCOW2;
+	return command(v, &msg, disk->fds, disk->n_chain, done, data);
+}
+
+int vmm_disk_remove(struct vmm *v, const char *name, vmm_done_fn done, void *data)
+{
+	return command(v,
+		       &(struct monitor_msg){.type = MONITOR_DISK_REMOVE, .device = {.name = name}},
+		       NULL, 0, done, data);
+}
+
+int vmm_disk_resize(struct vmm *v, const char *name, uint64_t size, vmm_done_fn done, void *data)
+{
+	return command(v,
+		       &(struct monitor_msg){.type = MONITOR_DISK_RESIZE,
+					     .device = {.name = name, .size = size}},
+		       NULL, 0, done, data);
+}
+
+int vmm_nic_add(struct vmm *v, const struct vmm_nic *nic, vmm_done_fn done, void *data)
+{
+	return command(v,
+		       &(struct monitor_msg){.type = MONITOR_NIC_ADD,
+					     .device = {.name = nic->id, .mac = nic->mac}},
+		       &nic->fd, 1, done, data);
+}
+
+int vmm_nic_remove(struct vmm *v, const char *id, vmm_done_fn done, void *data)
+{
+	return command(v, &(struct monitor_msg){.type = MONITOR_NIC_REMOVE, .device = {.name = id}},
+		       NULL, 0, done, data);
+}
+
+int vmm_qdb_write(struct vmm *v, const char *path, const char *value)
+{
+	return command(v,
+		       &(struct monitor_msg){.type = MONITOR_QDB_WRITE,
+					     .qdb = {.path = path, .value = value}},
+		       NULL, 0, NULL, NULL);
+}
+
+int vmm_qdb_rm(struct vmm *v, const char *path)
+{
+	return command(v, &(struct monitor_msg){.type = MONITOR_QDB_RM, .qdb = {.path = path}},
+		       NULL, 0, NULL, NULL);
+}
+
+int vmm_get_usage(const struct vmm *v, struct vmm_usage *ret)
+{
+	AUTO_FREE char *stat = NULL;
+	unsigned long long user, system;
+	long long rss;
+	char path[64];
+	const char *at;
+	int r;
+
+	if (v->qemu_pid == 0)
+		return -EAGAIN;
+	(void)snprintf(path, sizeof(path), "/proc/%u/stat", v->qemu_pid);
+	r = io_read_file(AT_FDCWD, path, 4096, &stat, NULL);
+	if (r < 0)
+		return r;
+	/* fields 14, 15 and 24 of proc(5); the second may hold blanks and ends with the last ')' */
+	at = strrchr(stat, ')');
+	if (!at || sscanf(at + 1,
+			  " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d "
+			  "%*d %*d %*u %*u %lld",
+			  &user, &system, &rss) != 3)
+		return -EIO;
+	ret->cputime_ms = (user + system) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
+	ret->memory_kib = (uint64_t)rss * ((uint64_t)sysconf(_SC_PAGESIZE) / 1024);
+	return 0;
+}
+
+/* ---- after a restart of qubesd ---- */
+
+static int scan_one(const char *run_dir, unsigned domid, struct vmm_found *ret)
+{
+	AUTO_CLOSE int fd = NO_FD;
+	struct monitor_msg msg;
+	uint8_t buf[2048];
+	int r = monitor_connect(run_dir, domid, &fd);
+
+	r = r < 0 ? r : qemu_recv(fd, SCAN_TIMEOUT_MS, buf, sizeof(buf), &msg);
+	if (r < 0)
+		return r;
+	if (msg.type != MONITOR_STATUS || msg.status.domid != domid)
+		return -EPROTO;
+	*ret = (struct vmm_found){.domid = domid};
+	r = str_copy(ret->name, sizeof(ret->name), msg.status.name, strlen(msg.status.name));
+	return r < 0 ? r
+		     : str_copy(ret->uuid, sizeof(ret->uuid), msg.status.uuid,
+				strlen(msg.status.uuid));
+}
+
+int vmm_scan(const char *run_dir, struct vmm_found **ret, size_t *ret_n)
+{
+	AUTO_FREE struct vmm_found *found = NULL;
+	char path[UNIX_PATH_MAX + 1];
+	size_t n = 0;
+	DIR *dir;
+	int r = str_format(path, sizeof(path), "%s/q", run_dir);
+
+	if (r < 0)
+		return r;
+	*ret = NULL;
+	*ret_n = 0;
+	dir = opendir(path);
+	if (!dir)
+		return errno == ENOENT ? 0 : fail_errno();
+	for (struct dirent *e; r == 0 && (e = readdir(dir));) {
+		struct vmm_found one, *more;
+		uint64_t domid;
+
+		if (str_u64(e->d_name, UINT32_MAX, &domid) < 0)
+			continue;
+		r = scan_one(run_dir, (unsigned)domid, &one);
+		if (r == -ENOENT || r == -ECONNREFUSED || r == -ECONNRESET) {
+			r = sweep_qube(run_dir, (unsigned)domid, NULL);
+			continue;
+		}
+		if (r < 0) { /* it lives, and does not answer: not ours to remove */
+			log_warn(NULL, "the monitor of domain %s does not answer: %s", e->d_name,
+				 log_errno_str(r));
+			r = 0;
+			continue;
+		}
+		more = reallocarray(found, n + 1, sizeof(*found));
+		if (!more) {
+			r = -ENOMEM;
+			break;
+		}
+		found = more;
+		found[n++] = one;
+	}
+	(void)closedir(dir);
+	if (r < 0)
+		return r;
+	*ret = take_ptr(&found);
+	*ret_n = n;
+	return 0;
+}
+
+int vmm_probe(struct vmm_host *ret)
+{
+	struct machine_accel accel;
+	struct machine_qemu qemu;
+
+	*ret = (struct vmm_host){0};
+	machine_accel(&accel);
+	ret->kvm = accel.kvm;
+	(void)snprintf(ret->accel_why, sizeof(ret->accel_why), "%s", accel.why);
+	if (machine_qemu(true, &qemu) == 0) {
+		(void)snprintf(ret->qemu_path, sizeof(ret->qemu_path), "%s", qemu.path);
+		(void)snprintf(ret->qemu_version, sizeof(ret->qemu_version), "%s", qemu.version);
+	}
+	return 0;
+}

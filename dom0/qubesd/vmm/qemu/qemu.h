@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+/* The parts of the QEMU driver. argv.c is pure; the others act. */
+#include "proto/monitor.h"
+#include "vmm.h"
+
+#define QEMU_MAX_FDS   (2 + VMM_MAX_DISKS * VMM_MAX_CHAIN + VMM_MAX_NICS)
+#define QEMU_TEXT_SIZE 65536
+
+/**
+ * struct qemu_argv - a command line, and which of our descriptors QEMU gets at which number
+ * @argv:	points into @text
+ */
+struct qemu_argv {
+	unsigned n_args, n_fds;
+	const char *argv[MONITOR_MAX_ARGS];
+	int fd_from[QEMU_MAX_FDS];
+	uint32_t fd_to[QEMU_MAX_FDS];
+	size_t text_len;
+	char text[QEMU_TEXT_SIZE];
+};
+
+/**
+ * qemu_argv_build() - the command line of one qube
+ *
+ * Return: 0; -EINVAL: the spec holds what it must not (a name with a comma, too many disks);
+ * -E2BIG.
+ */
+MUST_CHECK int qemu_argv_build(const struct vmm_spec *spec, const char *program, bool kvm,
+			       struct qemu_argv *ret);
+
+/** qemu_recv() - next message of a monitor within @timeout_ms. Return: 0; -ETIMEDOUT; -ECONNRESET
+ * it closed; -EPROTO; -errno */
+MUST_CHECK int qemu_recv(int fd, int timeout_ms, uint8_t *buf, size_t size,
+			 struct monitor_msg *ret);

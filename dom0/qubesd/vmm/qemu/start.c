@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A start, from a job: check what can be known beforehand, start a qube-monitor, tell it all on the
+ * start channel, and listen until the qube is ready or gone. Whatever goes wrong, the monitor
+ * removes what it made; if even the monitor is gone, we do.
+ */
+#include "qemu/qemu.h"
+
+#include "base/io.h"
+#include "base/log.h"
+#include "base/machine.h"
+#include "base/program.h"
+#include "base/sweep.h"
+#include "loop/spawn.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#define OVERHEAD_MIB       64 /* of QEMU beyond the guest's memory, at least */
+#define BOOT_TIMEOUT_MS    60000
+#define MONITOR_TIMEOUT_MS 15000
+#define START_FD           3
+
+int qemu_recv(int fd, int timeout_ms, uint8_t *buf, size_t size, struct monitor_msg *ret)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	size_t len;
+	int n, r;
+
+	do
+		n = poll(&p, 1, timeout_ms);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return n < 0 ? fail_errno() : -ETIMEDOUT;
+	r = io_recv_msg(fd, buf, size, &len, NULL, 0, NULL);
+	if (r < 0)
+		return r;
+	if (len == 0)
+		return -ECONNRESET;
+	return monitor_decode(buf, len, 0, ret) == 0 ? 0 : -EPROTO;
+}
+
+static void say(char *error, size_t size, const char *format, ...) PRINTF_LIKE(3, 4);
+static void say(char *error, size_t size, const char *format, ...)
+{
+	va_list args;
+
+	if (!error || size == 0)
+		return;
+	va_start(args, format);
+	(void)vsnprintf(error, size, format, args);
+	va_end(args);
+}
+
+static uint64_t meminfo_kib(const char *text, const char *key)
+{
+	const char *at = strstr(text, key);
+
+	return at ? strtoull(at + strlen(key), NULL, 10) : 0;
+}
+
+static int check_memory(const struct vmm_spec *spec, char *error, size_t size)
+{
+	AUTO_FREE char *text = NULL;
+	uint64_t free_mib;
+	int r = io_read_file(AT_FDCWD, "/proc/meminfo", 65536, &text, NULL);
+
+	if (r < 0)
+		return 0; /* QEMU will say so itself */
+	free_mib = (meminfo_kib(text, "MemAvailable:") + meminfo_kib(text, "SwapFree:")) / 1024;
+	if (free_mib >= (uint64_t)spec->memory_mib + OVERHEAD_MIB)
+		return 0;
+	say(error, size,
+	    "%s wants %u MiB of memory and this machine has %llu MiB left: shut down another qube, "
+	    "or give it less (qvm-prefs %s memory NUMBER)",
+	    spec->name, spec->memory_mib, (unsigned long long)free_mib, spec->name);
+	return -ENOMEM;
+}
+
+/* As root QEMU runs under an id of its own and opens kernel and initrd once more under it. */
+static int check_readable(const struct vmm_spec *spec, char *error, size_t size)
+{
+	const int fds[] = {spec->kernel_fd, spec->initrd_fd};
+
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		struct stat st;
+
+		if (fstat(fds[i], &st) < 0) {
+			say(error, size, "The kernel of %s cannot be read: %s", spec->name,
+			    log_errno_str(errno));
+			return fail_errno();
+		}
+		if (spec->uid != 0 && geteuid() == 0 && !(st.st_mode & S_IROTH)) {
+			say(error, size,
+			    "The kernel of %s must be readable by all (chmod a+r), since QEMU does "
+			    "not "
+			    "run as root",
+			    spec->name);
+			return -EACCES;
+		}
+	}
+	return 0;
+}
+
+struct start {
+	const struct vmm_spec *spec;
+	int channel, monitor; /* socket, pidfd */
+	char *error;
+	size_t error_size;
+	void (*progress)(void *, enum vmm_stage);
+	void *data;
+};
+
+static int send_msg(int fd, const struct monitor_msg *msg, const int *fds, size_t n_fds)
+{
+	AUTO_FREE uint8_t *buf = malloc(MONITOR_MSG_MAX);
+	size_t len;
+
+	if (!buf)
+		return -ENOMEM;
+	len = monitor_encode(msg, buf, MONITOR_MSG_MAX);
+	return len == 0 ? -E2BIG : io_send_msg(fd, buf, len, fds, n_fds);
+}
+
+static int send_fds(int fd, const struct qemu_argv *a)
+{
+	for (unsigned at = 0; at < a->n_fds;) {
+		struct monitor_msg msg = {.type = MONITOR_FDS};
+		int r;
+
+		while (msg.fds.n < MONITOR_MAX_FDS && at + msg.fds.n < a->n_fds) {
+			msg.fds.to[msg.fds.n] = a->fd_to[at + msg.fds.n];
+			msg.fds.n++;
+		}
+		r = send_msg(fd, &msg, a->fd_from + at, msg.fds.n);
+		if (r < 0)
+			return r;
+		at += msg.fds.n;
+	}
+	return 0;
+}
+
+static int send_start(int fd, const struct vmm_spec *spec, const struct qemu_argv *a)
+{
+	AUTO_CLOSE int log = open(spec->log_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	AUTO_FREE struct monitor_msg *msg = calloc(1, sizeof(*msg));
+	struct monitor_start *s;
+
+	if (log < 0)
+		return fail_errno();
+	if (!msg)
+		return -ENOMEM;
+	if (spec->n_qdb > MONITOR_MAX_QDB)
+		return -E2BIG;
+	msg->type = MONITOR_START;
+	s = &msg->start;
+	*s = (struct monitor_start){.domid = spec->domid,
+				    .uid = spec->uid,
+				    .qrexec = spec->qrexec,
+				    .debug = spec->debug,
+				    .name = spec->name,
+				    .uuid = spec->uuid,
+				    .default_user = spec->default_user,
+				    .run_dir = spec->run_dir,
+				    .program = a->argv[0],
+				    .n_args = a->n_args,
+				    .n_qdb = spec->n_qdb};
+	memcpy(s->args, a->argv, a->n_args * sizeof(a->argv[0]));
+	for (unsigned i = 0; i < spec->n_qdb; i++) {
+		s->qdb_path[i] = spec->qdb[i].path;
+		s->qdb_value[i] = spec->qdb[i].value;
+	}
+	return send_msg(fd, msg, &log, 1);
+}
+
+static int spawn_monitor(struct start *s)
+{
+	char path[PATH_MAX], *argv[] = {(char *)"qube-monitor", NULL};
+	AUTO_CLOSE int theirs = NO_FD;
+	struct spawn_fd map;
+	int pair[2], r;
+
+	r = program_find("qube-monitor", path, sizeof(path));
+	if (r < 0) {
+		say(s->error, s->error_size,
+		    "Bulkhead's program qube-monitor is missing; is it installed?");
+		return r;
+	}
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return fail_errno();
+	s->channel = pair[0];
+	theirs = pair[1];
+	map = (struct spawn_fd){.from = theirs, .to = START_FD};
+	return spawn(&(struct spawn){.path = path,
+				     .argv = argv,
+				     .fds = &map,
+				     .n_fds = 1,
+				     .new_session = true,
+				     .no_new_privs = true},
+		     NULL, &s->monitor);
+}
+
+/* the monitor cleans up by itself; one that cannot is killed, and its children with it */
+static void stop_monitor(struct start *s)
+{
+	struct child_end end;
+
+	close_fd(&s->channel);
+	if (s->monitor < 0)
+		return;
+	spawn_signal(s->monitor, SIGTERM);
+	if (spawn_wait(s->monitor, MONITOR_TIMEOUT_MS, &end) == -ETIMEDOUT) {
+		spawn_signal(s->monitor, SIGKILL);
+		(void)!spawn_wait(s->monitor, MONITOR_TIMEOUT_MS, &end);
+	}
+	close_fd(&s->monitor);
+	(void)!sweep_qube(s->spec->run_dir, s->spec->domid, s->spec->name);
+}
+
+static int gone(struct start *s, const struct monitor_status *st)
+{
+	say(s->error, s->error_size, "%s did not start: %s", s->spec->name, st->why);
+	return st->error == 0 || st->error > 4095 ? -EIO : -(int)st->error;
+}
+
+static int timed_out(struct start *s, enum monitor_stage stage, unsigned after_ms)
+{
+	say(s->error, s->error_size,
+	    stage == MONITOR_SPAWNED
+		    ? "QEMU did not come up for %s within %u s; it was killed"
+		    : "%s did not answer within %u s (qrexec_timeout) and was killed; its console "
+		      "says more: qvm-console-log, or the file guest-%s.log",
+	    s->spec->name, after_ms / 1000, s->spec->name);
+	return -ETIMEDOUT;
+}
+
+static int listen_until_ready(struct start *s)
+{
+	const unsigned limit_ms = s->spec->qrexec && s->spec->qrexec_timeout_ms > 0
+					  ? s->spec->qrexec_timeout_ms
+					  : BOOT_TIMEOUT_MS;
+	const uint64_t end = io_now_ms() + limit_ms;
+	enum monitor_stage stage = MONITOR_SPAWNED;
+	bool spawned = false;
+	uint8_t buf[2048];
+	struct monitor_msg msg;
+
+	for (;;) {
+		uint64_t now = io_now_ms();
+		int r = qemu_recv(s->channel, now < end ? (int)(end - now) : 0, buf, sizeof(buf),
+				  &msg);
+
+		if (r == -ETIMEDOUT)
+			return timed_out(s, stage, limit_ms);
+		if (r == 0 && msg.type != MONITOR_STATUS)
+			r = -EPROTO;
+		if (r < 0) {
+			say(s->error, s->error_size,
+			    "%s did not start: its monitor failed (%s); its log says more",
+			    s->spec->name, log_errno_str(r));
+			return r;
+		}
+		if (msg.status.state == MONITOR_GONE)
+			return gone(s, &msg.status);
+		if (!spawned && s->progress)
+			s->progress(s->data, VMM_STAGE_SPAWNED);
+		spawned = true;
+		if (msg.status.stage > stage) {
+			if (stage == MONITOR_SPAWNED && s->progress)
+				s->progress(s->data, VMM_STAGE_BOOTING);
+			stage = msg.status.stage;
+		}
+		if (stage != MONITOR_READY)
+			continue;
+		if (s->progress)
+			s->progress(s->data, VMM_STAGE_READY);
+		return 0;
+	}
+}
+
+static int prepare(struct start *s, struct qemu_argv *a)
+{
+	const struct vmm_spec *spec = s->spec;
+	struct machine_accel accel;
+	struct machine_qemu qemu;
+	int r = machine_qemu(false, &qemu);
+
+	if (r < 0) {
+		say(s->error, s->error_size,
+		    "QEMU is not installed: sudo apt-get install qemu-system-x86");
+		return -ENOENT;
+	}
+	r = check_memory(spec, s->error, s->error_size);
+	r = r < 0 ? r : check_readable(spec, s->error, s->error_size);
+	if (r < 0)
+		return r;
+	machine_accel(&accel);
+	return qemu_argv_build(spec, qemu.path, accel.kvm, a);
+}
+
+int vmm_start(const struct vmm_spec *spec, void (*progress)(void *, enum vmm_stage), void *data,
+	      char *error, size_t error_size)
+{
+	struct start s = {.spec = spec,
+			  .channel = NO_FD,
+			  .monitor = NO_FD,
+			  .error = error,
+			  .error_size = error_size,
+			  .progress = progress,
+			  .data = data};
+	AUTO_FREE struct qemu_argv *a = malloc(sizeof(*a));
+	int r;
+
+	if (error && error_size > 0)
+		error[0] = '\0';
+	r = a ? prepare(&s, a) : -ENOMEM;
+	r = r < 0 ? r : spawn_monitor(&s);
+	r = r < 0 ? r : send_fds(s.channel, a);
+	r = r < 0 ? r : send_start(s.channel, spec, a);
+	r = r < 0 ? r : listen_until_ready(&s);
+	if (r < 0) {
+		stop_monitor(&s);
+		if (error && error_size > 0 && error[0] == '\0')
+			say(error, error_size, "%s did not start: %s", spec->name,
+			    log_errno_str(r));
+		return r;
+	}
+	close_fd(&s.channel);
+	close_fd(&s.monitor);
+	return 0;
+}

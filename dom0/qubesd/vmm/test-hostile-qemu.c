@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A QEMU that its guest has taken over: it has QEMU's descriptors and says on them what it likes.
+ * BULKHEAD_HOSTILE chooses what.
+ */
+#include "base/attr.h"
+#include "base/str.h"
+#include "proto/monitor.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static char block[65536];
+
+static void say(const char *s)
+{
+	if (write(MONITOR_FD_QMP, s, strlen(s)) < 0)
+		_exit(0);
+}
+
+static void flood(int fd, const char *with)
+{
+	size_t len = strlen(with), whole = sizeof(block) / len * len;
+
+	for (size_t i = 0; i < whole; i++)
+		block[i] = with[i % len];
+	while (write(fd, block, whole) > 0)
+		continue;
+	(void)pause();
+}
+
+static void answer(const char *with)
+{
+	char line[8192];
+	ssize_t n = read(MONITOR_FD_QMP, line, sizeof(line) - 1);
+	unsigned long long id;
+	const char *at;
+	char reply[256];
+
+	if (n <= 0)
+		_exit(0);
+	line[n] = '\0';
+	at = strstr(line, "\"id\":");
+	if (!at || sscanf(at + 5, "%llu", &id) != 1)
+		_exit(9);
+	(void)snprintf(reply, sizeof(reply), "{\"return\": %s, \"id\": %llu}\r\n", with, id);
+	say(reply);
+}
+
+#define GREETING "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\r\n"
+
+static void behave(void)
+{
+	say(GREETING);
+	answer("{}");
+	answer("{\"status\": \"running\", \"running\": true}");
+}
+
+int main(void)
+{
+	const char *how = getenv("BULKHEAD_HOSTILE");
+
+	if (!how)
+		return 9;
+	if (str_eq(how, "garbage"))
+		say("\x01\xff garbage\n");
+	if (str_eq(how, "not-qmp"))
+		say("{\"hello\": 1}\n");
+	if (str_eq(how, "long"))
+		flood(MONITOR_FD_QMP, "x");
+	if (str_eq(how, "flood"))
+		flood(MONITOR_FD_QMP, "{\"event\": \"STOP\"}\n");
+	if (str_eq(how, "flood-later")) {
+		behave();
+		flood(MONITOR_FD_QMP, "{\"event\": \"STOP\"}\n{\"event\": \"RESUME\"}\n");
+	}
+	if (str_eq(how, "greetings"))
+		say(GREETING GREETING);
+	if (str_eq(how, "answers"))
+		say("{\"return\": {}, \"id\": 77}\n");
+	if (str_eq(how, "early"))
+		say(GREETING "{\"return\": {}, \"id\": 2}\n");
+	if (str_eq(how, "refuses")) {
+		say(GREETING
+		    "{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}, \"id\": 1}\n");
+	}
+	if (str_eq(how, "words")) {
+		(void)fprintf(stderr, "qemu-system-x86_64: no \x1b[31m way\nmore\n");
+		return 1;
+	}
+	if (str_eq(how, "crash"))
+		abort();
+	if (str_eq(how, "escape")) { /* what a taken-over QEMU would try first */
+		int fd = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
+
+		if (fd >= 0)
+			say("{\"escaped\": 1}\n");
+		if (socket(AF_INET, SOCK_STREAM, 0) >= 0)
+			say("{\"escaped\": 2}\n");
+		if (open("/tmp", O_RDONLY | O_CLOEXEC) >= 0 ||
+		    creat("/tmp/monitor-hostile", 0600) >= 0)
+			say("{\"escaped\": 3}\n");
+		if (geteuid() == 0)
+			say("{\"escaped\": 4}\n");
+		(void)fputs("held\n", stderr);
+		return 1;
+	}
+	if (str_eq(how, "console")) {
+		behave();
+		flood(MONITOR_FD_CONSOLE, "the quick brown fox\n");
+	}
+	(void)pause();
+	return 0;
+}

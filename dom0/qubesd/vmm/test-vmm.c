@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The QEMU driver and qube-monitor without a guest: the command line, the errors a start can end
+ * with, and a QEMU that says what it likes.
+ */
+#include "base/io.h"
+#include "base/program.h"
+#include "base/str.h"
+#include "loop/child.h"
+#include "qemu/qemu.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+static char run_dir[32], log_path[64];
+static int kernel_fd, disk_fd;
+
+static int make_run_dir(void **state)
+{
+	char path[64];
+
+	(void)state;
+	(void)snprintf(run_dir, sizeof(run_dir), "/tmp/bulkhead-vmm.XXXXXX");
+	if (!mkdtemp(run_dir))
+		return -1;
+	(void)snprintf(log_path, sizeof(log_path), "%s/guest.log", run_dir);
+	(void)snprintf(path, sizeof(path), "%s/kernel", run_dir);
+	kernel_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	(void)snprintf(path, sizeof(path), "%s/disk", run_dir);
+	disk_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	return kernel_fd >= 0 && disk_fd >= 0 && ftruncate(disk_fd, 1 << 20) == 0 ? 0 : -1;
+}
+
+static int remove_run_dir(void **state)
+{
+	(void)state;
+	(void)close(kernel_fd);
+	(void)close(disk_fd);
+	return io_remove_tree(AT_FDCWD, run_dir);
+}
+
+static struct vmm_spec spec_of(unsigned domid)
+{
+	return (struct vmm_spec){.name = "work",
+				 .uuid = "5e9a4b1c-0000-4000-8000-000000000001",
+				 .default_user = "user",
+				 .domid = domid,
+				 .memory_mib = 128,
+				 .vcpus = 1,
+				 .kernel_fd = kernel_fd,
+				 .initrd_fd = kernel_fd,
+				 .cmdline = "root=/dev/vda",
+				 .run_dir = run_dir,
+				 .log_path = log_path,
+				 .uid = 0x70000000u + domid};
+}
+
+static bool has(const struct qemu_argv *a, const char *option, const char *value)
+{
+	for (unsigned i = 0; i + 1 < a->n_args; i++)
+		if (str_eq(a->argv[i], option) && str_eq(a->argv[i + 1], value))
+			return true;
+	return false;
+}
+
+static void the_command_line_names_no_path_of_ours(void **state)
+{
+	static struct qemu_argv a;
+	struct vmm_spec spec = spec_of(7);
+	const struct vmm_disk disk = {.name = "root",
+				      .fds = {disk_fd, kernel_fd},
+				      .formats = {VMM_QCOW2, VMM_RAW},
+				      .n_chain = 2,
+				      .writable = true};
+
+	(void)state;
+	spec.disks[spec.n_disks++] = disk;
+	spec.nics[spec.n_nics++] = (struct vmm_nic){"eth0", "00:16:3e:5e:6c:00", disk_fd};
+	assert_int_equal(qemu_argv_build(&spec, "/usr/bin/qemu-system-x86_64", false, &a), 0);
+	assert_true(has(&a, "-kernel", "/proc/self/fd/16"));
+	assert_true(has(&a, "-initrd", "/proc/self/fd/17"));
+	assert_true(has(&a, "-add-fd", "fd=18,set=1"));
+	assert_true(has(&a, "-add-fd", "fd=19,set=2"));
+	assert_true(has(&a, "-netdev", "stream,id=net-eth0,server=off,addr.type=fd,addr.str=20"));
+	assert_true(has(&a, "-accel", "tcg,thread=multi"));
+	assert_true(has(&a, "-sandbox",
+			"on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"));
+	assert_int_equal(a.n_fds, 5);
+	assert_int_equal(a.fd_from[2], disk_fd);
+	for (unsigned i = 1; i < a.n_args; i++)
+		assert_null(strstr(a.argv[i], run_dir));
+	assert_int_equal(qemu_argv_build(&spec, "/usr/bin/qemu-system-x86_64", true, &a), 0);
+	assert_true(has(&a, "-accel", "kvm"));
+	assert_true(has(&a, "-cpu", "host"));
+}
+
+static void options_do_not_hide_in_names(void **state)
+{
+	static struct qemu_argv a;
+	struct vmm_spec spec;
+
+	(void)state;
+	spec = spec_of(7);
+	spec.name = "a,process=b";
+	assert_int_equal(qemu_argv_build(&spec, "q", false, &a), -EINVAL);
+	spec = spec_of(7);
+	spec.uuid = "x,y";
+	assert_int_equal(qemu_argv_build(&spec, "q", false, &a), -EINVAL);
+	spec = spec_of(7);
+	spec.disks[spec.n_disks++] =
+		(struct vmm_disk){.name = "a,b", .fds = {disk_fd}, .n_chain = 1};
+	assert_int_equal(qemu_argv_build(&spec, "q", false, &a), -EINVAL);
+	spec = spec_of(7);
+	spec.nics[spec.n_nics++] = (struct vmm_nic){"a,b", "00:16:3e:5e:6c:00", disk_fd};
+	assert_int_equal(qemu_argv_build(&spec, "q", false, &a), -EINVAL);
+	spec = spec_of(7);
+	spec.disks[spec.n_disks++] = (struct vmm_disk){.name = "a", .fds = {NO_FD}, .n_chain = 1};
+	assert_int_equal(qemu_argv_build(&spec, "q", false, &a), -EBADF);
+}
+
+/* below the run directory: nothing but the folders and the files of this test */
+static void check_nothing_left(void)
+{
+	static const char *const folders[] = {"q", "qrexec", "qubesdb"};
+
+	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
+		char path[64];
+		DIR *dir;
+
+		(void)snprintf(path, sizeof(path), "%s/%s", run_dir, folders[i]);
+		dir = opendir(path);
+		for (struct dirent *e; dir && (e = readdir(dir));)
+			if (e->d_name[0] != '.')
+				fail_msg("%s/%s was left", folders[i], e->d_name);
+		if (dir)
+			(void)closedir(dir);
+	}
+}
+
+static void hostile_path(char *to, size_t size)
+{
+	char *slash;
+	ssize_t n = readlink("/proc/self/exe", to, size - 32);
+
+	assert_true(n > 0);
+	to[n] = '\0';
+	slash = strrchr(to, '/');
+	assert_non_null(slash);
+	(void)strcpy(slash, "/test-hostile-qemu");
+}
+
+static void a_start_that_cannot_be_says_why(void **state)
+{
+	struct vmm_spec spec = spec_of(8);
+	char error[400];
+
+	(void)state;
+	assert_int_equal(setenv("BULKHEAD_QEMU", "/nonexistent/qemu", 1), 0);
+	assert_int_equal(vmm_start(&spec, NULL, NULL, error, sizeof(error)), -ENOENT);
+	assert_non_null(strstr(error, "qemu-system-x86"));
+	assert_int_equal(unsetenv("BULKHEAD_QEMU"), 0);
+	spec.memory_mib = 1u << 26;
+	assert_int_equal(vmm_start(&spec, NULL, NULL, error, sizeof(error)), -ENOMEM);
+	assert_non_null(strstr(error, "memory"));
+	check_nothing_left();
+}
+
+static void a_qemu_that_breaks_the_rules_is_cut_off(void **state)
+{
+	static const struct {
+		const char *how;
+		int r;
+		const char *says;
+	} rows[] = {
+		{"garbage", -EPROTO, "a QMP line that is none"},
+		{"not-qmp", -EPROTO, "a QMP line that is none"},
+		{"long", -EPROTO, "a QMP line that is too long"},
+		{"flood", -EPROTO, "a flood of QMP"},
+		{"greetings", -EPROTO, "a second greeting"},
+		{"answers", -EPROTO, "an answer to no command"},
+		{"early", -EPROTO, "an answer to no command"},
+		{"refuses", -EPROTO, "it refuses the first commands"},
+		{"words", -EIO, "QEMU ended: no ?[31m way"},
+		{"crash", -EIO, "QEMU ended (signal 6"},
+		{"escape", -EIO, "QEMU ended: held"},
+	};
+	char path[512];
+
+	(void)state;
+	hostile_path(path, sizeof(path));
+	assert_int_equal(setenv("BULKHEAD_QEMU", path, 1), 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct vmm_spec spec = spec_of(100 + (unsigned)i);
+		char error[400];
+
+		assert_int_equal(setenv("BULKHEAD_HOSTILE", rows[i].how, 1), 0);
+		assert_int_equal(vmm_start(&spec, NULL, NULL, error, sizeof(error)), rows[i].r);
+		if (!strstr(error, rows[i].says))
+			fail_msg("%s: \"%s\"", rows[i].how, error);
+		check_nothing_left();
+	}
+	assert_int_equal(unsetenv("BULKHEAD_QEMU"), 0);
+}
+
+static void silence_ends_with_the_time(void **state)
+{
+	struct vmm_spec spec = spec_of(200);
+	char error[400], path[512];
+
+	(void)state;
+	hostile_path(path, sizeof(path));
+	assert_int_equal(setenv("BULKHEAD_QEMU", path, 1), 0);
+	assert_int_equal(setenv("BULKHEAD_HOSTILE", "silent", 1), 0);
+	spec.qrexec = true;
+	spec.qrexec_timeout_ms = 300;
+	assert_int_equal(vmm_start(&spec, NULL, NULL, error, sizeof(error)), -ETIMEDOUT);
+	assert_int_equal(unsetenv("BULKHEAD_QEMU"), 0);
+	check_nothing_left();
+}
+
+struct heard {
+	sd_event *event;
+	enum vmm_state state;
+	bool clean;
+	char why[400];
+};
+
+static void on_state(void *data, struct vmm *v, enum vmm_state state, bool clean, const char *why)
+{
+	struct heard *h = data;
+
+	(void)v;
+	h->state = state;
+	h->clean = clean;
+	(void)snprintf(h->why, sizeof(h->why), "%s", why ? why : "");
+	if (state == VMM_GONE)
+		(void)sd_event_exit(h->event, 0);
+}
+
+static void on_agent(void *data, struct vmm *v, bool up)
+{
+	(void)data;
+	(void)v;
+	(void)up;
+}
+
+static const struct vmm_events events = {.state = on_state, .agent = on_agent};
+
+static int on_second(sd_event_source *s, uint64_t usec, void *data)
+{
+	(void)s;
+	(void)usec;
+	return sd_event_exit(data, 1);
+}
+
+/* Return: what sd_event_exit() was given, by on_state() or after @usec */
+static int run_for(struct heard *h, uint64_t usec)
+{
+	sd_event_source *timer = NULL;
+	int r;
+
+	assert_true(sd_event_add_time_relative(h->event, &timer, CLOCK_MONOTONIC, usec, 0,
+					       on_second, h->event) >= 0);
+	r = sd_event_loop(h->event);
+	sd_event_source_disable_unref(timer);
+	return r;
+}
+
+static void start_hostile(const char *how, unsigned domid)
+{
+	struct vmm_spec spec = spec_of(domid);
+	char error[400], path[512];
+
+	if (program_find("vchand", path, sizeof(path)) < 0)
+		skip();
+	hostile_path(path, sizeof(path));
+	assert_int_equal(setenv("BULKHEAD_QEMU", path, 1), 0);
+	assert_int_equal(setenv("BULKHEAD_HOSTILE", how, 1), 0);
+	if (vmm_start(&spec, NULL, NULL, error, sizeof(error)) != 0)
+		fail_msg("%s", error);
+	assert_int_equal(unsetenv("BULKHEAD_QEMU"), 0);
+}
+
+static void a_flood_after_the_start_ends_only_its_qube(void **state)
+{
+	struct heard h = {0};
+	struct vmm *v = NULL;
+
+	(void)state;
+	assert_true(sd_event_new(&h.event) >= 0);
+	start_hostile("flood-later", 300);
+	if (vmm_attach(h.event, run_dir, 300, &events, &h, &v) == 0) { /* else it is over by now */
+		assert_int_equal(run_for(&h, 20000000), 0);
+		assert_int_equal(h.state, VMM_GONE);
+		assert_false(h.clean);
+	}
+	vmm_free(v);
+	sd_event_unref(h.event);
+	check_nothing_left();
+}
+
+static void a_console_flood_stays_within_its_file_and_the_monitor_serves(void **state)
+{
+	struct heard h = {0};
+	struct vmm *v = NULL, *again = NULL;
+	struct vmm_found *found = NULL;
+	struct stat st;
+	size_t n = 0;
+
+	(void)state;
+	assert_true(sd_event_new(&h.event) >= 0);
+	start_hostile("console", 301);
+	assert_int_equal(vmm_attach(h.event, run_dir, 301, &events, &h, &v), 0);
+	assert_int_equal(run_for(&h, 1500000), 1);
+	assert_int_equal(h.state, VMM_RUNNING);
+	assert_int_equal(stat(log_path, &st), 0);
+	assert_in_range(st.st_size, 1, 1 << 20);
+	/* qubesd comes back: it finds the qube and takes it */
+	assert_int_equal(vmm_scan(run_dir, &found, &n), 0);
+	assert_int_equal(n, 1);
+	assert_string_equal(found[0].name, "work");
+	assert_int_equal(found[0].domid, 301);
+	free(found);
+	vmm_free(v);
+	sd_event_unref(h.event);
+	h = (struct heard){0};
+	assert_true(sd_event_new(&h.event) >= 0);
+	assert_int_equal(vmm_attach(h.event, run_dir, 301, &events, &h, &again), 0);
+	assert_int_equal(vmm_kill(again), 0);
+	assert_int_equal(run_for(&h, 20000000), 0);
+	assert_string_equal(h.why, "it was killed");
+	vmm_free(again);
+	sd_event_unref(h.event);
+	check_nothing_left();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_command_line_names_no_path_of_ours),
+		cmocka_unit_test(options_do_not_hide_in_names),
+		cmocka_unit_test(a_start_that_cannot_be_says_why),
+		cmocka_unit_test(a_qemu_that_breaks_the_rules_is_cut_off),
+		cmocka_unit_test(silence_ends_with_the_time),
+		cmocka_unit_test(a_flood_after_the_start_ends_only_its_qube),
+		cmocka_unit_test(a_console_flood_stays_within_its_file_and_the_monitor_serves),
+	};
+
+	return cmocka_run_group_tests(tests, make_run_dir, remove_run_dir);
+}
