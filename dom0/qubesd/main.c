@@ -21,10 +21,12 @@
 #include "job/job.h"
 #include "job/run.h"
 #include "kernel.h"
+#include "power/power.h"
 #include "qubesd.h"
 #include "store/store.h"
 #include "version.h"
 #include "vm.h"
+#include "volume.h"
 
 #include <fcntl.h>
 #include <getopt.h>
@@ -227,8 +229,10 @@ static int finish_operations(struct qubesd *d)
 		next = op->next;
 		if (str_eq(op->kind, "create") || str_eq(op->kind, "remove"))
 			r = vm_finish(d, op);
+		else if (!str_eq(op->kind, "run"))
+			r = volume_finish(d, op);
 	}
-	return r;
+	return r == 0 ? power_recover(d) : r;
 }
 
 static int serve(struct qubesd *d, const char *socket_dir)
@@ -269,6 +273,7 @@ static int run(const struct options *o)
 	if (r < 0)
 		log_err(NULL, "ends: %s", log_errno_str(r));
 	clients_done(&d);
+	power_detach_all(&d);
 	jobs_done(&d);
 	store_free(d.store);
 	sd_event_unref(d.event);

@@ -19,3 +19,7 @@ MUST_CHECK int volume_pool_dir(const struct qubesd *d, const char *pool, char *t
 /** volume_for_storage() - false if @q has no such volume */
 bool volume_for_storage(const struct qubesd *d, const struct qube *q, enum disk disk,
 			struct volume_place *place, struct storage_volume *ret);
+
+/** volume_finish() - at start: an import or clone that was cut off. The volume holds what it held
+ * before, or (a clone) is made again */
+MUST_CHECK int volume_finish(struct qubesd *d, const struct operation *op);

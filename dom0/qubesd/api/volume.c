@@ -137,6 +137,7 @@ struct work {
 	uint64_t operation; /* 0: none */
 	bool import;
 	uint64_t new_size; /* 0: as it was */
+	unsigned from_qid; /* a clone's source, which must stay; 0: none */
 };
 
 static void work_progress(void *data, const char *stage, const char *text, uint64_t done,
@@ -144,7 +145,8 @@ static void work_progress(void *data, const char *stage, const char *text, uint6
 {
 	struct work *w = data;
 
-	call_progress(w->call, stage, text, done, total);
+	if (w->call)
+		call_progress(w->call, stage, text, done, total);
 }
 
 static void work_done(void *data, const struct job_end *end)
@@ -158,11 +160,20 @@ static void work_done(void *data, const struct job_end *end)
 	int r = 0;
 
 	q->n_busy--;
+	if (w->from_qid > 0)
+		model_get(w->d->model, w->from_qid)->n_busy--;
 	if (w->operation > 0)
 		changes_end(&changes, w->operation);
 	if (well && w->new_size > 0) {
 		v.size = w->new_size;
 		changes_set_volume(&changes, w->qid, w->disk, &v);
+	}
+	if (!c) {
+		if (!well || store_apply(w->d->store, &changes) != 0)
+			log_err(q->name, "volume %s: what was begun could not be finished%s%s",
+				disk_name(w->disk), well ? "" : ": ", end->text);
+		free(w);
+		return;
 	}
 	if (changes.first)
 		r = call_apply(c, &changes);
@@ -175,13 +186,23 @@ static void work_done(void *data, const struct job_end *end)
 	call_end(c, r);
 }
 
-/* @w->operation is begun in the store here, if @kind is to be journaled */
+static const struct job_events work_events = {work_progress, work_done};
+
+static void hold(struct qubesd *d, const struct work *w)
+{
+	model_get(d->model, w->qid)->n_busy++;
+	if (w->from_qid > 0)
+		model_get(d->model, w->from_qid)->n_busy++;
+}
+
+/* if @journaled, the operation stands in the store: its detail is the disk and a clone's source,
+ * whose disk has the same name */
 static int work_start(struct call *c, struct work *w, const char *kind, struct request *request,
 		      bool journaled)
 {
-	static const struct job_events events = {work_progress, work_done};
 	struct changes AUTO(changes_done) changes = {0};
 	struct work *heap;
+	char detail[64];
 	int r;
 
 	w->d = c->d;
@@ -192,7 +213,8 @@ static int work_start(struct call *c, struct work *w, const char *kind, struct r
 		return -ENOMEM;
 	if (journaled) {
 		w->operation = c->d->model->next_operation;
-		changes_begin(&changes, w->operation, w->qid, kind, disk_name(w->disk));
+		(void)snprintf(detail, sizeof(detail), "%u %u", (unsigned)w->disk, w->from_qid);
+		changes_begin(&changes, w->operation, w->qid, kind, detail);
 		r = call_apply(c, &changes);
 		if (r != 0) {
 			free(heap);
@@ -200,7 +222,7 @@ static int work_start(struct call *c, struct work *w, const char *kind, struct r
 		}
 	}
 	*heap = *w;
-	r = job_start(c->d, kind, request, &events, heap);
+	r = job_start(c->d, kind, request, &work_events, heap);
 	if (r < 0) {
 		free(heap);
 		changes_end(&changes, w->operation);
@@ -208,7 +230,7 @@ static int work_start(struct call *c, struct work *w, const char *kind, struct r
 			log_warn(c->dest_name, "an operation stays open until the next start");
 		return r;
 	}
-	c->dest->n_busy++;
+	hold(c->d, w);
 	return CALL_LATER;
 }
 
@@ -369,7 +391,16 @@ int volume_clone_to(struct call *c)
 		return refuse(&c->why, "QubesVolumeCopyTokenNotFoundError",
 			      "the token is unknown or was used already");
 	(void)snprintf(source, sizeof(source), "%s", from->volumes[from_disk].vid);
+	if (from_disk != w.disk)
+		return refuse(&c->why, "StoragePoolException",
+			      "a volume '%s' cannot be cloned to a volume '%s'",
+			      disk_name(from_disk), disk_name(w.disk));
+	if (from->n_busy > 0)
+		return refuse(&c->why, "QubesVMInUseError",
+			      "another operation works on the volumes of '%s'; try again later",
+			      from->name);
 	w.new_size = from->volumes[from_disk].size;
+	w.from_qid = from->qid;
 	request_put_volume(&request, "volume", c->d, c->dest, w.disk);
 	request_put_volume(&request, "from", c->d, from, from_disk);
 	r = work_start(c, &w, "clone", &request, true);
@@ -422,4 +453,42 @@ int volume_import_file(struct call *c)
 		event_emit(c->d, c->dest, "domain-volume-import-end", "volume", disk_name(w.disk),
 			   "success", "False", NULL);
 	return r;
+}
+
+int volume_finish(struct qubesd *d, const struct operation *op)
+{
+	struct changes AUTO(changes_done) changes = {0};
+	struct request AUTO(request_done) request = {0};
+	struct qube *q = model_get(d->model, op->qid), *from = NULL;
+	struct work *w = NULL;
+	unsigned disk = 0, from_qid = 0;
+	int r;
+
+	if (q && sscanf(op->detail, "%u %u", &disk, &from_qid) == 2 && disk < N_DISKS &&
+	    from_qid > 0)
+		from = model_get(d->model, from_qid);
+	if (!from || !str_eq(op->kind, "clone")) {
+		log_info(q ? q->name : NULL, "%s was cut off: the volume is as it was before",
+			 op->kind);
+		changes_end(&changes, op->id);
+		return fault(store_apply(d->store, &changes));
+	}
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return -ENOMEM;
+	*w = (struct work){.d = d,
+			   .qid = op->qid,
+			   .disk = (enum disk)disk,
+			   .operation = op->id,
+			   .new_size = from->volumes[disk].size,
+			   .from_qid = from_qid};
+	request_put_volume(&request, "volume", d, q, disk);
+	request_put_volume(&request, "from", d, from, disk);
+	r = job_start(d, "clone", &request, &work_events, w);
+	if (r < 0) {
+		free(w);
+		return r;
+	}
+	hold(d, w);
+	return 0;
 }

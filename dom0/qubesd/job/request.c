@@ -46,19 +46,27 @@ void request_put_fd(struct request *r, const char *key, int *fd)
 	r->fds[r->n_fds++] = take_fd(fd);
 }
 
-const char *request_get(const struct request *r, const char *key)
+const char *request_next(const struct request *r, const char *key, const char **ret_value)
 {
 	const char *at = r->body.at, *end = at + r->body.len;
 
-	while (at && at < end) {
-		const char *value = at + strlen(at) + 1;
+	if (key) {
+		at = key + strlen(key) + 1; /* its value */
+		at += strlen(at) + 1;
+	}
+	if (!at || at >= end || at + strlen(at) + 1 >= end)
+		return NULL;
+	*ret_value = at + strlen(at) + 1;
+	return at;
+}
 
-		if (value >= end)
-			return NULL;
+const char *request_get(const struct request *r, const char *key)
+{
+	const char *at = NULL, *value;
+
+	while ((at = request_next(r, at, &value)))
 		if (strcmp(at, key) == 0)
 			return value;
-		at = value + strlen(value) + 1;
-	}
 	return NULL;
 }
 

@@ -33,6 +33,8 @@ void request_put_fd(struct request *r, const char *key, int *fd);
 
 /** request_get() - value of a key; NULL if it is not there */
 const char *request_get(const struct request *r, const char *key);
+/** request_next() - the key behind @key (NULL = the first), with its value; NULL at the end */
+const char *request_next(const struct request *r, const char *key, const char **ret_value);
 uint64_t request_number(const struct request *r, const char *key);
 /** request_fd() - the job's descriptor of that name; NO_FD if there is none */
 int request_fd(const struct request *r, const char *key);

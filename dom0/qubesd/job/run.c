@@ -89,9 +89,9 @@ int run_job(const char *kind)
 		const char *kind;
 		int (*run)(const struct request *r);
 	} kinds[] = {
-		{"create", run_create}, {"remove", run_remove}, {"stop", run_stop},
-		{"import", run_import}, {"clone", run_clone},   {"resize", run_resize},
-		{"revert", run_revert},
+		{"create", run_create}, {"remove", run_remove}, {"start", run_start},
+		{"stop", run_stop},     {"import", run_import}, {"clone", run_clone},
+		{"resize", run_resize}, {"revert", run_revert},
 	};
 	struct request AUTO(request_done) request = {0};
 	int r;
