@@ -53,19 +53,25 @@ const char *file_name(char *to, unsigned number, bool work)
 	return to;
 }
 
-/* "N.qcow2" or "N.work" */
-static bool name_parse(const char *name, unsigned *ret_number, bool *ret_work)
+enum kind { REVISION, WORK, DROP, OTHER };
+
+/* "N.qcow2", "N.work" or "N.drop" */
+static enum kind name_parse(const char *name, unsigned *ret_number)
 {
+	static const char *const ends[] = {
+		[REVISION] = ".qcow2", [WORK] = ".work", [DROP] = ".drop"};
 	const char *dot = strchr(name, '.');
 	char digits[12];
 	uint64_t n;
 
 	if (!dot || str_copy(digits, sizeof(digits), name, (size_t)(dot - name)) < 0 ||
 	    str_u64(digits, UINT_MAX / 2, &n) < 0 || n == 0)
-		return false;
-	*ret_work = str_eq(dot, ".work");
+		return OTHER;
 	*ret_number = (unsigned)n;
-	return *ret_work || str_eq(dot, ".qcow2");
+	for (enum kind k = REVISION; k < OTHER; k++)
+		if (str_eq(dot, ends[k]))
+			return k;
+	return OTHER;
 }
 
 /* what the header says; an unsound one is noted in @file, not an error */
@@ -74,18 +80,16 @@ static int file_look(int dir, const char *name, struct file *file)
 	AUTO_CLOSE int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	char backing[QCOW2_MAX_BACKING + 1];
 	struct stat st;
-	bool work;
 	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return fail_errno();
-	file->dropped = !file->work && (st.st_mode & S_IWUSR) != 0;
 	file->time_s = st.st_mtim.tv_sec;
 	r = image_head(fd, &file->size, backing);
 	if (r < 0)
 		return r;
 	if (r == 0 && backing[0] &&
-	    (!name_parse(backing, &file->backing, &work) || work || file->backing >= file->number))
+	    (name_parse(backing, &file->backing) != REVISION || file->backing >= file->number))
 		r = QCOW2_E_FORMAT;
 	file->damaged = r;
 	return 0;
@@ -102,7 +106,8 @@ static int by_number(const void *a, const void *b)
 
 int folder_list(struct folder *f)
 {
-	size_t room = 0;
+	unsigned drops[256];
+	size_t room = 0, n_drops = 0;
 	DIR *d;
 	int fd, r = 0;
 
@@ -121,8 +126,16 @@ int folder_list(struct folder *f)
 	for (struct dirent *e; r == 0 && (e = readdir(d));) {
 		struct file file = {0};
 
-		if (!name_parse(e->d_name, &file.number, &file.work))
+		enum kind kind = name_parse(e->d_name, &file.number);
+
+		if (kind == OTHER)
 			continue;
+		if (kind == DROP) {
+			if (n_drops < ARRAY_LEN(drops))
+				drops[n_drops++] = file.number;
+			continue;
+		}
+		file.work = kind == WORK;
 		r = file_look(f->dir, e->d_name, &file);
 		if (r == -ENOENT) { /* renamed meanwhile: only without a lock */
 			r = 0;
@@ -144,6 +157,12 @@ int folder_list(struct folder *f)
 	(void)closedir(d);
 	if (f->n > 0)
 		qsort(f->files, f->n, sizeof(*f->files), by_number);
+	for (size_t i = 0; i < n_drops; i++) {
+		struct file *file = folder_revision(f, drops[i]);
+
+		if (file)
+			file->dropped = true;
+	}
 	return r;
 }
 
@@ -160,6 +179,30 @@ static bool vid_is_inside(const char *vid)
 	return true;
 }
 
+/* "N.drop" */
+static void drop_name(char *to, unsigned number)
+{
+	(void)snprintf(to, 24, "%u.drop", number);
+}
+
+int folder_drop(const struct folder *f, const struct file *file)
+{
+	AUTO_CLOSE int fd = NO_FD;
+	char name[24];
+
+	drop_name(name, file->number);
+	fd = openat(f->dir, name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return fd < 0 ? fail_errno() : folder_sync(f);
+}
+
+void folder_undrop(const struct folder *f, unsigned number)
+{
+	char name[24];
+
+	drop_name(name, number);
+	(void)unlinkat(f->dir, name, 0);
+}
+
 static void remove_unfinished(const struct folder *f)
 {
 	AUTO_CLOSE int fd = openat(f->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -170,9 +213,12 @@ static void remove_unfinished(const struct folder *f)
 	(void)take_fd(&fd);
 	for (struct dirent *e; (e = readdir(d));) {
 		const char *dot = strrchr(e->d_name, '.');
+		unsigned number;
 
 		if (dot && str_eq(dot, ".tmp"))
 			(void)unlinkat(f->dir, e->d_name, 0);
+		else if (name_parse(e->d_name, &number) == DROP && !folder_revision(f, number))
+			folder_undrop(f, number);
 	}
 	(void)closedir(d);
 }
@@ -200,11 +246,11 @@ int folder_open(struct folder *f, const char *pool_dir, const char *vid, enum fo
 		if (r < 0)
 			return say_result(to, fail_errno(), "cannot lock", NULL, x.path);
 	}
-	if (lock == FOLDER_EXCLUSIVE)
-		remove_unfinished(&x);
 	r = folder_list(&x);
 	if (r < 0)
 		return say_result(to, r, "cannot list", NULL, x.path);
+	if (lock == FOLDER_EXCLUSIVE)
+		remove_unfinished(&x);
 	for (size_t i = 0; lock == FOLDER_EXCLUSIVE && i < x.n;) {
 		struct file *newest = folder_newest(&x);
 		char name[24];

@@ -4,8 +4,9 @@
  * A volume's folder: which files stand in it and what each rests on
  * (doc/decisions/0020-qcow2-revisions.md).
  *
- *	N.qcow2		committed revision N. Not writable (mode 0400): it never changes. Writable
- *			(0600): being merged away, no revision any more, though others rest on it
+ *	N.qcow2		committed revision N; it never changes
+ *	N.drop		an empty file that says: N.qcow2 is being merged away. It is no revision any
+ *			more, though others rest on it
  *	N.work		what a started (or crashed) save_on_stop volume writes; becomes N.qcow2.
  *Valid only while N is above every committed revision
  *	live.qcow2	what a started snap_on_start or volatile volume writes; means nothing
@@ -100,6 +101,11 @@ const char *file_name(char *to, unsigned number, bool work);
  */
 MUST_CHECK int folder_open_chain(const struct folder *f, const struct file *file,
 				 struct storage_chain *ret, const struct say *to);
+
+/** folder_drop() - @file is no revision any more, durably */
+MUST_CHECK int folder_drop(const struct folder *f, const struct file *file);
+/** folder_undrop() - the mark is of no use any more: the file of that number is gone */
+void folder_undrop(const struct folder *f, unsigned number);
 
 /** folder_tmp() - a new empty file for what is to be renamed; @name holds 24 bytes */
 MUST_CHECK int folder_tmp(const struct folder *f, const char *name, int *ret_fd);

@@ -55,7 +55,10 @@ static int open_alone(const struct folder *f, const struct file *file, int *ret_
 	if (file_is_locked(fd)) /* nobody new can come: the folder is locked */
 		return -EWOULDBLOCK;
 	/* from here on it is no revision any more, also after a crash */
-	if (fchmod(fd, 0600) < 0 || fsync(fd) < 0)
+	r = folder_drop(f, file);
+	if (r < 0)
+		return r;
+	if (fchmod(fd, 0600) < 0)
 		return fail_errno();
 	fd_write = openat(f->dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	if (fd_write < 0)
@@ -97,11 +100,14 @@ static int merge_down(struct folder *f, struct file *base, const struct file *to
 		return say_result(to, r, "cannot merge into", f->path, base_name);
 	times[0].tv_nsec = UTIME_OMIT;
 	times[1] = st.st_mtim;
-	if (futimens(base_fd, times) < 0 || fchmod(base_fd, st.st_mode & 0600) < 0 ||
-	    fsync(base_fd) < 0 || renameat(f->dir, base_name, f->dir, top_name) < 0)
+	if (futimens(base_fd, times) < 0 || fchmod(base_fd, 0400) < 0 || fsync(base_fd) < 0 ||
+	    renameat(f->dir, base_name, f->dir, top_name) < 0)
 		return say_result(to, fail_errno(), "cannot rename", f->path, base_name);
 	r = folder_sync(f);
-	return r < 0 ? say_result(to, r, "cannot write", NULL, f->path) : 0;
+	if (r < 0)
+		return say_result(to, r, "cannot write", NULL, f->path);
+	folder_undrop(f, base->number);
+	return 0;
 }
 
 /* rewrite the newest revision without a backing file */
@@ -166,6 +172,7 @@ static int step(struct folder *f, int keep, bool *ret_again, const struct say *t
 		if (n_users == 0) {
 			if (unlinkat(f->dir, file_name(name, file->number, false), 0) < 0)
 				return say_result(to, fail_errno(), "cannot remove", f->path, name);
+			folder_undrop(f, file->number);
 		} else if (n_users == 1 && !user->work) {
 			r = merge_down(f, file, user, to);
 			if (r == -EWOULDBLOCK)

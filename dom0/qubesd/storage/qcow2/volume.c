@@ -69,18 +69,22 @@ static int make_parents(const char *path)
 	return r < 0 ? r : io_mkdirs(parent, 0700);
 }
 
-static int sync_parent(const char *path)
+/* make @path's entry durable, and those of the folders between it and the pool */
+static int sync_parents(const struct storage_volume *v, const char *path)
 {
 	char parent[PATH_MAX];
-	const char *slash = strrchr(path, '/');
-	AUTO_CLOSE int fd = NO_FD;
 	int r;
 
-	r = str_copy(parent, sizeof(parent), path, slash ? (size_t)(slash - path) : 0);
-	if (r < 0)
-		return r;
-	fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 || fsync(fd) < 0 ? fail_errno() : 0;
+	r = str_copy(parent, sizeof(parent), path, strlen(path));
+	while (r == 0 && strlen(parent) > strlen(v->pool_dir)) {
+		AUTO_CLOSE int fd = NO_FD;
+
+		*strrchr(parent, '/') = '\0';
+		fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0 || fsync(fd) < 0)
+			return fail_errno();
+	}
+	return r;
 }
 
 /* the folder VID.new, empty, for what becomes VID by volume_publish() */
@@ -125,7 +129,7 @@ static int volume_publish(const struct storage_volume *v, int r, const struct sa
 		(void)!io_remove_tree(AT_FDCWD, from);
 		return r;
 	}
-	r = sync_parent(path);
+	r = sync_parents(v, path);
 	return r < 0 ? say_result(to, r, "cannot write", NULL, path) : 0;
 }
 
@@ -222,7 +226,7 @@ int storage_remove(const struct storage_volume *v, char *error, size_t error_siz
 		if (r == 0 && rename(path, old) < 0)
 			r = fail_errno();
 		if (r == 0)
-			r = sync_parent(path);
+			r = sync_parents(v, path);
 		if (r < 0)
 			return say_result(&to, r, "cannot remove", NULL, path);
 	}
@@ -770,12 +774,11 @@ static int copy_file(int from, int to_fd)
 	return 0;
 }
 
-/* file by file under the same names; below the newest they are no revisions of the clone */
+/* file by file under the same names */
 static int clone_chain(const struct folder *from, const struct file *file, struct folder *f,
 		       const struct say *to)
 {
 	struct storage_chain chain = {0};
-	mode_t mode = 0400;
 	int r;
 
 	r = folder_open_chain(from, file, &chain, to);
@@ -786,11 +789,10 @@ static int clone_chain(const struct folder *from, const struct file *file, struc
 		r = folder_tmp(f, file_name(name, file->number, false), &fd);
 		if (r == 0)
 			r = copy_file(chain.fds[i], fd);
-		if (r == 0 && (fchmod(fd, mode) < 0 || fsync(fd) < 0))
+		if (r == 0 && (fchmod(fd, 0400) < 0 || fsync(fd) < 0))
 			r = fail_errno();
 		if (r < 0)
 			r = say_result(to, r, "cannot write", f->path, name);
-		mode = 0600;
 		if (i + 1 < chain.n)
 			file = folder_revision(from, file->backing);
 	}
@@ -822,6 +824,7 @@ int storage_clone(const struct storage_volume *v, const struct storage_volume *f
 		return r;
 	if (newest)
 		r = clone_chain(&source, newest, &f, &to);
+	/* what it rests on are no revisions of the clone */
 	if (r == 0 && newest)
 		r = revisions_tidy(&f, 0, &to);
 	return volume_publish(v, r, &to);
