@@ -614,20 +614,35 @@ static int on_notes(sd_event_source *source, int fd, uint32_t revents, void *dat
 	return 0;
 }
 
-/* the first line that QEMU wrote, without its own name and in printable characters */
+/*
+ * The first line that QEMU wrote, without its own name and in printable characters. An option that
+ * it repeats before its complaint was not typed by anybody: of a -blockdev the disk's name is kept.
+ */
 static const char *first_words(const struct qemu *q, char *to, size_t size)
 {
-	static const char own[] = "qemu-system-x86_64: ";
-	const char *at = q->words;
+	static const char own[] = "qemu-system-x86_64: ", node[] = "\"node-name\":\"disk-";
+	const char *at = q->words, *disk, *end;
+	size_t len;
 
 	if (str_starts(at, own))
 		at += strlen(own);
-	if (str_starts(at, "-blockdev ") || str_starts(at, "-device ")) {
-		const char *end = strstr(at, "}: ");
+	len = strcspn(at, "\n");
+	end = memmem(at, len, "}: ", 3);
+	disk = memmem(at, len, node, strlen(node));
+	if (str_starts(at, "-") && end) {
+		size_t used = 0;
 
-		at = end ? end + 3 : at; /* the option itself, which nobody typed */
+		if (disk && disk < end) {
+			disk += strlen(node);
+			used = (size_t)snprintf(to, size, "disk %.*s: ", (int)strcspn(disk, "\""),
+						disk);
+		}
+		end += 3;
+		if (used < size / 2)
+			(void)log_quote(to + used, size - used, end, len - (size_t)(end - at));
+		return to;
 	}
-	return log_quote(to, size, at, strcspn(at, "\n"));
+	return log_quote(to, size, at, len);
 }
 
 static void on_qemu_end(void *data, const struct child_end *end)

@@ -121,7 +121,7 @@ struct qemu {
 		char name[QMP_DISK_NAME_MAX + 1];
 		unsigned first_set, n;
 	} disks[QEMU_MAX_DISKS];
-	char words[WHY_MAX];
+	char words[4096]; /* room for the longest option that QEMU repeats before its complaint */
 };
 
 /** qemu_serve() - follow what was started before the loop */
