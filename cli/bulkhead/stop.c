@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* bulkhead stop: all qubes down, then qubesd */
+#include "bulkhead.h"
+
+#include "base/io.h"
+#include "base/str.h"
+#include "qubesd.h"
+#include "ui.h"
+
+#include <stdio.h>
+
+#define DEFAULT_TIMEOUT_S 60
+#define MAX_TIMEOUT_S     86400
+#define QUIT_MS           10000
+#define KILL_MS           20000
+
+enum { TIMEOUT = OPTION_OWN, KILL, KEEP };
+
+/* one method for all qubes that are not halted; in @ret_failed for how many it failed */
+static int for_all(const struct args *a, const char *method, const char *verb, const char *arg,
+		   uint64_t timeout_ms, unsigned *ret_failed)
+{
+	AUTO(client_answer_done) struct client_answer answer = {0};
+	AUTO(table_done) struct table t = {0};
+	AUTO_FREE struct call *list = NULL;
+	struct calls calls = {.args = a, .method = method, .verb = verb, .arg = arg};
+	int r;
+
+	*ret_failed = 0;
+	r = table_load("dom0", "name\nstate\nclass", &t, &answer);
+	if (r != 0)
+		return qubesd_failed(a, NULL, r, &answer);
+	list = calloc(t.n_rows + 1, sizeof(*list));
+	if (!list)
+		return ui_fail(a, "out of memory");
+	for (unsigned row = 0; row < t.n_rows; row++) {
+		if (!str_eq(table_cell(&t, row, 1), "Halted") &&
+		    !str_eq(table_cell(&t, row, 2), "AdminVM"))
+			list[calls.n++].qube = table_cell(&t, row, 0);
+	}
+	calls.list = list;
+	calls.deadline_ms = io_now_ms() + timeout_ms;
+	r = calls_run(&calls);
+	for (unsigned i = 0; i < calls.n; i++) {
+		/* one that is halted by now has nothing against it */
+		if (list[i].r == 0 || (list[i].r == CLIENT_E_EXCEPTION &&
+				       str_eq(list[i].answer.type, "QubesVMNotStartedError")))
+			continue;
+		++*ret_failed;
+		ui_note(a, "%s: %s%s", list[i].qube,
+			list[i].r == CLIENT_E_EXCEPTION ? list[i].answer.data
+			: list[i].r == -ETIMEDOUT       ? "did not shut down in time"
+							: "no answer",
+			arg ? "; killing it" : "");
+	}
+	calls_done(&calls);
+	return r < 0 ? ui_fail_errno(a, NULL, r) : 0;
+}
+
+static int stop_qubes(const struct args *a, uint64_t timeout_ms)
+{
+	unsigned n_failed = 1;
+	int r = 0;
+
+	if (!args_has(a, KILL))
+		r = for_all(a, "bulkhead.vm.Shutdown", "shutting down", "force", timeout_ms,
+			    &n_failed);
+	if (r == 0 && n_failed > 0)
+		r = for_all(a, "admin.vm.Kill", "killing", NULL, KILL_MS, &n_failed);
+	if (r == 0 && n_failed > 0)
+		return ui_fail(a, "%u qubes cannot be stopped; qubesd goes on", n_failed);
+	return r;
+}
+
+static int run(const struct args *a)
+{
+	AUTO(client_answer_done) struct client_answer answer = {0};
+	const char *timeout = args_value(a, TIMEOUT);
+	uint64_t timeout_s = DEFAULT_TIMEOUT_S, end;
+	int r;
+
+	if (a->n_words > 0) {
+		(void)ui_usage(a, "it takes no words");
+		return 2;
+	}
+	if (timeout && str_u64(timeout, MAX_TIMEOUT_S, &timeout_s) < 0) {
+		(void)ui_usage(a, "--timeout wants a number of seconds, not %s", timeout);
+		return 2;
+	}
+	if (!daemon_answers()) {
+		ui_note(a, "not running");
+		return 0;
+	}
+	r = args_has(a, KEEP) ? 0 : stop_qubes(a, timeout_s * 1000);
+	if (r != 0)
+		return r;
+	r = client_call(NULL, "bulkhead.Quit", "dom0", NULL, NULL, 0, NO_FD, &answer);
+	if (r != 0 && r != CLIENT_E_EMPTY)
+		return qubesd_failed(a, NULL, r, &answer);
+	end = io_now_ms() + QUIT_MS;
+	while (daemon_answers()) {
+		if (io_now_ms() > end)
+			return ui_fail(a, "qubesd was asked to end and still answers");
+		(void)usleep(20000);
+	}
+	if (a->verbose >= 0)
+		(void)puts(args_has(a, KEEP) ? "qubesd has ended; the qubes go on"
+					     : "Bulkhead is stopped");
+	return 0;
+}
+
+static const struct option options[] = {
+	{TIMEOUT, 0, "timeout", "SECONDS",
+	 "how long qubes may take to shut down before they are killed (otherwise 60)"},
+	{KILL, 0, "kill", NULL, "kill the qubes at once"},
+	{KEEP, 0, "keep-qubes", NULL, "end only qubesd; the qubes go on until it is started again"},
+	{0},
+};
+
+const struct command bulkhead_stop = {
+	.name = "stop",
+	.summary = "shut all qubes down and end the daemons",
+	.synopses = {"[--timeout=SECONDS] [--kill]", "--keep-qubes"},
+	.text = "Shuts down all qubes of the instance, kills those that take too long, then ends "
+		"qubesd. An instance\n"
+		"that does not run is no error.",
+	.options = options,
+	.run = run,
+};

@@ -1,0 +1,725 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* qvm-ls: the table of qubes. Everything comes in one answer of bulkhead.List. */
+#include "qvm.h"
+
+#include "base/str.h"
+#include "qubesd.h"
+#include "ui.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#define MAX_FIELDS 160
+#define FIELD_SIZE 96
+
+enum {
+	ALL = OPTION_OWN,
+	EXCLUDE,
+	FORMAT,
+	FIELDS,
+	TREE,
+	RAW_DATA,
+	RAW_LIST,
+	JSON,
+	HELP_COLUMNS,
+	HELP_FORMATS,
+	CLASS,
+	LABEL,
+	TAGS,
+	EXCLUDE_TAGS,
+	RUNNING,
+	PAUSED,
+	HALTED,
+	TEMPLATE_SOURCE,
+	NETVM_IS,
+	INTERNAL,
+	SERVICEVM,
+	PENDING_UPDATE,
+	FEATURES,
+	PREFS,
+	SORT,
+	REVERSE,
+	IGNORE_CASE,
+};
+
+/**
+ * struct column - @unit: the cell is shown divided by this
+ * @field:	as bulkhead.List has it
+ */
+struct column {
+	const char *title, *field, *help;
+	uint64_t unit;
+};
+
+/* any property may be a column too; these have a name or form of their own */
+static const struct column columns[] = {
+	{"NAME", "name", "name of the qube", 0},
+	{"STATE", "state", "Running, Halted, Paused, Transient...", 0},
+	{"CLASS", "class", "AppVM, TemplateVM, StandaloneVM, DispVM, AdminVM", 0},
+	{"LABEL", "label", "its colour", 0},
+	{"TEMPLATE", "template", "the template its root volume comes from", 0},
+	{"NETVM", "netvm", "the qube that gives it network", 0},
+	{"QID", "qid", "number in the store", 0},
+	{"XID", "xid", "domain id while it runs", 0},
+	{"UUID", "uuid", "unique for ever", 0},
+	{"MEMORY", "memory_used", "memory in use, MiB", 1024},
+	{"DISK", "disk", "disk space of its volumes, MiB", 1u << 20},
+	{"IP", "ip", "its address", 0},
+	{"IPBACK", "gateway", "address of its netvm's side", 0},
+	{"GATEWAY", "visible_gateway", "the gateway it is told", 0},
+	{"KERNEL", "kernel", "kernel it boots", 0},
+	{"KERNELOPTS", "kernelopts", "options of that kernel", 0},
+	{"VCPUS", "vcpus", "processors", 0},
+	{"TAGS", "tags", "its tags", 0},
+	{"LAST-UPDATE", "feature:last-update", "when it was last updated", 0},
+};
+
+static const struct {
+	const char *name, *fields;
+} formats[] = {
+	{"simple", "name,state,class,label,template,netvm"},
+	{"full", "name,state,class,label,qid,xid,uuid"},
+	{"network", "name,state,netvm,ip,ipback,gateway"},
+	{"kernel", "name,state,class,template,kernel,kernelopts"},
+	{"disk", "name,state,disk"},
+	{"perf", "name,state,memory,vcpus"},
+	{"prefs", "name,label,template,netvm,vcpus,memory,maxmem,virt_mode"},
+};
+
+void qvm_columns(void)
+{
+	for (size_t i = 0; i < ARRAY_LEN(columns); i++)
+		(void)puts(columns[i].title);
+}
+
+void qvm_formats(void)
+{
+	for (size_t i = 0; i < ARRAY_LEN(formats); i++)
+		(void)puts(formats[i].name);
+}
+
+/**
+ * struct view - what is asked of qubesd and what is shown
+ * @fields:	asked for, in order; the first six are those of "simple"
+ * @shown:	indexes into @fields, with their titles
+ * @rows:	of the table, filtered and in order; @depth of each in the tree
+ */
+struct view {
+	const struct args *a;
+	char fields[MAX_FIELDS][FIELD_SIZE];
+	unsigned n_fields;
+	struct {
+		unsigned field;
+		uint64_t unit;
+		char title[FIELD_SIZE];
+	} shown[MAX_FIELDS];
+	unsigned n_shown;
+	struct table table;
+	unsigned *rows, *depths, n_rows;
+};
+
+/* where the fields that are always asked for stand */
+enum { F_NAME, F_STATE, F_CLASS, F_LABEL, F_TEMPLATE, F_NETVM };
+
+/* the index of @field, added if it is new; -1 if it cannot be a field */
+static int field_index(struct view *v, const char *field)
+{
+	for (unsigned i = 0; i < v->n_fields; i++) {
+		if (str_eq(v->fields[i], field))
+			return (int)i;
+	}
+	if (v->n_fields == MAX_FIELDS || field[0] == '\0' || strpbrk(field, "\n\t ") ||
+	    str_format(v->fields[v->n_fields], FIELD_SIZE, "%s", field) < 0)
+		return -1;
+	return (int)v->n_fields++;
+}
+
+static int show_column(struct view *v, const char *word, size_t len)
+{
+	char field[FIELD_SIZE];
+	uint64_t unit = 0;
+	int index;
+
+	if (v->n_shown == MAX_FIELDS || str_copy(field, sizeof(field), word, len) < 0)
+		return -1;
+	(void)snprintf(v->shown[v->n_shown].title, FIELD_SIZE, "%s", field);
+	for (char *at = v->shown[v->n_shown].title; *at != '\0'; at++) {
+		if (*at >= 'a' && *at <= 'z')
+			*at -= 'a' - 'A';
+	}
+	for (char *at = field; *at != '\0'; at++) {
+		if (*at >= 'A' && *at <= 'Z')
+			*at += 'a' - 'A';
+	}
+	for (size_t i = 0; i < ARRAY_LEN(columns); i++) {
+		if (strcasecmp(columns[i].title, field) != 0)
+			continue;
+		unit = columns[i].unit;
+		(void)snprintf(field, sizeof(field), "%s", columns[i].field);
+	}
+	index = field_index(v, field);
+	if (index < 0)
+		return -1;
+	v->shown[v->n_shown].unit = unit;
+	v->shown[v->n_shown++].field = (unsigned)index;
+	return 0;
+}
+
+static int show_columns(struct view *v, const char *list)
+{
+	for (const char *at = list; *at != '\0';) {
+		size_t len = strcspn(at, ",");
+
+		if (len > 0 && show_column(v, at, len) < 0) {
+			(void)ui_usage(v->a, "there is no column \"%.*s\"", (int)len, at);
+			return 2;
+		}
+		at += len;
+		if (*at == ',')
+			at++;
+	}
+	return 0;
+}
+
+/* the fields that the filters look at, and whether the options make sense */
+static int ask_for_filters(struct view *v)
+{
+	static const struct {
+		int key;
+		const char *field;
+	} plain[] = {
+		{TAGS, "tags"},
+		{EXCLUDE_TAGS, "tags"},
+		{INTERNAL, "feature:internal"},
+		{SERVICEVM, "feature:servicevm"},
+		{PENDING_UPDATE, "feature:updates-available"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(plain); i++) {
+		if (args_has(v->a, plain[i].key))
+			(void)field_index(v, plain[i].field);
+	}
+	for (unsigned i = 0; i < v->a->n_given; i++) {
+		const struct args_given *g = &v->a->given[i];
+		const char *equals;
+		char field[FIELD_SIZE];
+
+		if ((g->key == INTERNAL || g->key == SERVICEVM) && !str_eq(g->value, "y") &&
+		    !str_eq(g->value, "n")) {
+			(void)ui_usage(v->a, "it is y or n, not %s", g->value);
+			return 2;
+		}
+		if (g->key != FEATURES && g->key != PREFS)
+			continue;
+		equals = strchr(g->value, '=');
+		if (!equals ||
+		    str_format(field, sizeof(field), "%s%.*s", g->key == FEATURES ? "feature:" : "",
+			       (int)(equals - g->value), g->value) < 0 ||
+		    field_index(v, field) < 0) {
+			(void)ui_usage(v->a, "NAME=VALUE is what is compared, not %s", g->value);
+			return 2;
+		}
+	}
+	return 0;
+}
+
+static const char *cell(const struct view *v, unsigned row, const char *field)
+{
+	for (unsigned i = 0; i < v->n_fields; i++) {
+		if (str_eq(v->fields[i], field))
+			return table_cell(&v->table, row, i);
+	}
+	return "";
+}
+
+static bool has_word(const char *words, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *at = words; *at != '\0';) {
+		size_t n = strcspn(at, " ");
+
+		if (n == len && memcmp(at, word, len) == 0)
+			return true;
+		at += n + strspn(at + n, " ");
+	}
+	return false;
+}
+
+/* @key was not given, or one of its values is @cell */
+static bool one_of(const struct args *a, int key, const char *value)
+{
+	return !args_has(a, key) || args_given_is(a, key, value);
+}
+
+static bool yes_no_fits(const struct view *v, int key, const char *value)
+{
+	const char *wanted = args_value(v->a, key);
+	bool is = value[0] != '\0' && !str_eq(value, "0");
+
+	return !wanted || is == str_eq(wanted, "y");
+}
+
+static bool state_fits(const struct args *a, const char *state)
+{
+	if (!args_has(a, RUNNING) && !args_has(a, PAUSED) && !args_has(a, HALTED))
+		return true;
+	return (args_has(a, RUNNING) && !str_eq(state, "Halted") && !str_eq(state, "Paused") &&
+		!str_eq(state, "Suspended")) ||
+	       (args_has(a, PAUSED) && (str_eq(state, "Paused") || str_eq(state, "Suspended"))) ||
+	       (args_has(a, HALTED) && str_eq(state, "Halted"));
+}
+
+/* the pairs of --features and --prefs; NAME= and NAME='' both want it empty */
+static bool pairs_fit(const struct view *v, unsigned row)
+{
+	for (unsigned i = 0; i < v->a->n_given; i++) {
+		const struct args_given *g = &v->a->given[i];
+		char field[FIELD_SIZE];
+		const char *equals, *wanted;
+
+		if (g->key != FEATURES && g->key != PREFS)
+			continue;
+		equals = strchr(g->value, '=');
+		(void)snprintf(field, sizeof(field), "%s%.*s", g->key == FEATURES ? "feature:" : "",
+			       (int)(equals - g->value), g->value);
+		wanted = equals + 1;
+		if (str_eq(wanted, "''") || str_eq(wanted, "\"\""))
+			wanted = "";
+		if (!str_eq(cell(v, row, field), wanted))
+			return false;
+	}
+	return true;
+}
+
+static bool tags_fit(const struct view *v, unsigned row)
+{
+	const char *tags = cell(v, row, "tags");
+	bool wanted = !args_has(v->a, TAGS);
+
+	for (unsigned i = 0; i < v->a->n_given; i++) {
+		const struct args_given *g = &v->a->given[i];
+
+		if (g->key == TAGS && has_word(tags, g->value))
+			wanted = true;
+		if (g->key == EXCLUDE_TAGS && has_word(tags, g->value))
+			return false;
+	}
+	return wanted;
+}
+
+static bool named(const struct view *v, unsigned row)
+{
+	const char *name = table_cell(&v->table, row, F_NAME);
+
+	if (v->a->n_words == 0)
+		return !args_given_is(v->a, EXCLUDE, name);
+	for (unsigned i = 0; i < v->a->n_words; i++) {
+		if (str_eq(v->a->words[i], name))
+			return true;
+	}
+	return false;
+}
+
+static bool fits(const struct view *v, unsigned row)
+{
+	const struct args *a = v->a;
+
+	return named(v, row) && state_fits(a, table_cell(&v->table, row, F_STATE)) &&
+	       one_of(a, CLASS, table_cell(&v->table, row, F_CLASS)) &&
+	       one_of(a, LABEL, table_cell(&v->table, row, F_LABEL)) &&
+	       one_of(a, TEMPLATE_SOURCE, table_cell(&v->table, row, F_TEMPLATE)) &&
+	       one_of(a, NETVM_IS, table_cell(&v->table, row, F_NETVM)) && tags_fit(v, row) &&
+	       yes_no_fits(v, INTERNAL, cell(v, row, "feature:internal")) &&
+	       yes_no_fits(v, SERVICEVM, cell(v, row, "feature:servicevm")) &&
+	       (!args_has(a, PENDING_UPDATE) ||
+		cell(v, row, "feature:updates-available")[0] == '1') &&
+	       pairs_fit(v, row);
+}
+
+static uint64_t as_number(const char *text)
+{
+	uint64_t n;
+
+	return str_u64(text, UINT64_MAX, &n) == 0 ? n : 0;
+}
+
+/* a cell as it is shown; @to holds what had to be made */
+static const char *shown_cell(const struct view *v, unsigned row, unsigned column, char to[32])
+{
+	const char *text = table_cell(&v->table, row, v->shown[column].field);
+
+	if (text[0] == '\0')
+		return "-";
+	if (v->shown[column].unit == 0)
+		return text;
+	(void)snprintf(to, 32, "%llu",
+		       (unsigned long long)(as_number(text) / v->shown[column].unit));
+	return to;
+}
+
+/* for qsort_r */
+struct order {
+	const struct view *v;
+	unsigned field;
+	bool reverse, ignore_case;
+};
+
+static int compare(const void *left, const void *right, void *data)
+{
+	const unsigned *l = left, *r = right;
+	const struct order *o = data;
+	const char *a = table_cell(&o->v->table, *l, o->field);
+	const char *b = table_cell(&o->v->table, *r, o->field);
+	uint64_t m, n;
+	int c;
+
+	if (str_u64(a, UINT64_MAX, &m) == 0 && str_u64(b, UINT64_MAX, &n) == 0)
+		c = m < n ? -1 : m > n;
+	else
+		c = o->ignore_case ? strcasecmp(a, b) : strcmp(a, b);
+	if (c == 0)
+		c = strcmp(table_cell(&o->v->table, *l, F_NAME),
+			   table_cell(&o->v->table, *r, F_NAME));
+	return o->reverse ? -c : c;
+}
+
+static int sort_rows(struct view *v)
+{
+	const char *by = args_value(v->a, SORT);
+	struct order o = {v, F_NAME, args_has(v->a, REVERSE), args_has(v->a, IGNORE_CASE)};
+
+	if (by) {
+		unsigned i = 0;
+
+		while (i < v->n_shown && strcasecmp(v->shown[i].title, by) != 0)
+			i++;
+		if (i == v->n_shown) {
+			(void)ui_usage(
+				v->a, "--sort wants one of the columns that are shown, not %s", by);
+			return 2;
+		}
+		o.field = v->shown[i].field;
+	}
+	qsort_r(v->rows, v->n_rows, sizeof(*v->rows), compare, &o);
+	return 0;
+}
+
+/* put the qubes that use @netvm behind it, each deeper; @from: rows in their order */
+static void grow(struct view *v, const unsigned *from, unsigned n, const char *netvm,
+		 unsigned depth)
+{
+	for (unsigned i = 0; i < n && depth < n; i++) {
+		const char *above = table_cell(&v->table, from[i], F_NETVM);
+		bool here = str_eq(above, netvm);
+
+		/* a netvm that is not shown leaves its qubes at the root */
+		if (depth == 0 && !here) {
+			here = true;
+			for (unsigned k = 0; k < n; k++)
+				here = here &&
+				       !str_eq(table_cell(&v->table, from[k], F_NAME), above);
+		}
+		if (!here || v->n_rows == n)
+			continue;
+		v->rows[v->n_rows] = from[i];
+		v->depths[v->n_rows++] = depth;
+		grow(v, from, n, table_cell(&v->table, from[i], F_NAME), depth + 1);
+	}
+}
+
+static int make_tree(struct view *v)
+{
+	AUTO_FREE unsigned *from = calloc(v->n_rows + 1, sizeof(*from));
+	unsigned n = v->n_rows;
+
+	if (!from)
+		return ui_fail(v->a, "out of memory");
+	memcpy(from, v->rows, n * sizeof(*from));
+	v->n_rows = 0;
+	grow(v, from, n, "", 0);
+	return 0;
+}
+
+/* the colour of a label on a terminal, or NULL */
+static const char *label_colour(const char *label)
+{
+	static const char *const colours[][2] = {
+		{"red", "\033[31m"},    {"orange", "\033[38;5;208m"}, {"yellow", "\033[33m"},
+		{"green", "\033[32m"},  {"gray", "\033[90m"},         {"blue", "\033[94m"},
+		{"purple", "\033[35m"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(colours); i++) {
+		if (str_eq(label, colours[i][0]))
+			return colours[i][1];
+	}
+	return NULL;
+}
+
+static void put_json_text(const char *text)
+{
+	(void)putchar('"');
+	for (; *text != '\0'; text++) {
+		if (*text == '"' || *text == '\\')
+			(void)printf("\\%c", *text);
+		else if ((unsigned char)*text < 0x20)
+			(void)printf("\\u%04x", *text);
+		else
+			(void)putchar(*text);
+	}
+	(void)putchar('"');
+}
+
+static void print_json(const struct view *v)
+{
+	char made[32];
+
+	(void)puts("[");
+	for (unsigned i = 0; i < v->n_rows; i++) {
+		(void)fputs(" {", stdout);
+		for (unsigned c = 0; c < v->n_shown; c++) {
+			const char *text = shown_cell(v, v->rows[i], c, made);
+
+			(void)fputs(c > 0 ? ", " : "", stdout);
+			put_json_text(v->shown[c].title);
+			(void)fputs(": ", stdout);
+			if (table_cell(&v->table, v->rows[i], v->shown[c].field)[0] == '\0')
+				(void)fputs("null", stdout);
+			else
+				put_json_text(text);
+		}
+		(void)puts(i + 1 < v->n_rows ? "}," : "}");
+	}
+	(void)puts("]");
+}
+
+static void print_raw(const struct view *v)
+{
+	char made[32];
+
+	for (unsigned i = 0; i < v->n_rows; i++) {
+		for (unsigned c = 0; c < v->n_shown; c++)
+			(void)printf("%s%s", c > 0 ? "|" : "", shown_cell(v, v->rows[i], c, made));
+		(void)putchar('\n');
+	}
+}
+
+static void print_table(const struct view *v)
+{
+	AUTO_FREE size_t *widths = calloc(v->n_shown + 1, sizeof(*widths));
+	bool colours = ui_colours();
+	char made[32];
+
+	if (!widths)
+		return;
+	for (unsigned c = 0; c < v->n_shown; c++) {
+		widths[c] = strlen(v->shown[c].title);
+		for (unsigned i = 0; i < v->n_rows; i++) {
+			size_t n = strlen(shown_cell(v, v->rows[i], c, made));
+
+			if (v->shown[c].field == F_NAME)
+				n += 2 * (size_t)v->depths[i];
+			widths[c] = n > widths[c] ? n : widths[c];
+		}
+	}
+	for (unsigned c = 0; c < v->n_shown; c++)
+		(void)printf("%-*s", c + 1 < v->n_shown ? (int)widths[c] + 2 : 0,
+			     v->shown[c].title);
+	(void)putchar('\n');
+	for (unsigned i = 0; i < v->n_rows; i++) {
+		const char *colour =
+			colours ? label_colour(table_cell(&v->table, v->rows[i], F_LABEL)) : NULL;
+
+		for (unsigned c = 0; c < v->n_shown; c++) {
+			const char *text = shown_cell(v, v->rows[i], c, made);
+			unsigned field = v->shown[c].field;
+			unsigned indent = field == F_NAME ? 2 * v->depths[i] : 0;
+			bool coloured = colour && (field == F_NAME || field == F_LABEL);
+			int width = c + 1 < v->n_shown ? (int)(widths[c] + 2 - indent) : 0;
+
+			(void)printf("%*s%s%-*s%s", (int)indent, "", coloured ? colour : "", width,
+				     text, coloured ? "\033[0m" : "");
+		}
+		(void)putchar('\n');
+	}
+}
+
+static int load(struct view *v)
+{
+	AUTO(client_answer_done) struct client_answer answer = {0};
+	const char *dest = v->a->n_words == 1 ? v->a->words[0] : "dom0";
+	char fields[MAX_FIELDS * FIELD_SIZE];
+	size_t n = 0;
+	int r;
+
+	for (unsigned i = 0; i < v->n_fields; i++)
+		n += (size_t)snprintf(fields + n, sizeof(fields) - n, "%s%s", i > 0 ? "\n" : "",
+				      v->fields[i]);
+	r = table_load(dest, fields, &v->table, &answer);
+	if (r == CLIENT_E_EXCEPTION && str_eq(answer.type, "QubesNoSuchPropertyError")) {
+		(void)ui_usage(v->a, "%s; --help-columns shows what there is", answer.data);
+		return 2;
+	}
+	if (r == CLIENT_E_EXCEPTION && str_eq(answer.type, "QubesVMNotFoundError"))
+		return ui_fail(v->a, "there is no qube %s; qvm-ls shows those that are", dest);
+	if (r != 0)
+		return qubesd_failed(v->a, NULL, r, &answer);
+	for (unsigned i = 0; i < v->a->n_words; i++) {
+		if (table_find(&v->table, v->a->words[i]) < 0)
+			return ui_fail(v->a, "there is no qube %s; qvm-ls shows those that are",
+				       v->a->words[i]);
+	}
+	v->rows = calloc(v->table.n_rows + 1, sizeof(*v->rows));
+	v->depths = calloc(v->table.n_rows + 1, sizeof(*v->depths));
+	if (!v->rows || !v->depths)
+		return ui_fail(v->a, "out of memory");
+	for (unsigned row = 0; row < v->table.n_rows; row++) {
+		if (fits(v, row))
+			v->rows[v->n_rows++] = row;
+	}
+	return 0;
+}
+
+static int run_view(struct view *v)
+{
+	const char *fields = args_value(v->a, FIELDS);
+	const char *format = args_value(v->a, FORMAT);
+	int r;
+
+	for (const char *at = formats[0].fields; *at != '\0';) {
+		char name[16];
+		size_t len = strcspn(at, ",");
+
+		if (str_copy(name, sizeof(name), at, len) == 0)
+			(void)field_index(v, name);
+		at += len + (at[len] == ',');
+	}
+	if (!fields) {
+		size_t i = 0;
+
+		while (format && i < ARRAY_LEN(formats) && !str_eq(formats[i].name, format))
+			i++;
+		if (i == ARRAY_LEN(formats)) {
+			(void)ui_usage(v->a, "there is no format %s; --help-formats shows them",
+				       format);
+			return 2;
+		}
+		fields = formats[i].fields;
+	}
+	r = show_columns(v, fields);
+	r = r != 0 ? r : ask_for_filters(v);
+	r = r != 0 ? r : load(v);
+	r = r != 0 ? r : sort_rows(v);
+	if (r == 0 && args_has(v->a, TREE))
+		r = make_tree(v);
+	if (r != 0)
+		return r;
+	if (args_has(v->a, RAW_LIST)) {
+		for (unsigned i = 0; i < v->n_rows; i++)
+			(void)puts(table_cell(&v->table, v->rows[i], F_NAME));
+	} else if (args_has(v->a, JSON)) {
+		print_json(v);
+	} else if (args_has(v->a, RAW_DATA)) {
+		print_raw(v);
+	} else {
+		print_table(v);
+	}
+	return 0;
+}
+
+static int run(const struct args *a)
+{
+	AUTO_FREE struct view *v = NULL;
+	int r;
+
+	if (args_has(a, HELP_COLUMNS)) {
+		for (size_t i = 0; i < ARRAY_LEN(columns); i++)
+			(void)printf("%-12s %s\n", columns[i].title, columns[i].help);
+		(void)puts("\nAny property can be a column too (qvm-prefs --help-properties), and "
+			   "feature:NAME.");
+		return 0;
+	}
+	if (args_has(a, HELP_FORMATS)) {
+		for (size_t i = 0; i < ARRAY_LEN(formats); i++)
+			(void)printf("%-12s %s\n", formats[i].name, formats[i].fields);
+		return 0;
+	}
+	if (args_has(a, FORMAT) && args_has(a, FIELDS)) {
+		(void)ui_usage(a, "--format and --fields exclude each other");
+		return 2;
+	}
+	if (args_has(a, EXCLUDE) && (a->n_words > 0 || !args_has(a, ALL))) {
+		(void)ui_usage(a, "--exclude goes with --all");
+		return 2;
+	}
+	if (args_has(a, ALL) && a->n_words > 0) {
+		(void)ui_usage(a, "name qubes or say --all, not both");
+		return 2;
+	}
+	v = calloc(1, sizeof(*v));
+	if (!v)
+		return ui_fail(a, "out of memory");
+	v->a = a;
+	r = run_view(v);
+	table_done(&v->table);
+	free(v->rows);
+	free(v->depths);
+	return r;
+}
+
+static const struct option options[] = {
+	{FORMAT, 'o', "format", "FORMAT", "a set of columns: see --help-formats",
+	 .words = WORDS_FORMAT},
+	{FIELDS, 'O', "fields", "FIELD,...", "these columns: see --help-columns",
+	 .words = WORDS_COLUMN},
+	{TREE, 't', "tree", NULL, "order as the network is connected, each qube below its netvm"},
+	{RAW_DATA, 0, "raw-data", NULL, "for programs: no title, cells separated by |"},
+	{RAW_LIST, 0, "raw-list", NULL, "only the names, one a line"},
+	{JSON, 0, "json", NULL, "for programs: a list of objects"},
+	{HELP_COLUMNS, 0, "help-columns", NULL, "list the columns and exit"},
+	{HELP_FORMATS, 0, "help-formats", NULL, "list the formats and exit"},
+	{ALL, 0, "all", NULL, "all qubes, which is what is listed anyway"},
+	{EXCLUDE, 0, "exclude", "QUBE", "with --all, leave this one out (may be repeated)",
+	 .words = WORDS_QUBE},
+	{RUNNING, 0, "running", NULL, "only qubes that run"},
+	{PAUSED, 0, "paused", NULL, "only qubes that are paused"},
+	{HALTED, 0, "halted", NULL, "only qubes that are halted"},
+	{CLASS, 0, "class", "CLASS", "only qubes of these classes", .many = true,
+	 .words = WORDS_CLASS},
+	{LABEL, 0, "label", "LABEL", "only qubes with these labels", .many = true,
+	 .words = WORDS_LABEL},
+	{TAGS, 0, "tags", "TAG", "only qubes with one of these tags", .many = true},
+	{EXCLUDE_TAGS, 0, "exclude-tags", "TAG", "no qubes with one of these tags", .many = true},
+	{TEMPLATE_SOURCE, 0, "template-source", "TEMPLATE", "only qubes made from these templates",
+	 .many = true, .words = WORDS_TEMPLATE},
+	{NETVM_IS, 0, "netvm-is", "QUBE", "only qubes connected to these", .many = true,
+	 .words = WORDS_QUBE},
+	{INTERNAL, 0, "internal", "y|n", "only internal qubes, or none of them"},
+	{SERVICEVM, 0, "servicevm", "y|n", "only service qubes, or none of them"},
+	{PENDING_UPDATE, 0, "pending-update", NULL, "only qubes with updates to install"},
+	{FEATURES, 0, "features", "NAME=VALUE", "only qubes with these features", .many = true},
+	{PREFS, 0, "prefs", "NAME=VALUE", "only qubes with these properties", .many = true},
+	{SORT, 0, "sort", "COLUMN", "order by this column instead of the name",
+	 .words = WORDS_COLUMN},
+	{REVERSE, 0, "reverse", NULL, "the other way round"},
+	{IGNORE_CASE, 0, "ignore-case", NULL, "order without regard to upper and lower case"},
+	{0},
+};
+
+const struct command qvm_ls = {
+	.name = "ls",
+	.summary = "list qubes and what they are",
+	.synopses = {"[OPTION]... [QUBE]...", "--help-columns", "--help-formats"},
+	.text = "Prints a table of all qubes, or of those named, dom0 included. An empty cell is "
+		"shown as \"-\".\n"
+		"On a terminal names have the colour of their label.",
+	.sections = {{"EXAMPLES", "\tqvm-ls --running\n"
+				  "\tqvm-ls --raw-data -O name,memory,vcpus work\n"
+				  "\tqvm-ls --class AppVM --label red orange\n"
+				  "\tfor q in $(qvm-ls --raw-list --halted); do ... done"}},
+	.options = options,
+	.words = {WORDS_ANY_QUBE},
+	.run = run,
+};

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+/* The commands of qvm, one file each. */
+#include "args.h"
+
+extern const struct command qvm_create, qvm_kill, qvm_ls, qvm_pause, qvm_prefs, qvm_remove, qvm_run,
+	qvm_shutdown, qvm_start, qvm_template, qvm_unpause;
+
+/* the eight labels, as a list for messages */
+#define LABELS "red, orange, yellow, green, gray, blue, purple, black"
+
+/** qvm_columns() - print the names of qvm-ls's columns or formats, for completion */
+void qvm_columns(void);
+void qvm_formats(void);
