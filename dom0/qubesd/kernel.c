@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 
 int kernel_dir(const struct qubesd *d, char *to, size_t size)
@@ -84,4 +85,24 @@ static void line(void *data, const char *name)
 void kernel_list(const struct qubesd *d, struct text *to)
 {
 	each_set(d, line, to);
+}
+
+static int on_change(sd_event_source *s, const struct inotify_event *e, void *data)
+{
+	(void)s, (void)e;
+	kernel_refresh(data);
+	return 0;
+}
+
+int kernel_watch(struct qubesd *d)
+{
+	char path[4096];
+	int r = kernel_dir(d, path, sizeof(path));
+
+	if (r < 0)
+		return r;
+	r = sd_event_add_inotify(d->event, NULL, path,
+				 IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO, on_change, d);
+	kernel_refresh(d);
+	return r < 0 ? r : 0;
 }

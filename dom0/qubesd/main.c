@@ -38,6 +38,7 @@
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 
 static const char usage_text[] =
 	"Usage: qubesd [--socket-dir DIR] [--foreground]\n"
@@ -173,10 +174,29 @@ static int listen_at(struct qubesd *d, const char *dir)
 	return 0;
 }
 
+/* One that was killed a moment ago may still be on its way out: its lock is waited for a little. */
+static int open_store(struct qubesd *d)
+{
+	const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
+	char error[512] = "";
+	int r = STORE_E_LOCKED;
+
+	for (unsigned i = 0; r == STORE_E_LOCKED && i < 100; i++) {
+		if (i > 0)
+			(void)nanosleep(&pause, NULL);
+		r = store_open(d->paths.state, &d->store, error, sizeof(error));
+	}
+	if (r == 0) {
+		d->model = store_model(d->store);
+		return 0;
+	}
+	log_err(NULL, "%s", error);
+	return r < 0 ? r : -EBUSY;
+}
+
 /* the store, the loop, what this machine is: all but the doors */
 static int acquire(struct qubesd *d)
 {
-	char error[512] = "";
 	int r = learn_self(d);
 
 	if (r == 0)
@@ -187,19 +207,13 @@ static int acquire(struct qubesd *d)
 		log_err(NULL, "the directories of this instance: %s", log_errno_str(r));
 		return r;
 	}
-	r = store_open(d->paths.state, &d->store, error, sizeof(error));
-	if (r != 0) {
-		log_err(NULL, "%s", error);
-		return -EIO;
-	}
-	d->model = store_model(d->store);
+	r = open_store(d);
+	if (r < 0)
+		return r;
 	r = learn_machine(d);
 	if (r == 0)
 		r = sd_event_default(&d->event);
-	if (r < 0)
-		return r;
-	kernel_refresh(d);
-	return 0;
+	return r < 0 ? r : kernel_watch(d);
 }
 
 static int confine(struct qubesd *d)

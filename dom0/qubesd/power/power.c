@@ -354,7 +354,7 @@ static void start_done(void *data, const struct job_end *end)
 	}
 	p->failed = true;
 	p->gone_why[0] = '\0';
-	log_warn(q->name, "did not start: %s", p->why.text);
+	log_warn(q->name, "start: %s", p->why.text);
 	event_emit(p->d, q, "domain-start-failed", "reason", p->why.text, NULL);
 	/* a start that failed left no process; one whose job died may have left a monitor */
 	if (!p->gone && attach(p) == 0 && p->vmm && vmm_kill(p->vmm) == 0)
