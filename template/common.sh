@@ -79,6 +79,8 @@ apt_open() {
 		Dir::State::status "$dir/status";
 		Dir::Cache "$dir";
 		Dir::Cache::archives "$dir/archives";
+		Dir::Cache::pkgcache "pkgcache.bin";
+		Dir::Cache::srcpkgcache "srcpkgcache.bin";
 		Dir::Etc::sourcelist "$dir/sources.list";
 		Dir::Etc::sourceparts "/dev/null";
 		Dir::Etc::preferencesparts "/dev/null";

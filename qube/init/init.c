@@ -178,7 +178,9 @@ static void root_repair(void)
 	say("root: the file system holds errors; checking it");
 	if (mount(ROOT_DEVICE, NEW_ROOT, "ext4", MS_RDONLY, NULL) < 0)
 		return; /* the mount that follows says why */
+	/* it wants to see in /proc that what is mounted is its own root, and read-only */
 	(void)mount("/dev", NEW_ROOT "/dev", NULL, MS_BIND, NULL);
+	(void)mount("/proc", NEW_ROOT "/proc", NULL, MS_BIND, NULL);
 
 	pid_t pid = fork();
 	if (pid == 0) {
@@ -190,6 +192,7 @@ static void root_repair(void)
 	}
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
+	(void)umount(NEW_ROOT "/proc");
 	(void)umount(NEW_ROOT "/dev");
 	(void)umount(NEW_ROOT);
 	if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 127)

@@ -1,0 +1,150 @@
+#!/usr/bin/env bats
+# Kernel sets, the initramfs' init and the appliance: first in a bare QEMU, which shows what init says, then as qubes.
+
+bats_require_minimum_version 1.5.0
+load lib
+
+setup_file() {
+	scratch=$(mktemp -d "${TMPDIR:-/tmp}/bulkhead template.XXXXXX")
+	export scratch
+	mkdir -p "$BULKHEAD_CACHE"
+	timeout 600 "$libexec/template/build-kernel" "$scratch/kernels" >"$scratch/kernel.log"
+	kernel=$scratch/kernels/$(sed -n 's/^kernel //p' "$scratch/kernel.log")
+	export kernel
+	timeout 300 "$libexec/template/build" appliance "$scratch/appliance" >"$scratch/appliance.log"
+}
+
+teardown_file() {
+	instance_end
+	rm -rf "$scratch"
+}
+
+# machine [ROOT_IMAGE]: boots the kernel set on it in a bare QEMU till it is over; the console is the output
+machine() {
+	local disk=()
+	[ $# = 0 ] || disk=(-blockdev "driver=raw,node-name=root,file.driver=file,file.filename=$1" -device virtio-blk-pci,drive=root,disable-legacy=on)
+	timeout 90 nice qemu-system-x86_64 -M pc,hpet=off,usb=off,vmport=off,smbus=off,i8042=off -accel tcg -cpu max -m 256 \
+		-nodefaults -no-user-config -display none -no-reboot -serial stdio -kernel "$kernel/vmlinuz" -initrd "$kernel/initramfs" \
+		-append "console=ttyS0 quiet no_timer_check tsc=reliable panic=-1" "${disk[@]}" </dev/null
+}
+
+# root_copy NAME: an appliance's root to spoil
+root_copy() {
+	cp --sparse=always "$scratch/appliance/root.img" "$scratch/$1.img"
+	echo "$scratch/$1.img"
+}
+
+@test "a kernel set is whole, and is not made again when it is there" {
+	for f in vmlinuz initramfs modules.img; do
+		[ -s "$kernel/$f" ]
+	done
+	before=$(stat -c %Y.%i "$kernel/vmlinuz")
+	run -0 timeout 120 "$libexec/template/build-kernel" "$scratch/kernels"
+	[[ $output == *"is there already"* ]]
+	[ "$before" = "$(stat -c %Y.%i "$kernel/vmlinuz")" ]
+}
+
+@test "the image of modules has what modprobe asks" {
+	run debugfs -R 'ls -p /' "$kernel/modules.img"
+	[[ $output == *modules.dep.bin* && $output == *modules.alias.bin* ]]
+	run debugfs -R 'stat /modules.dep.bin' "$kernel/modules.img"
+	[[ $output =~ User:\ +0\ +Group:\ +0 ]]
+}
+
+@test "no root disk: init says so and the machine ends" {
+	run -0 machine
+	[[ $output == *"bulkhead-init: cannot boot: there is no disk /dev/vda (root); powering off"* ]]
+}
+
+@test "a blank root: init says so and the machine ends" {
+	truncate -s 8M "$scratch/blank.img"
+	run -0 machine "$scratch/blank.img"
+	[[ $output == *"cannot boot: /dev/vda (root) holds no ext4 file system"* ]]
+}
+
+@test "a root cut short: init says so and the machine ends" {
+	truncate -s 1024 "$scratch/short.img"
+	run -0 machine "$scratch/short.img"
+	[[ $output == *"cannot boot: /dev/vda (root)"* ]]
+}
+
+@test "a damaged root: init says so and the machine ends" {
+	img=$(root_copy damaged)
+	# the descriptors of all block groups, behind an intact superblock
+	dd if=/dev/urandom of="$img" bs=4096 seek=1 count=16 conv=notrunc status=none
+	run -0 machine "$img"
+	[[ $output == *"cannot boot: /dev/vda (root) does not mount as ext4"* ]]
+	[[ $output == *"go back to an earlier revision"* ]]
+}
+
+@test "a root without init: init says so and the machine ends" {
+	img=$(root_copy headless)
+	printf 'rm /bin/init\n' | debugfs -w -f - "$img"
+	run -0 machine "$img"
+	[[ $output == *"cannot boot: /sbin/init of the root does not start"* ]]
+}
+
+@test "a root that records errors is checked by its own e2fsck" {
+	img=$(root_copy errors)
+	printf 'set_super_value state 2\nrm /bin/init\n' | debugfs -w -f - "$img"
+	run -0 machine "$img"
+	[[ $output == *"root: the file system holds errors; checking it"* ]]
+	[[ $output == *"/sbin/init of the root does not start"* ]]
+	run dumpe2fs -h "$img"
+	[[ $output =~ Filesystem\ state:\ +(clean|not\ clean)$'\n' ]]
+}
+
+@test "a template that does not exist is a usage error" {
+	run -2 "$libexec/template/build" debian-99 "$scratch/x"
+	[ ! -e "$scratch/x" ]
+}
+
+@test "the appliance starts to its agent" {
+	instance_begin
+	appliance_begin app
+	run -0 timeout 60 qvm-start app
+	run -0 timeout 20 qvm-run -p app 'id -un; hostname; cat /proc/swaps | wc -l'
+	[ "${lines[0]}" = user ]
+	[ "${lines[1]}" = app ]
+	[ "${lines[2]}" = 2 ]
+}
+
+@test "first use made /rw, and /home and /usr/local are in it" {
+	run -0 timeout 20 qvm-run -p app 'grep -c " /rw \| /home \| /usr/local " /proc/mounts; ls -d /rw/config /rw/bind-dirs; stat -c %U /home/user'
+	[ "${lines[0]}" = 3 ]
+	[ "${lines[3]}" = user ]
+}
+
+@test "paths of one's own and rc.local hold at the next start" {
+	timeout 20 qvm-run -p -u root app 'mkdir -p /rw/config/qubes-bind-dirs.d /etc/kept; echo before > /etc/kept/file
+		echo "binds+=( \"/etc/kept\" )" > /rw/config/qubes-bind-dirs.d/50.conf
+		mkdir -p /rw/bind-dirs/etc/kept; echo mine > /rw/bind-dirs/etc/kept/file
+		printf "#!/bin/sh\ntouch /run/rc-local-ran\n" > /rw/config/rc.local; chmod +x /rw/config/rc.local
+		cp /etc/machine-id /rw/id-before; echo lost > /etc/lost'
+	timeout 60 qvm-shutdown --wait app
+	timeout 60 qvm-start app
+	run -0 timeout 20 qvm-run -p app 'cat /etc/kept/file; ls /run/rc-local-ran; cmp /etc/machine-id /rw/id-before && echo same; ls /etc/lost || true'
+	[ "${lines[0]}" = mine ]
+	[ "${lines[1]}" = /run/rc-local-ran ]
+	[ "${lines[2]}" = same ]
+	[[ $output != *$'\n/etc/lost'* ]]
+}
+
+@test "no two qubes have one machine-id, and the seed is used up" {
+	timeout 30 qvm-create --template appliance --label red other
+	timeout 60 qvm-start other
+	a=$(timeout 20 qvm-run -p app 'cat /etc/machine-id')
+	b=$(timeout 20 qvm-run -p other 'cat /etc/machine-id')
+	[ "${#a}" = 32 ]
+	[ "$a" != "$b" ]
+	run timeout 20 qvm-run -p -u root other 'qubesdb-read /qubes-random-seed'
+	[ "$status" -ne 0 ]
+}
+
+@test "a private volume that was resized is larger inside at the next start" {
+	timeout 60 qvm-shutdown --wait other
+	timeout 30 qvm-volume resize other:private 3GiB || skip "no qvm-volume here"
+	timeout 60 qvm-start other
+	run -0 timeout 20 qvm-run -p other "df -k /rw | awk 'END { print (\$2 > 2600000) }'"
+	[ "$output" = 1 ]
+}
