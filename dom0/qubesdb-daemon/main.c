@@ -23,10 +23,10 @@
 #include "base/log.h"
 #include "base/paths.h"
 #include "base/str.h"
+#include "confine.h"
 #include "journal.h"
 #include "link.h"
 #include "qdb/serve.h"
-#include "sandbox/sandbox.h"
 #include "vchan/vchan.h"
 
 #include <getopt.h>
@@ -149,33 +149,6 @@ static int acquire(struct options *o, struct daemon *d)
 		return r;
 	qdb_serve_listen(&d->serve, &o->local_fd, false);
 	return link_new(o->name, &o->vchan_fd, &d->serve, &d->journal, &d->link);
-}
-
-static int confine(const struct options *o)
-{
-	static const struct sandbox_call calls[] = {
-		{"accept4"},   /* local clients, and the qube's daemon when it comes again */
-		{"pwritev"},   /* the journal */
-		{"ftruncate"}, /* the journal, made short again */
-	};
-	const struct sandbox s = {
-		.calls = calls,
-		.n_calls = ARRAY_LEN(calls),
-		.uid = o->uid,
-		.gid = o->uid,
-		.max_fds = QDB_MAX_CLIENTS + 32,
-		.max_memory = 256u << 20,
-	};
-	unsigned missing;
-	int r = sandbox_enter(&s, &missing);
-
-	if (r < 0)
-		log_err(o->name, "cannot confine itself: %s", log_errno_str(r));
-	else if (missing)
-		log_info(o->name, "confined without%s%s",
-			 missing & SANDBOX_NO_NAMESPACES ? " namespaces" : "",
-			 missing & SANDBOX_NO_LANDLOCK ? " Landlock" : "");
-	return r;
 }
 
 static int on_connection(void *data, short events)
@@ -323,7 +296,7 @@ int main(int argc, char **argv)
 	log_open("qubesdb-daemon");
 	if (parse(argc, argv, &o) < 0)
 		return 2;
-	if (acquire(&o, &d) < 0 || confine(&o) < 0)
+	if (acquire(&o, &d) < 0 || confine(o.name, o.uid) < 0)
 		return 1;
 	int r = serve(&d);
 	if (r < 0)

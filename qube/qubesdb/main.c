@@ -19,10 +19,10 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "confine.h"
 #include "keeper.h"
 #include "link.h"
 #include "qdb/serve.h"
-#include "sandbox/sandbox.h"
 #include "vchan/vchan.h"
 
 #include <getopt.h>
@@ -106,28 +106,6 @@ static int acquire(const char *dir, struct sockets *s)
 		r = io_unix_listen(path, SOCK_STREAM, 0666, &s->read_fd);
 	if (r < 0)
 		log_err(NULL, "cannot listen in %s: %s", dir, log_errno_str(r));
-	return r;
-}
-
-static int confine(void)
-{
-	static const struct sandbox_call calls[] = {
-		{"accept4"}, /* local clients */
-	};
-	const struct sandbox s = {
-		.calls = calls,
-		.n_calls = ARRAY_LEN(calls),
-		.max_fds = QDB_MAX_CLIENTS + 32,
-	};
-	unsigned missing;
-	int r = sandbox_enter(&s, &missing);
-
-	if (r < 0)
-		log_err(NULL, "cannot confine itself: %s", log_errno_str(r));
-	else if (missing)
-		log_info(NULL, "confined without%s%s",
-			 missing & SANDBOX_NO_NAMESPACES ? " namespaces" : "",
-			 missing & SANDBOX_NO_LANDLOCK ? " Landlock" : "");
 	return r;
 }
 
