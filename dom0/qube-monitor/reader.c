@@ -26,10 +26,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#define LOG_MAX       (1024u * 1024)
-#define CONSOLE_RATE  (256u * 1024) /* per second */
+#define LOG_MAX       ((size_t)1024 * 1024)
+#define CONSOLE_RATE  ((size_t)256 * 1024) /* per second */
 #define QMP_WINDOW_MS 10000
-#define QMP_MAX_BYTES (1024u * 1024)
+#define QMP_MAX_BYTES ((size_t)1024 * 1024)
 #define QMP_MAX_LINES 5000u
 #define WORDS_MAX     4096u /* of standard error, in all */
 
@@ -178,9 +178,13 @@ static bool words_read(void)
 	reader.words_bytes += (size_t)n;
 	if (reader.words_bytes > WORDS_MAX)
 		return true; /* read on, so that QEMU does not hang; nobody needs more of it */
-	for (ssize_t i = 0; i < n; i++)
-		note.words[i] =
-			bytes[i] == '\n' || (bytes[i] >= 0x20 && bytes[i] < 0x7f) ? bytes[i] : '?';
+	for (ssize_t i = 0; i < n; i++) {
+		bool fine = bytes[i] == '\n' || (bytes[i] >= 0x20 && bytes[i] < 0x7f);
+
+		note.words[i] = '?';
+		if (fine)
+			note.words[i] = bytes[i];
+	}
 	if (tell(&note) < 0)
 		_exit(1);
 	return true;

@@ -20,7 +20,9 @@ char jr_peek(struct jr *r)
 	while (!r->failed && r->at < r->end &&
 	       (*r->at == ' ' || *r->at == '\t' || *r->at == '\r' || *r->at == '\n'))
 		r->at++;
-	return r->failed || r->at >= r->end ? '\0' : (char)*r->at;
+	if (r->failed || r->at >= r->end)
+		return '\0';
+	return (char)*r->at;
 }
 
 bool jr_done(struct jr *r)

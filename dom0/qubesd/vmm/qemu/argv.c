@@ -19,8 +19,8 @@
 #include <string.h>
 
 #define MACHINE                                                                                    \
-	"pc,hpet=off,usb=off,vmport=off,smbus=off,i8042=off,memory-backend=ram,dump-guest-core="   \
-	"off"
+	"pc,hpet=off,usb=off,vmport=off,smbus=off,i8042=off,memory-backend=ram,"                   \
+	"dump-guest-core=off"
 #define CMDLINE "console=ttyS0 no_timer_check tsc=reliable panic=-1 net.ifnames=0"
 #define SANDBOX "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
@@ -148,7 +148,6 @@ static int add_machine(struct qemu_argv *a, const struct vmm_spec *spec, bool kv
 	static const char *const fixed[] = {
 		"-nodefaults", "-no-user-config", "-no-reboot",
 		"-display", "none", "-vga", "none",
-		"-machine", MACHINE,
 		"-global", "PIIX4_PM.disable_s3=1",
 		"-global", "PIIX4_PM.disable_s4=1",
 		"-sandbox", SANDBOX,
@@ -169,6 +168,8 @@ static int add_machine(struct qemu_argv *a, const struct vmm_spec *spec, bool kv
 	unsigned set = 1;
 	int r = add_all(a, fixed, ARRAY_LEN(fixed));
 
+	r = r < 0 ? r : add(a, "-machine");
+	r = r < 0 ? r : add(a, "%s", MACHINE);
 	r = r < 0 ? r : add(a, "-accel");
 	r = r < 0 ? r : add(a, "%s", kvm ? "kvm" : "tcg,thread=multi");
 	r = r < 0 ? r : add(a, "-cpu");

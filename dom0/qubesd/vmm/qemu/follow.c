@@ -360,11 +360,19 @@ int vmm_qdb_rm(struct vmm *v, const char *path)
 		       NULL, 0, NULL, NULL);
 }
 
+/* field @n of proc(5)'s stat, counted from 1; @at is behind the second, which may hold blanks */
+static uint64_t stat_field(const char *at, unsigned n)
+{
+	for (unsigned i = 2; i < n && at; i++) {
+		at = strchr(at, ' ');
+		at = at ? at + 1 : NULL;
+	}
+	return at ? strtoull(at, NULL, 10) : 0;
+}
+
 int vmm_get_usage(const struct vmm *v, struct vmm_usage *ret)
 {
 	AUTO_FREE char *stat = NULL;
-	unsigned long long user, system;
-	long long rss;
 	char path[64];
 	const char *at;
 	int r;
@@ -375,15 +383,12 @@ int vmm_get_usage(const struct vmm *v, struct vmm_usage *ret)
 	r = io_read_file(AT_FDCWD, path, 4096, &stat, NULL);
 	if (r < 0)
 		return r;
-	/* fields 14, 15 and 24 of proc(5); the second may hold blanks and ends with the last ')' */
 	at = strrchr(stat, ')');
-	if (!at || sscanf(at + 1,
-			  " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d "
-			  "%*d %*d %*u %*u %lld",
-			  &user, &system, &rss) != 3)
+	if (!at)
 		return -EIO;
-	ret->cputime_ms = (user + system) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
-	ret->memory_kib = (uint64_t)rss * ((uint64_t)sysconf(_SC_PAGESIZE) / 1024);
+	ret->cputime_ms =
+		(stat_field(at, 14) + stat_field(at, 15)) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
+	ret->memory_kib = stat_field(at, 24) * ((uint64_t)sysconf(_SC_PAGESIZE) / 1024);
 	return 0;
 }
 

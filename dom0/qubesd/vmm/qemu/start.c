@@ -250,7 +250,7 @@ static int listen_until_ready(struct start *s)
 	enum monitor_stage stage = MONITOR_SPAWNED;
 	bool spawned = false;
 	uint8_t buf[2048];
-	struct monitor_msg msg;
+	struct monitor_msg msg = {0};
 
 	for (;;) {
 		uint64_t now = io_now_ms();
