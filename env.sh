@@ -25,6 +25,7 @@ else
 	export PATH MANPATH
 	if [ -n "${BASH_VERSION-}" ] && [ -f "$bulkhead_top/build/root/usr/share/bash-completion/completions/qvm" ]; then
 		. "$bulkhead_top/build/root/usr/share/bash-completion/completions/qvm"
+		. "$bulkhead_top/build/root/usr/share/bash-completion/completions/bulkhead"
 	fi
 fi
 unset bulkhead_top

@@ -14,9 +14,11 @@
 
 int qubesd_failed(const struct args *a, const char *who, int r, const struct client_answer *answer)
 {
-	const char *colon = who ? ": " : "";
+	/* a text that names the qube needs no name before it */
+	bool named = r == CLIENT_E_EXCEPTION && who && strstr(answer->data, who);
+	const char *colon = who && !named ? ": " : "";
 
-	who = who ? who : "";
+	who = who && !named ? who : "";
 	if (r == -ENOENT || r == -ECONNREFUSED)
 		return ui_fail(a, "Bulkhead is not running; start it with: bulkhead start");
 	if (r == CLIENT_E_EXCEPTION)
@@ -56,6 +58,39 @@ int qubesd_call(const struct args *a, const char *method, const char *dest, cons
 	client_answer_done(&answer);
 	if (ret)
 		*ret = answer;
+	return r;
+}
+
+static bool is_default_template(const char *qube)
+{
+	AUTO(client_answer_done) struct client_answer answer;
+	const char *value;
+
+	if (client_call(NULL, "admin.property.Get", "dom0", "default_template", NULL, 0, NO_FD,
+			&answer) != 0)
+		return false;
+	value = strrchr(answer.data, ' ');
+	return value && str_eq(value + 1, qube);
+}
+
+int qubesd_remove(const char *qube, struct client_answer *ret)
+{
+	AUTO(client_answer_done) struct client_answer answer = {0};
+	int r = client_call(NULL, "bulkhead.vm.Remove", qube, NULL, NULL, 0, NO_FD, ret);
+
+	if (r != CLIENT_E_EXCEPTION || !str_eq(ret->type, "QubesVMInUseError") ||
+	    !is_default_template(qube))
+		return r;
+	if (client_call(NULL, "admin.property.Reset", "dom0", "default_template", NULL, 0, NO_FD,
+			&answer) != 0)
+		return r;
+	client_answer_done(&answer);
+	client_answer_done(ret);
+	r = client_call(NULL, "bulkhead.vm.Remove", qube, NULL, NULL, 0, NO_FD, ret);
+	/* something else needs it: as before */
+	if (r != 0 && client_call(NULL, "admin.property.Set", "dom0", "default_template", qube,
+				  strlen(qube), NO_FD, &answer) != 0)
+		client_answer_done(&answer);
 	return r;
 }
 

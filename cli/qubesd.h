@@ -28,6 +28,14 @@ int qubesd_failed(const struct args *a, const char *who, int r, const struct cli
 MUST_CHECK int qubesd_call(const struct args *a, const char *method, const char *dest,
 			   const char *arg, const char *payload, struct client_answer *ret);
 
+/**
+ * qubesd_remove() - remove one qube
+ *
+ * The first template becomes the system's default_template by itself, and would then hold itself in
+ * place: when nothing else is made from it, that property is cleared too. Return: as client_call().
+ */
+MUST_CHECK int qubesd_remove(const char *qube, struct client_answer *ret);
+
 /** struct table - of qubes: @n_rows of @n_fields cells each */
 struct table {
 	char *data;

@@ -224,8 +224,7 @@ static int run(const struct args *a)
 	r = r != 0 ? r : set_properties(&p);
 	r = r != 0 || !p.root_file ? r : import_root(&p, file);
 	/* whole or not at all */
-	if (r != 0 &&
-	    client_call(NULL, "admin.vm.Remove", p.name, NULL, NULL, 0, NO_FD, &gone) != 0)
+	if (r != 0 && qubesd_remove(p.name, &gone) != 0)
 		(void)ui_fail(a, "%s stays behind unfinished; remove it with: qvm-remove %s",
 			      p.name, p.name);
 	return r;

@@ -68,9 +68,8 @@ int complete_words(const char *kind)
 		qvm_columns();
 	if (str_eq(kind, "format"))
 		qvm_formats();
-	if (str_eq(kind, "property") &&
-	    client_call(NULL, "admin.vm.property.List", "dom0", NULL, NULL, 0, NO_FD, &answer) == 0)
-		(void)fputs(answer.data, stdout);
+	if (str_eq(kind, "property"))
+		qvm_properties();
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
 		if (!str_eq(kind, kinds[i].kind))
 			continue;

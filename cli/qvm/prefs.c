@@ -126,59 +126,91 @@ static int compare_lines(const void *left, const void *right)
 	return strcmp(*l, *r);
 }
 
-/* the properties of one qube of each class, with their help */
-static int help_properties(const struct args *a)
+#define MAX_PROPERTIES 512
+
+/**
+ * collect() - the properties of one qube of each class, as "PROPERTY\tQUBE" in order
+ * @ret:	room for MAX_PROPERTIES, each owned by the caller
+ *
+ * Return: as client_call(); @answer says why.
+ */
+static int collect(char **ret, unsigned *ret_n, struct client_answer *answer)
 {
-	AUTO(client_answer_done) struct client_answer answer = {0};
 	AUTO(table_done) struct table t = {0};
-	char *names[512];
-	char *owners[512];
 	unsigned n = 0;
 	int r;
 
-	r = table_load("dom0", "name\nclass", &t, &answer);
+	*ret_n = 0;
+	r = table_load("dom0", "name\nclass", &t, answer);
 	if (r != 0)
-		return qubesd_failed(a, NULL, r, &answer);
-	for (unsigned row = 0; row < t.n_rows && r == 0; row++) {
-		struct client_answer properties;
+		return r;
+	for (unsigned row = 0; row < t.n_rows; row++) {
 		bool seen = false;
 
 		for (unsigned above = 0; above < row; above++)
 			seen = seen || str_eq(table_cell(&t, above, 1), table_cell(&t, row, 1));
 		if (seen)
 			continue;
-		if (qubesd_call(a, "admin.vm.property.List", table_cell(&t, row, 0), NULL, NULL,
-				&properties) != 0)
-			return 1;
-		for (char *at = properties.data; *at != '\0' && n < ARRAY_LEN(names);) {
+		client_answer_done(answer);
+		r = client_call(NULL, "admin.vm.property.List", table_cell(&t, row, 0), NULL, NULL,
+				0, NO_FD, answer);
+		if (r != 0)
+			break;
+		for (char *at = answer->data; *at != '\0' && n < MAX_PROPERTIES;) {
 			size_t len = strcspn(at, "\n");
 
-			if (len > 0 && asprintf(&names[n], "%.*s\t%s", (int)len, at,
+			if (len > 0 && asprintf(&ret[n], "%.*s\t%s", (int)len, at,
 						table_cell(&t, row, 0)) >= 0)
 				n++;
 			at += len + (at[len] == '\n');
 		}
-		client_answer_done(&properties);
 	}
-	qsort(names, n, sizeof(*names), compare_lines);
-	for (unsigned i = 0; i < n; i++) {
-		size_t len = strcspn(names[i], "\t");
-		struct client_answer help;
+	qsort(ret, n, sizeof(*ret), compare_lines);
+	*ret_n = n;
+	return r;
+}
 
-		owners[i] = names[i] + len + 1;
-		names[i][len] = '\0';
-		if (i > 0 && str_eq(names[i], names[i - 1]))
+/* each property once, with its help if that is wanted */
+static void print_properties(char **list, unsigned n, bool with_help)
+{
+	const char *before = "";
+
+	for (unsigned i = 0; i < n; i++) {
+		AUTO(client_answer_done) struct client_answer help = {0};
+		char *owner = list[i] + strcspn(list[i], "\t");
+
+		*owner++ = '\0';
+		if (str_eq(list[i], before))
 			continue;
-		if (client_call(NULL, "admin.vm.property.Help", owners[i], names[i], NULL, 0, NO_FD,
-				&help) == 0)
-			(void)printf("%s\n    %s\n", names[i], help.data);
-		else
-			(void)printf("%s\n", names[i]);
-		client_answer_done(&help);
+		before = list[i];
+		(void)puts(list[i]);
+		if (with_help && client_call(NULL, "admin.vm.property.Help", owner, list[i], NULL,
+					     0, NO_FD, &help) == 0)
+			(void)printf("    %s\n", help.data);
 	}
 	for (unsigned i = 0; i < n; i++)
-		free(names[i]);
-	return 0;
+		free(list[i]);
+}
+
+static int help_properties(const struct args *a)
+{
+	AUTO(client_answer_done) struct client_answer answer = {0};
+	char *list[MAX_PROPERTIES];
+	unsigned n;
+	int r = collect(list, &n, &answer);
+
+	print_properties(list, n, true);
+	return r == 0 ? 0 : qubesd_failed(a, NULL, r, &answer);
+}
+
+void qvm_properties(void)
+{
+	AUTO(client_answer_done) struct client_answer answer = {0};
+	char *list[MAX_PROPERTIES];
+	unsigned n;
+
+	if (collect(list, &n, &answer) == 0)
+		print_properties(list, n, false);
 }
 
 static int run(const struct args *a)

@@ -12,3 +12,5 @@ extern const struct command qvm_create, qvm_kill, qvm_ls, qvm_pause, qvm_prefs, 
 /** qvm_columns() - print the names of qvm-ls's columns or formats, for completion */
 void qvm_columns(void);
 void qvm_formats(void);
+/** qvm_properties() - print the names of properties, for completion */
+void qvm_properties(void);

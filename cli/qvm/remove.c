@@ -49,11 +49,10 @@ static int run(const struct args *a)
 	/* a template may have been refused because its qubes went in the same batch: once more */
 	for (unsigned i = 0; i < calls.n; i++) {
 		if (list[i].r != CLIENT_E_EXCEPTION ||
-		    !str_eq(list[i].answer.type, "QubesVMInUseError") || calls.n == 1)
+		    !str_eq(list[i].answer.type, "QubesVMInUseError"))
 			continue;
 		client_answer_done(&list[i].answer);
-		list[i].r = client_call(NULL, "admin.vm.Remove", list[i].qube, NULL, NULL, 0, NO_FD,
-					&list[i].answer);
+		list[i].r = qubesd_remove(list[i].qube, &list[i].answer);
 	}
 	for (unsigned i = 0; i < calls.n; i++) {
 		if (list[i].r != 0)

@@ -402,7 +402,7 @@ static int install_one(const struct args *a, const struct installable *what, con
 	if (r != 0 && w.created) {
 		AUTO(client_answer_done) struct client_answer answer = {0};
 
-		if (client_call(NULL, "admin.vm.Remove", name, NULL, NULL, 0, NO_FD, &answer) != 0)
+		if (qubesd_remove(name, &answer) != 0)
 			(void)ui_fail(a,
 				      "%s stays behind unfinished; remove it with: qvm-remove %s",
 				      name, name);
@@ -698,8 +698,7 @@ static int remove_templates(const struct args *a)
 		return ui_fail(a, "nothing was removed");
 	for (unsigned i = 1; i < a->n_words; i++) {
 		struct client_answer answer;
-		int e = client_call(NULL, "bulkhead.vm.Remove", a->words[i], NULL, NULL, 0, NO_FD,
-				    &answer);
+		int e = qubesd_remove(a->words[i], &answer);
 
 		if (e != 0)
 			r = qubesd_failed(a, a->words[i], e, &answer);

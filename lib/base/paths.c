@@ -92,7 +92,8 @@ static int run_init(struct paths *p, const char *home, bool create)
 		return r;
 	if (unlink(link) < 0 && errno != ENOENT)
 		return fail_errno();
-	return symlink(p->run, link) < 0 ? fail_errno() : 0;
+	/* one that is there again was made by another start at the same time, to the same place */
+	return symlink(p->run, link) < 0 && errno != EEXIST ? fail_errno() : 0;
 }
 
 int paths_init(struct paths *p, bool create)
