@@ -87,6 +87,7 @@ static void who_may_change_what(void **state)
 		{"/qubes-block-devices", 0, 0},
 		{"/qubes-block-devices/sda/desc", 0, 0},
 		{"/qubes-usb-devices", 0, 0},
+		{"/qubes-random-seed", 0, 0},
 		{"/qubes-block-devicesx", QDB_T_OWNER, QDB_T_OWNER},
 	};
 

@@ -281,7 +281,9 @@ size_t qdb_tree_n_entries(const struct qdb_tree *t)
 
 bool qdb_tree_is_report(const char *path, size_t path_len)
 {
-	static const char *const reports[] = {"/qubes-block-devices", "/qubes-usb-devices"};
+	/* the seed is not reported but used up: a start removes it once the kernel has it */
+	static const char *const reports[] = {"/qubes-block-devices", "/qubes-usb-devices",
+					      "/qubes-random-seed"};
 
 	for (size_t i = 0; i < ARRAY_LEN(reports); i++) {
 		const size_t n = strlen(reports[i]);

@@ -124,8 +124,10 @@ static int personal(void)
 		report("hostname", identity_hostname(value));
 	private_use(qdb_fd);
 	value = root_is_kept(qdb_fd) ? NULL : ask(qdb_fd, "/qubes-timezone");
-	if (value)
-		report("time zone", identity_timezone(value));
+	r = value ? identity_timezone(value) : 0;
+	/* a small root has no zones, and then nothing that asks for one */
+	if (r != -ENOENT)
+		report("time zone", r);
 	report("swap", volatile_use(VOLATILE_DEVICE));
 	return 0;
 }
