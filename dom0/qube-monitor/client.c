@@ -13,10 +13,6 @@
 #include <sys/socket.h>
 
 #define MESSAGES_PER_TURN 16
-/* A QEMU may change its state as often as it likes: beyond TELLS_PER_S only the last one is told.
- */
-#define TELLS_PER_S   10
-#define TELL_DELAY_US UINT64_C(100000)
 
 static void client_close(struct client *c)
 {
@@ -38,11 +34,6 @@ static void client_send(struct client *c, const struct monitor_msg *msg)
 
 	if (r == 0)
 		return;
-	if (r == -EAGAIN && msg->type == MONITOR_STATUS && c->source) {
-		c->stale = true;
-		if (sd_event_source_set_io_events(c->source, EPOLLIN | EPOLLOUT) >= 0)
-			return;
-	}
 	if (r != -EPIPE && r != -ECONNRESET)
 		log_warn(c->m->name, "a client does not listen (%s), closing", log_errno_str(r));
 	client_close(c);
@@ -65,37 +56,8 @@ static void send_status(struct client *c)
 							.why = m->why}});
 }
 
-static int on_tell(sd_event_source *source, uint64_t usec, void *data)
-{
-	struct monitor *m = data;
-
-	(void)source;
-	(void)usec;
-	m->tell_timer = sd_event_source_disable_unref(m->tell_timer);
-	clients_tell(m);
-	return 0;
-}
-
-/* Return: not now, a timer is set */
-static bool put_off(struct monitor *m)
-{
-	uint64_t now = io_now_ms();
-
-	if (now - m->told_ms >= 1000) {
-		m->told_ms = now;
-		m->n_told = 0;
-	}
-	if (m->state == MONITOR_GONE || m->n_told++ < TELLS_PER_S)
-		return false;
-	return m->tell_timer ||
-	       sd_event_add_time_relative(m->event, &m->tell_timer, CLOCK_MONOTONIC, TELL_DELAY_US,
-					  0, on_tell, m) >= 0;
-}
-
 void clients_tell(struct monitor *m)
 {
-	if (!m->event || put_off(m))
-		return;
 	for (size_t i = 0; i < ARRAY_LEN(m->clients); i++)
 		if (m->clients[i].id != 0)
 			send_status(&m->clients[i]);
@@ -153,11 +115,8 @@ static int on_message(sd_event_source *source, int fd, uint32_t revents, void *d
 	static struct monitor_msg msg;
 	struct client *c = data;
 
-	if (c->stale && (revents & EPOLLOUT)) {
-		c->stale = false;
-		(void)sd_event_source_set_io_events(source, EPOLLIN);
-		send_status(c);
-	}
+	(void)source;
+	(void)revents;
 	for (int i = 0; i < MESSAGES_PER_TURN && c->id != 0; i++) {
 		int fds[MONITOR_MAX_FDS];
 		size_t len, n_fds;
@@ -241,7 +200,6 @@ int clients_serve(struct monitor *m, int start_fd)
 void clients_done(struct monitor *m)
 {
 	m->listener = sd_event_source_disable_unref(m->listener);
-	m->tell_timer = sd_event_source_disable_unref(m->tell_timer);
 	for (size_t i = 0; i < ARRAY_LEN(m->clients); i++) {
 		struct client *c = &m->clients[i];
 

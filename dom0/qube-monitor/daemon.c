@@ -209,8 +209,6 @@ static void on_end(void *data, const struct child_end *end)
 		monitor_check_end(m);
 		return;
 	}
-	if (m->qemu.shut_down) /* its carrier closed with QEMU, whose end is near */
-		return;
 	(void)child_end_str(end, how, sizeof(how));
 	if (end->signal == 0 && end->code == EXIT_HOSTILE) {
 		monitor_end(m, false, EPROTO,

@@ -310,7 +310,6 @@ static void done(struct monitor *m)
 {
 	daemons_done(m);
 	qemu_done(&m->qemu);
-	m->listener = sd_event_source_disable_unref(m->listener);
 	rundir_remove(&m->dir, m->name);
 	m->state = MONITOR_GONE;
 	clients_tell(m); /* only now: who hears it finds nothing left */

@@ -163,7 +163,6 @@ struct client {
 	uint64_t id; /* 0: free slot */
 	int fd;
 	bool starts; /* the start channel: its end before READY is the end of all */
-	bool stale;  /* its socket was full when the status changed */
 	sd_event_source *source;
 };
 
@@ -193,9 +192,8 @@ struct monitor {
 	struct qemu qemu;
 	struct daemon daemons[N_DAEMONS];
 	struct client clients[MAX_CLIENTS];
-	uint64_t next_client, told_ms; /* window of n_told */
-	unsigned n_told;
-	sd_event_source *tell_timer, *listener, *terminate, *end_timer;
+	uint64_t next_client;
+	sd_event_source *listener, *terminate, *end_timer;
 	int qdb_fd;   /* what qubesdb-daemon begins with, and keeps up to date */
 	int qdb_conn; /* to its local socket, for writes of our own; NO_FD until the first */
 };

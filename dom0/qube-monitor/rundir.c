@@ -94,14 +94,12 @@ int rundir_make(struct rundir *d, const char *run, unsigned domid, const char *n
 
 void rundir_remove(struct rundir *d, const char *name)
 {
-	int r;
-
-	close_fd(&d->monitor_fd);
-	r = d->made ? sweep_qube(d->run, d->domid, name) : 0;
+	int r = d->made ? sweep_qube(d->run, d->domid, name) : 0;
 
 	if (r < 0)
 		log_warn(name, "something of it stays below %s: %s", d->run, log_errno_str(r));
 	d->made = false;
+	close_fd(&d->monitor_fd);
 	close_fd(&d->carrier_fd);
 	close_fd(&d->vchand_fd);
 	close_fd(&d->qubesdb_vchan_fd);

@@ -26,8 +26,6 @@ int confine(const char *name, uid_t uid)
 	if (r < 0)
 		log_err(name, "cannot confine itself: %s", log_errno_str(r));
 	else if (missing)
-		log_info(name, "confined without%s%s",
-			 missing & SANDBOX_NO_NAMESPACES ? " namespaces" : "",
-			 missing & SANDBOX_NO_LANDLOCK ? " Landlock" : "");
+		log_info(name, "confined without %s", sandbox_missing_str(missing));
 	return r;
 }

@@ -2,22 +2,25 @@
 /*
  * qubesdb-daemon, dom0's side: one qube's database.
  *
- * Runs as:	an id of its own if started as root (--uid), else as the session's user
- * Holds:	a listening vchan socket (the qube), a listening local socket (dom0's programs), the
- *file of initial entries Trusts:	dom0's programs; not one byte of the qube Needs:	no
- *file, no name, no process once it serves; accept, read, write
+ * Runs as: an id of its own if started as root (--uid), else as the session's user
+ * Holds: two listening sockets (one for the qube, one for dom0's programs), the initial entries
+ * Trusts: dom0's programs; not one byte of the qube
+ * Needs: no file, no name, no process once it serves; accept, read, write
  *
- * Started by qube-monitor:
+ * Started by qube-monitor as
  *	qubesdb-daemon --domid N --vchan-fd F --local-fd F [--initial-fd F] [--uid U] NAME
+ * with
  *	--vchan-fd	listening stream socket at vchan.0.N.111.sock
  *	--local-fd	listening stream socket at qubesdb.NAME.sock
- *	--initial-fd	initial entries: PATH NUL VALUE NUL, and so on to the end of the file. A
- *memfd opened for reading and writing is kept up to date: give the same one again after a crash.
- *All this is in doc/protocol/qubesdb.md. or by hand (tests): qubesdb-daemon [--initial-fd F]
- *[--socket-dir DIR] DOMID NAME, which makes both sockets itself, the vchan's in $VCHAN_SOCKET_DIR.
+ *	--initial-fd	initial entries: PATH NUL VALUE NUL, and so on to the end of the file
+ *			(doc/protocol/qubesdb.md); a memfd open for reading and writing is kept
+ *			up to date: give the same one again after a crash
+ * or by hand as
+ *	qubesdb-daemon [--initial-fd F] [--socket-dir DIR] DOMID NAME
+ * which makes both sockets itself, the vchan's in $VCHAN_SOCKET_DIR.
  *
- * Exit codes: 0 after SIGTERM never happens, it just ends; 1 it could not start or go on (the
- * monitor starts it again); 2 usage; 3 the qube flooded us and is cut off (do not start it again).
+ * Exit codes: 1 it could not start or go on (the monitor starts it again); 2 usage; 3 the qube
+ * flooded us and is cut off (do not start it again). There is no 0: SIGTERM just ends it.
  */
 #include "base/io.h"
 #include "base/log.h"

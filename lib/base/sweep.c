@@ -60,23 +60,11 @@ static int sweep_unanswered(const char *folder)
 	return r;
 }
 
-static bool monitor_lives(const char *run_dir, unsigned domid)
-{
-	char path[UNIX_PATH_MAX + 1];
-	AUTO_CLOSE int fd = NO_FD;
-	int r = str_format(path, sizeof(path), "%s/q/%u/monitor.sock", run_dir, domid);
-
-	r = r < 0 ? r : io_unix_connect_now(path, SOCK_SEQPACKET, &fd);
-	return r == 0 || r == -EAGAIN;
-}
-
 int sweep_qube(const char *run_dir, unsigned domid, const char *name)
 {
 	char path[UNIX_PATH_MAX + 1];
 	int r;
 
-	if (monitor_lives(run_dir, domid))
-		return -EBUSY;
 	if (name)
 		r = str_format(path, sizeof(path), "%s/qubesdb/qubesdb.%s.sock", run_dir, name);
 	else

@@ -9,7 +9,6 @@
  * @name:	NULL: any socket in qubesdb/ that nobody answers on
  *
  * Should: be called when no process of the qube is left. What is not there is fine. Return: 0;
- * -EBUSY a monitor lives there: nothing is removed; -errno of the first thing that could not be
- * removed.
+ * -errno of the first thing that could not be removed.
  */
 MUST_CHECK int sweep_qube(const char *run_dir, unsigned domid, const char *name);

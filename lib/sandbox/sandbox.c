@@ -95,7 +95,7 @@ int sandbox_enter(const struct sandbox *s, unsigned *ret_missing)
 	r = limit(RLIMIT_CORE, 0);
 	if (r == 0 && s->max_fds > 0)
 		r = limit(RLIMIT_NOFILE, s->max_fds);
-	if (r == 0 && s->max_memory > 0)
+	if (r == 0 && s->max_memory > 0 && !walls_sanitized)
 		r = limit(RLIMIT_AS, s->max_memory);
 	if (r < 0)
 		return r;
@@ -111,4 +111,18 @@ int sandbox_calls_only(const struct sandbox_call *calls, size_t n_calls)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
 		return fail_errno();
 	return walls_seccomp(calls, n_calls);
+}
+
+const char *sandbox_missing_str(unsigned missing)
+{
+	switch (missing & (SANDBOX_NO_NAMESPACES | SANDBOX_NO_LANDLOCK)) {
+	case 0:
+		return "nothing";
+	case SANDBOX_NO_NAMESPACES:
+		return "namespaces";
+	case SANDBOX_NO_LANDLOCK:
+		return "Landlock";
+	default:
+		return "namespaces and Landlock";
+	}
 }

@@ -78,3 +78,6 @@ MUST_CHECK int sandbox_enter(const struct sandbox *s, unsigned *ret_missing);
  * Return: 0; -errno.
  */
 MUST_CHECK int sandbox_calls_only(const struct sandbox_call *calls, size_t n_calls);
+
+/** sandbox_missing_str() - the missing walls in words, for a log line: "namespaces and Landlock" */
+const char *sandbox_missing_str(unsigned missing);

@@ -62,6 +62,8 @@ static const struct sandbox_call base_calls[] = {
 };
 /* clang-format on */
 
+const bool walls_sanitized = false;
+
 static int add_call(scmp_filter_ctx ctx, const struct sandbox_call *c)
 {
 	const int nr = seccomp_syscall_resolve_name(c->name);

@@ -20,5 +20,9 @@ MUST_CHECK int walls_drop_capabilities(void);
 /** walls_landlock() - nothing but reading @read_paths; 0; -ENOSYS without Landlock; -errno */
 MUST_CHECK int walls_landlock(const char *const *read_paths);
 
+/** walls_sanitized - a sanitizer's run time shares this process: its shadow memory knows no limit
+ */
+extern const bool walls_sanitized;
+
 /** walls_seccomp() - only the base set and @calls from here on; 0 or -errno */
 MUST_CHECK int walls_seccomp(const struct sandbox_call *calls, size_t n_calls);

@@ -21,8 +21,6 @@ int confine(void)
 	if (r < 0)
 		log_err(NULL, "cannot confine itself: %s", log_errno_str(r));
 	else if (missing)
-		log_info(NULL, "confined without%s%s",
-			 missing & SANDBOX_NO_NAMESPACES ? " namespaces" : "",
-			 missing & SANDBOX_NO_LANDLOCK ? " Landlock" : "");
+		log_info(NULL, "confined without %s", sandbox_missing_str(missing));
 	return r;
 }

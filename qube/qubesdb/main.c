@@ -7,8 +7,8 @@
  * Trusts:	dom0; not the qube's users
  * Needs:	no file, no name, no process once it serves; accept, read, write
  *
- * Two processes: the daemon, confined, and its parent (keeper.c), which makes connections to dom0
- *for it and tells systemd and the ready file when the first dump is complete.
+ * Two processes: the daemon, confined, and its parent (keeper.c), which connects to dom0 for it
+ * and tells systemd and the ready file when the first dump is complete.
  *
  *	qubesdb-daemon [--socket-dir DIR]
  *

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A qube that lies to dom0's qubesdb-daemon. Each mode is one way to be bad; it ends with 0 if the
- *daemon did what it must, and otherwise says what happened instead. The channel is found as a
- *qube's daemon finds it: $VCHAN_SOCKET_DIR, $VCHAN_DOMAIN.
+ * daemon did what it must, and otherwise says what happened instead. The channel is found as a
+ * qube's daemon finds it, by $VCHAN_SOCKET_DIR and $VCHAN_DOMAIN.
  *
  *	qubesdb-liar MODE
  */

@@ -107,8 +107,6 @@ int main(void)
 		(void)fputs("held\n", stderr);
 		return 1;
 	}
-	if (str_eq(how, "well-behaved"))
-		behave();
 	if (str_eq(how, "console")) {
 		behave();
 		flood(MONITOR_FD_CONSOLE, "the quick brown fox\n");

@@ -11,13 +11,11 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <cmocka.h>
@@ -228,32 +226,6 @@ static void silence_ends_with_the_time(void **state)
 	check_nothing_left();
 }
 
-/* a folder of programs: the real qube-monitor, and daemons that are shell scripts */
-static void make_libexec(const char *vchand_script)
-{
-	static const char *const daemons[] = {"vchand", "qubesdb-daemon", "qrexec-daemon"};
-	char dir[48], path[96], monitor[PATH_MAX], script[128];
-
-	assert_int_equal(unsetenv("BULKHEAD_LIBEXEC"), 0);
-	assert_int_equal(program_find("qube-monitor", monitor, sizeof(monitor)), 0);
-	(void)snprintf(dir, sizeof(dir), "%s/libexec", run_dir);
-	assert_int_equal(io_remove_tree(AT_FDCWD, dir), 0);
-	assert_int_equal(io_mkdirs(dir, 0755), 0);
-	(void)snprintf(path, sizeof(path), "%s/qube-monitor", dir);
-	assert_int_equal(symlink(monitor, path), 0);
-	for (size_t i = 0; i < ARRAY_LEN(daemons); i++) {
-		AUTO_CLOSE int fd = NO_FD;
-
-		(void)snprintf(path, sizeof(path), "%s/%s", dir, daemons[i]);
-		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
-		assert_true(fd >= 0);
-		(void)snprintf(script, sizeof(script), "#!/bin/sh\n%s\n",
-			       i == 0 ? vchand_script : "exec sleep 60");
-		assert_int_equal(io_write_full(fd, script, strlen(script)), 0);
-	}
-	assert_int_equal(setenv("BULKHEAD_LIBEXEC", dir, 1), 0);
-}
-
 struct heard {
 	sd_event *event;
 	enum vmm_state state;
@@ -307,6 +279,8 @@ static void start_hostile(const char *how, unsigned domid)
 	struct vmm_spec spec = spec_of(domid);
 	char error[400], path[512];
 
+	if (program_find("vchand", path, sizeof(path)) < 0)
+		skip();
 	hostile_path(path, sizeof(path));
 	assert_int_equal(setenv("BULKHEAD_QEMU", path, 1), 0);
 	assert_int_equal(setenv("BULKHEAD_HOSTILE", how, 1), 0);
@@ -321,7 +295,6 @@ static void a_flood_after_the_start_ends_only_its_qube(void **state)
 	struct vmm *v = NULL;
 
 	(void)state;
-	make_libexec("exec sleep 60");
 	assert_true(sd_event_new(&h.event) >= 0);
 	start_hostile("flood-later", 300);
 	if (vmm_attach(h.event, run_dir, 300, &events, &h, &v) == 0) { /* else it is over by now */
@@ -343,7 +316,6 @@ static void a_console_flood_stays_within_its_file_and_the_monitor_serves(void **
 	size_t n = 0;
 
 	(void)state;
-	make_libexec("exec sleep 60");
 	assert_true(sd_event_new(&h.event) >= 0);
 	start_hostile("console", 301);
 	assert_int_equal(vmm_attach(h.event, run_dir, 301, &events, &h, &v), 0);
@@ -370,74 +342,6 @@ static void a_console_flood_stays_within_its_file_and_the_monitor_serves(void **
 	check_nothing_left();
 }
 
-static void a_daemon_that_ends_comes_back_until_it_is_too_much(void **state)
-{
-	static const struct {
-		const char *vchand, *why;
-	} rows[] = {
-		{"exit 3", "it broke the rules of the wire to vchand and was cut off"},
-		{"exit 1", "vchand ended again and again (exit code 1); see the log"},
-		{"kill -9 $$", "vchand ended again and again (signal 9 (Killed)); see the log"},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct heard h = {0};
-		struct vmm *v = NULL;
-		char script[64];
-
-		/* not at once, so that the start succeeds first */
-		(void)snprintf(script, sizeof(script), "sleep 0.3; %s", rows[i].vchand);
-		make_libexec(script);
-		assert_true(sd_event_new(&h.event) >= 0);
-		start_hostile("well-behaved", 310 + (unsigned)i);
-		assert_int_equal(vmm_attach(h.event, run_dir, 310 + (unsigned)i, &events, &h, &v),
-				 0);
-		assert_int_equal(run_for(&h, 30000000), 0);
-		assert_string_equal(h.why, rows[i].why);
-		vmm_free(v);
-		sd_event_unref(h.event);
-		check_nothing_left();
-	}
-}
-
-static void a_monitor_told_to_end_ends_its_qube(void **state)
-{
-	struct heard h = {0};
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
-	struct vmm *v = NULL;
-	char path[96];
-	int fd = NO_FD;
-
-	(void)state;
-	make_libexec("exec sleep 60");
-	assert_true(sd_event_new(&h.event) >= 0);
-	start_hostile("well-behaved", 320);
-	assert_int_equal(vmm_attach(h.event, run_dir, 320, &events, &h, &v), 0);
-	(void)snprintf(path, sizeof(path), "%s/q/320/monitor.sock", run_dir);
-	assert_int_equal(io_unix_connect(path, SOCK_SEQPACKET, &fd), 0);
-	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len), 0);
-	/* a second qube with the same number: the first one stays */
-	{
-		struct vmm_spec spec = spec_of(320);
-		char error[400], qemu[512];
-
-		hostile_path(qemu, sizeof(qemu));
-		assert_int_equal(setenv("BULKHEAD_QEMU", qemu, 1), 0);
-		assert_int_equal(vmm_start(&spec, NULL, NULL, error, sizeof(error)), -EEXIST);
-		assert_int_equal(unsetenv("BULKHEAD_QEMU"), 0);
-		assert_int_equal(access(path, F_OK), 0);
-	}
-	assert_int_equal(kill(peer.pid, SIGTERM), 0);
-	assert_int_equal(run_for(&h, 20000000), 0);
-	assert_string_equal(h.why, "its monitor was told to end");
-	(void)close(fd);
-	vmm_free(v);
-	sd_event_unref(h.event);
-	check_nothing_left();
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -447,8 +351,6 @@ int main(void)
 		cmocka_unit_test(a_qemu_that_breaks_the_rules_is_cut_off),
 		cmocka_unit_test(silence_ends_with_the_time),
 		cmocka_unit_test(a_flood_after_the_start_ends_only_its_qube),
-		cmocka_unit_test(a_daemon_that_ends_comes_back_until_it_is_too_much),
-		cmocka_unit_test(a_monitor_told_to_end_ends_its_qube),
 		cmocka_unit_test(a_console_flood_stays_within_its_file_and_the_monitor_serves),
 	};
 

@@ -24,7 +24,6 @@
 #define MAX_PENDING       32
 #define SCAN_TIMEOUT_MS   2000
 #define MESSAGES_PER_TURN 16
-#define MAX_LOST          3
 
 struct vmm {
 	int fd, qemu_fd; /* the monitor's socket; pidfd of QEMU */
@@ -36,7 +35,6 @@ struct vmm {
 	void *data;
 	enum vmm_state state;
 	bool known, agent;
-	unsigned n_lost; /* connections lost in a row */
 	uint32_t qemu_pid, next_id;
 	struct {
 		uint32_t id; /* 0: free */
@@ -103,7 +101,7 @@ static bool finish(struct vmm *v, uint32_t id, int r, const char *text)
 static bool finish_all(struct vmm *v)
 {
 	for (size_t i = 0; i < ARRAY_LEN(v->pending); i++)
-		if (!finish(v, v->pending[i].id, -ECANCELED, "The qube or its monitor ended"))
+		if (!finish(v, v->pending[i].id, -ECANCELED, "The qube ended"))
 			return false;
 	return true;
 }
@@ -129,17 +127,11 @@ static int on_qemu_gone(sd_event_source *source, int fd, uint32_t revents, void 
 	return 0;
 }
 
-static int follow(struct vmm *v);
-
-/* the monitor's socket closed without a GONE: it was killed, or had enough of us */
+/* the monitor's socket closed without a GONE */
 static void lost(struct vmm *v)
 {
 	v->source = sd_event_source_disable_unref(v->source);
 	close_fd(&v->fd);
-	if (v->n_lost++ < MAX_LOST && follow(v) == 0) {
-		(void)finish_all(v);
-		return;
-	}
 	if (v->qemu_fd >= 0 &&
 	    sd_event_add_io(v->event, &v->end, v->qemu_fd, EPOLLIN, on_qemu_gone, v) >= 0)
 		return;
@@ -170,7 +162,6 @@ static bool on_status(struct vmm *v, const struct monitor_status *s)
 	bool first = !v->known;
 
 	v->known = true;
-	v->n_lost = 0;
 	v->qemu_pid = s->qemu_pid;
 	(void)snprintf(v->name, sizeof(v->name), "%s", s->name);
 	if (v->qemu_fd < 0 && s->qemu_pid > 0 && state != VMM_GONE)
@@ -214,18 +205,6 @@ static int on_message(sd_event_source *source, int fd, uint32_t revents, void *d
 	return 0;
 }
 
-static int follow(struct vmm *v)
-{
-	int r = monitor_connect(v->run_dir, v->domid, &v->fd);
-
-	if (r < 0)
-		return r;
-	r = sd_event_add_io(v->event, &v->source, v->fd, EPOLLIN, on_message, v);
-	if (r < 0)
-		close_fd(&v->fd);
-	return r < 0 ? r : 0;
-}
-
 int vmm_attach(sd_event *event, const char *run_dir, unsigned domid,
 	       const struct vmm_events *events, void *data, struct vmm **ret)
 {
@@ -244,9 +223,14 @@ int vmm_attach(sd_event *event, const char *run_dir, unsigned domid,
 	r = str_copy(v->run_dir, sizeof(v->run_dir), run_dir, strlen(run_dir));
 	if (r < 0)
 		return r;
-	r = follow(v);
+	r = monitor_connect(run_dir, domid, &v->fd);
 	if (r < 0)
 		return r;
+	r = sd_event_add_io(event, &v->source, v->fd, EPOLLIN, on_message, v);
+	if (r < 0) {
+		close_fd(&v->fd);
+		return r;
+	}
 	*ret = take_ptr(&v);
 	return 0;
 }
