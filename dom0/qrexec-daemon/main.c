@@ -24,6 +24,7 @@
 
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -234,6 +235,22 @@ static int background(const struct options *o, int *ret_up_fd)
 	return 0;
 }
 
+/* A daemon in the background holds no stream of who started it; what it has to say goes to the
+ * instance's log, if there is one. */
+static void streams_leave(const struct options *o)
+{
+	AUTO(paths_done) struct paths paths = {0};
+	AUTO_CLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC), log = NO_FD;
+	char path[PATH_MAX];
+
+	if (paths_init(&paths, false) == 0 &&
+	    str_format(path, sizeof(path), "%s/log/qrexec.%s.log", paths.state, o->name) == 0)
+		log = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	(void)dup2(null, STDIN_FILENO);
+	(void)dup2(null, STDOUT_FILENO);
+	(void)dup2(log >= 0 ? log : null, STDERR_FILENO);
+}
+
 static int by_hand(const struct options *o, int *ret_ask_fd)
 {
 	char vchan[UNIX_PATH_MAX + 1], qrexec[UNIX_PATH_MAX + 1];
@@ -387,6 +404,8 @@ int main(int argc, char **argv)
 	if (r > 0)
 		return r - 1;
 	r = acquire(&d, &o);
+	if (r == 0 && o.ask_fd < 0 && !o.direct)
+		streams_leave(&o);
 	if (r == 0)
 		r = confine(&o);
 	if (r < 0) {

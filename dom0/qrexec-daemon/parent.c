@@ -4,6 +4,7 @@
 #include "loop/ask.h"
 #include "proto/qrexec.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -36,12 +37,17 @@ static NORETURN void parent_serve(struct parent *p, int ask_fd)
 		.agent_state = agent_state,
 		.data = p,
 	};
+	static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE};
 	struct pollfd event = {.fd = ask_fd, .events = POLLIN};
-	int r = 0;
+	int r = 0, null;
 
-	/* it ends with the daemon, not with the terminal */
+	/* it ends with the daemon and after it, whoever else is told to end */
 	(void)setsid();
-	(void)signal(SIGPIPE, SIG_IGN); // NOLINT(cert-err33-c)
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+		(void)signal(signals[i], SIG_IGN); // NOLINT(cert-err33-c)
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	for (int i = 0; null >= 0 && i <= STDERR_FILENO; i++)
+		(void)dup2(null, i); /* nobody waits for the end of what it does not write to */
 	while (r == 0 || r == -EAGAIN) {
 		if (poll(&event, 1, -1) < 0 && errno != EINTR)
 			break;

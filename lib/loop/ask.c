@@ -226,7 +226,11 @@ int ask_answer(int fd, const struct ask_rules *rules)
 void ask_clean(const struct ask_rules *rules)
 {
 	struct qrexec_names names;
+	AUTO_CLOSE int fd = NO_FD;
 
-	if ((rules->kinds & 1u << ASK_QREXEC_BIND) && qrexec_names(rules, &names) == 0)
+	if (!(rules->kinds & 1u << ASK_QREXEC_BIND) || qrexec_names(rules, &names) < 0)
+		return;
+	/* one that answers is a later child's */
+	if (io_unix_connect_now(names.socket, SOCK_STREAM, &fd) == -ECONNREFUSED)
 		qrexec_unlink(&names);
 }

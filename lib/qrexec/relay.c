@@ -31,7 +31,8 @@ struct stream {
 	bool socket; /* non-blocking by flag of each call */
 	bool blocks; /* may block: move at most SMALL */
 	bool filter;
-	bool ended; /* its end has been sent, or received and passed on */
+	bool ended;  /* its end has been sent, or received and passed on */
+	bool broken; /* nobody takes it any more: what comes is dropped */
 };
 
 struct relay {
@@ -267,26 +268,22 @@ static bool in_all_ended(const struct relay *r)
 
 /* ---- from the channel ---------------------------------------------------------------------- */
 
+/* The command's stdin stays open until the end of the call, only no more is written: it may yet be
+ * made bidirectional. */
 static void out_end(struct relay *r, struct stream *s)
 {
 	s->ended = true;
-	if (s->fd < 0)
-		return;
-	if (r->two_way && s->socket && !r->in[0].ended) {
+	if (s->fd >= 0 && r->o.role == RELAY_SERVICE && s->socket)
 		(void)shutdown(s->fd, SHUT_WR);
-		return;
-	}
-	close_fd(&s->fd);
+	else
+		close_fd(&s->fd);
 }
 
-/* nobody takes this stream any more: what comes is dropped */
 static int out_break(struct relay *r, struct stream *s)
 {
 	if (r->o.role == RELAY_CALLER && !r->o.keep_going)
 		return RELAY_E_LOCAL;
-	if (r->two_way && s->socket && !r->in[0].ended)
-		return 0; /* still read from; writes fail again and are dropped again */
-	close_fd(&s->fd);
+	s->broken = true;
 	return 0;
 }
 
@@ -309,7 +306,7 @@ static int body_move(struct relay *r, bool *ret_stuck)
 	if (have > r->body)
 		have = r->body;
 	*ret_stuck = false;
-	if (s->fd < 0) {
+	if (s->fd < 0 || s->broken) {
 		n = (ssize_t)have;
 	} else if (s->blocks && !r->out_ready) {
 		*ret_stuck = true; /* poll() must have said that SMALL bytes find room */
@@ -452,8 +449,9 @@ static void command_look(struct relay *r)
 	r->code = info.si_code == CLD_EXITED ? (unsigned)info.si_status
 					     : QREXEC_EXIT_SIGNAL + (unsigned)info.si_status;
 	r->quiet_since_ms = io_now_ms();
-	out_end(r, &r->out[0]); /* nobody shall read it: what still comes is dropped */
+	out_end(r, &r->out[0]); /* who it left behind shall not wait for more */
 	r->out[0].ended = stdin_ended;
+	r->out[0].broken = true;
 }
 
 /* the command asked for its stdin to carry its output as well */
@@ -539,8 +537,10 @@ static void poll_prepare(struct relay *r, struct pollfd p[N_POLL], bool stuck)
 
 static int inputs_move(struct relay *r, const struct pollfd p[N_POLL])
 {
+	const unsigned first = r->next_in;
+
 	for (unsigned i = 0; i < r->n_in && tx_idle(r); i++) {
-		const unsigned k = (r->next_in + i) % r->n_in;
+		const unsigned k = (first + i) % r->n_in;
 		int e;
 
 		if (!p[P_IN + k].revents || r->in[k].fd != p[P_IN + k].fd)

@@ -50,7 +50,7 @@ static unsigned byte_take(const char *from, char *ret)
 	if (low < 0 || high * 16 + low == 0)
 		return 0;
 	*ret = (char)(high * 16 + low);
-	return plain(*ret) || *ret == '-' ? 0 : 3;
+	return 3;
 }
 
 /* in place: words end in NUL; how many, 0 if malformed. @words has room for all */
