@@ -1,0 +1,551 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Peers of qrexec that lie: an agent on the control channel, a qube on a data channel, a client of
+ * the daemon. Each lie is a row; exit 0 says that the other side took it as it should.
+ *
+ *	qrexec-rude list agent|data|client
+ *	qrexec-rude agent DIR LIE	be the agent of domain 42, lie, expect to be cut off (or
+ *not) qrexec-rude data DIR LIE	be an honest agent for one call, then lie on its data channel
+ *	qrexec-rude client SOCKET LIE	be a client of the daemon
+ */
+#include "base/io.h"
+#include "proto/qrexec.h"
+#include "vchan/vchan.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+enum { DOMID = 42, PATIENCE_MS = 20000 };
+
+enum expect { CUT_OFF, KEPT, REFUSED };
+
+struct lie {
+	const char *name;
+	void (*tell)(struct vchan *v);
+	enum expect expect;
+};
+
+static void give_up(const char *what)
+{
+	(void)fprintf(stderr, "qrexec-rude: %s\n", what);
+	exit(1);
+}
+
+static void raw(struct vchan *v, const void *bytes, size_t len)
+{
+	int r = vchan_write_full(v, bytes, len);
+
+	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
+		give_up("write failed");
+}
+
+static void message(struct vchan *v, uint32_t type, const void *payload, uint32_t len)
+{
+	uint8_t head[QREXEC_HEADER_LEN];
+
+	qrexec_header_encode((enum qrexec_type)type, len, head);
+	raw(v, head, sizeof(head));
+	if (len > 0)
+		raw(v, payload, len);
+}
+
+static void number(struct vchan *v, uint32_t type, uint32_t n)
+{
+	const uint8_t le[4] = {(uint8_t)n, (uint8_t)(n >> 8), (uint8_t)(n >> 16),
+			       (uint8_t)(n >> 24)};
+
+	message(v, type, le, sizeof(le));
+}
+
+static void hello(struct vchan *v)
+{
+	number(v, QREXEC_HELLO, 4);
+}
+
+static void trigger4(struct vchan *v, const char *target, size_t target_len, const char *ident,
+		     const void *service, size_t service_len)
+{
+	static uint8_t p[160 + 70000];
+
+	memset(p, 0, sizeof(p));
+	memcpy(p + 64, target, target_len);
+	memcpy(p + 128, ident, strlen(ident));
+	memcpy(p + 160, service, service_len);
+	message(v, QREXEC_TRIGGER_SERVICE4, p, (uint32_t)(160 + service_len));
+}
+
+/* ---- the agent's lies ---------------------------------------------------------------------- */
+
+static void no_hello(struct vchan *v)
+{
+	trigger4(v, "dom0", 4, "S1", "a.B", 4);
+}
+
+static void old_version(struct vchan *v)
+{
+	number(v, QREXEC_HELLO, 1);
+}
+
+static void version_zero(struct vchan *v)
+{
+	number(v, QREXEC_HELLO, 0);
+}
+
+static void garbage(struct vchan *v)
+{
+	uint8_t b[4096];
+
+	for (size_t i = 0; i < sizeof(b); i++)
+		b[i] = (uint8_t)(i * 37 + 11);
+	raw(v, b, sizeof(b));
+}
+
+static void hello_twice(struct vchan *v)
+{
+	hello(v);
+	hello(v);
+}
+
+static void unknown_type(struct vchan *v)
+{
+	hello(v);
+	message(v, 0x999, "", 0);
+}
+
+static void dom0s_message(struct vchan *v)
+{
+	hello(v);
+	message(v, QREXEC_EXEC_CMDLINE, "\0\0\0\0\1\2\0\0root:id", 16);
+}
+
+static void endless_length(struct vchan *v)
+{
+	uint8_t head[QREXEC_HEADER_LEN];
+
+	hello(v);
+	qrexec_header_encode(QREXEC_TRIGGER_SERVICE4, 0xffffffff, head);
+	raw(v, head, sizeof(head));
+}
+
+static void no_service(struct vchan *v)
+{
+	hello(v);
+	trigger4(v, "dom0", 4, "S1", "", 0);
+}
+
+static void service_unended(struct vchan *v)
+{
+	hello(v);
+	trigger4(v, "dom0", 4, "S1", "a.B", 3);
+}
+
+static void target_unended(struct vchan *v)
+{
+	char target[64];
+
+	hello(v);
+	memset(target, 'a', sizeof(target));
+	trigger4(v, target, sizeof(target), "S1", "a.B", 4);
+}
+
+static void ident_odd(struct vchan *v)
+{
+	hello(v);
+	trigger4(v, "dom0", 4, "S1\033[2J", "a.B", 4);
+}
+
+static void terminated_short(struct vchan *v)
+{
+	hello(v);
+	message(v, QREXEC_CONNECTION_TERMINATED, "\0\0\0\0", 4);
+}
+
+static void terminated_flood(struct vchan *v)
+{
+	uint8_t p[8] = {0};
+
+	hello(v);
+	for (unsigned i = 0; i < 20000; i++) {
+		p[4] = (uint8_t)i;
+		p[5] = (uint8_t)(i >> 8);
+		message(v, QREXEC_CONNECTION_TERMINATED, p, sizeof(p));
+	}
+}
+
+static void half_a_message(struct vchan *v)
+{
+	hello(v);
+	raw(v, "\x13\x02\0\0\xa5\0\0\0abc", 11);
+}
+
+static void service_empty(struct vchan *v)
+{
+	hello(v);
+	trigger4(v, "dom0", 4, "S1", "", 1);
+}
+
+static void service_plus(struct vchan *v)
+{
+	hello(v);
+	trigger4(v, "dom0", 4, "S1", "+x", 3);
+}
+
+static void service_nul(struct vchan *v)
+{
+	hello(v);
+	trigger4(v, "dom0", 4, "S1", "a\0b", 4);
+}
+
+static void service_honest(struct vchan *v)
+{
+	hello(v);
+	trigger4(v, "@default", 8, "S1", "qubes.Filecopy", 15);
+}
+
+static void flood_unread(struct vchan *v)
+{
+	const uint64_t until = io_now_ms() + 2000;
+	static uint8_t p[QREXEC_HEADER_LEN + 161];
+	size_t n, total = 0;
+
+	hello(v);
+	qrexec_header_encode(QREXEC_TRIGGER_SERVICE4, 161, p);
+	memcpy(p + QREXEC_HEADER_LEN + 128, "S1", 2);
+	/* as much as it takes; it must stop taking before our memory is in its hands */
+	while (io_now_ms() < until) {
+		size_t at = 0;
+
+		while (at < sizeof(p) && io_now_ms() < until) {
+			int r = vchan_write(v, p + at, sizeof(p) - at, &n);
+
+			if (r < 0 && r != -EAGAIN)
+				return;
+			if (r == 0)
+				at += n;
+			else
+				(void)poll(NULL, 0, 10);
+		}
+		total += sizeof(p);
+	}
+	if (total > 64u << 20)
+		give_up("it took all of it");
+}
+
+static const struct lie agent_lies[] = {
+	{"no-hello", no_hello, CUT_OFF},
+	{"old-version", old_version, CUT_OFF},
+	{"version-zero", version_zero, CUT_OFF},
+	{"garbage", garbage, CUT_OFF},
+	{"hello-twice", hello_twice, CUT_OFF},
+	{"unknown-type", unknown_type, CUT_OFF},
+	{"dom0s-message", dom0s_message, CUT_OFF},
+	{"endless-length", endless_length, CUT_OFF},
+	{"no-service", no_service, CUT_OFF},
+	{"service-unended", service_unended, CUT_OFF},
+	{"target-unended", target_unended, CUT_OFF},
+	{"ident-odd", ident_odd, CUT_OFF},
+	{"terminated-short", terminated_short, CUT_OFF},
+	{"terminated-flood", terminated_flood, KEPT},
+	{"half-a-message", half_a_message, KEPT},
+	{"service-empty", service_empty, REFUSED},
+	{"service-plus", service_plus, REFUSED},
+	{"service-nul", service_nul, REFUSED},
+	{"service-honest", service_honest, REFUSED},
+	{"flood-unread", flood_unread, KEPT},
+};
+
+/* ---- the qube's lies on a data channel ------------------------------------------------------ */
+
+static void data_no_hello(struct vchan *v)
+{
+	message(v, QREXEC_DATA_STDOUT, "x", 1);
+}
+
+static void data_stdin(struct vchan *v)
+{
+	hello(v);
+	message(v, QREXEC_DATA_STDIN, "x", 1);
+}
+
+static void data_huge(struct vchan *v)
+{
+	uint8_t head[QREXEC_HEADER_LEN];
+
+	hello(v);
+	qrexec_header_encode(QREXEC_DATA_STDOUT, 65537, head);
+	raw(v, head, sizeof(head));
+}
+
+static void data_after_end(struct vchan *v)
+{
+	hello(v);
+	message(v, QREXEC_DATA_STDOUT, "", 0);
+	message(v, QREXEC_DATA_STDOUT, "x", 1);
+}
+
+static void data_end_twice(struct vchan *v)
+{
+	hello(v);
+	message(v, QREXEC_DATA_STDERR, "", 0);
+	message(v, QREXEC_DATA_STDERR, "", 0);
+}
+
+static void data_no_code(struct vchan *v)
+{
+	hello(v);
+	message(v, QREXEC_DATA_STDOUT, "", 0);
+	message(v, QREXEC_DATA_STDERR, "", 0);
+}
+
+static void data_cut(struct vchan *v)
+{
+	hello(v);
+	raw(v, "\x91\x01\0\0\0\x10\0\0half", 12);
+}
+
+static void data_code_256(struct vchan *v)
+{
+	hello(v);
+	number(v, QREXEC_DATA_EXIT_CODE, 256); /* must not become 0 */
+}
+
+static void data_code_big(struct vchan *v)
+{
+	hello(v);
+	number(v, QREXEC_DATA_EXIT_CODE, 0xffffff00);
+}
+
+static void data_code_long(struct vchan *v)
+{
+	hello(v);
+	message(v, QREXEC_DATA_EXIT_CODE, "\0\0\0\0\0\0\0\0", 8);
+}
+
+static void data_silence(struct vchan *v)
+{
+	(void)v;
+}
+
+static const struct lie data_lies[] = {
+	{"no-hello", data_no_hello, CUT_OFF},
+	{"garbage", garbage, CUT_OFF},
+	{"old-version", old_version, CUT_OFF},
+	{"stdin", data_stdin, CUT_OFF},
+	{"huge", data_huge, CUT_OFF},
+	{"after-end", data_after_end, CUT_OFF},
+	{"end-twice", data_end_twice, CUT_OFF},
+	{"no-code", data_no_code, CUT_OFF},
+	{"cut", data_cut, CUT_OFF},
+	{"code-256", data_code_256, CUT_OFF},
+	{"code-big", data_code_big, CUT_OFF},
+	{"code-long", data_code_long, CUT_OFF},
+	{"silence", data_silence, CUT_OFF},
+};
+
+/* ---- rude clients -------------------------------------------------------------------------- */
+
+static void client_hello(struct vchan *v)
+{
+	number(v, QREXEC_HELLO, 3);
+}
+
+static void exec_send(struct vchan *v)
+{
+	message(v, QREXEC_EXEC_CMDLINE, "\0\0\0\0\0\0\0\0nosuch:id", 18);
+}
+
+static void client_no_hello(struct vchan *v)
+{
+	exec_send(v);
+}
+
+static void client_twice(struct vchan *v)
+{
+	client_hello(v);
+	exec_send(v);
+	exec_send(v);
+}
+
+static void client_huge(struct vchan *v)
+{
+	uint8_t head[QREXEC_HEADER_LEN];
+
+	client_hello(v);
+	qrexec_header_encode(QREXEC_EXEC_CMDLINE, 8 + 65536, head);
+	raw(v, head, sizeof(head));
+}
+
+static void client_other_domain(struct vchan *v)
+{
+	client_hello(v);
+	message(v, QREXEC_EXEC_CMDLINE, "\7\0\0\0\0\0\0\0nosuch:id", 18);
+}
+
+static void client_stalls(struct vchan *v)
+{
+	client_hello(v);
+	raw(v, "\0\2\0\0\x20\0\0\0\0\0", 10);
+}
+
+static void client_vanishes(struct vchan *v)
+{
+	client_hello(v);
+	exec_send(v);
+	(void)poll(NULL, 0, 200);
+}
+
+static const struct lie client_lies[] = {
+	{"no-hello", client_no_hello, CUT_OFF},
+	{"garbage", garbage, CUT_OFF},
+	{"twice", client_twice, CUT_OFF},
+	{"huge", client_huge, CUT_OFF},
+	{"other-domain", client_other_domain, CUT_OFF},
+	{"stall", client_stalls, CUT_OFF},
+	{"vanish", client_vanishes, KEPT},
+};
+
+/* ---- how it is taken ----------------------------------------------------------------------- */
+
+/* what comes until the end of the stream or of our patience; *@ret_refused: SERVICE_REFUSED came */
+static bool cut_off(struct vchan *v, unsigned patience_ms, bool *ret_refused)
+{
+	const uint64_t until = io_now_ms() + patience_ms;
+	static uint8_t all[1 << 16];
+	size_t len = 0;
+
+	*ret_refused = false;
+	for (uint64_t now; (now = io_now_ms()) < until;) {
+		struct pollfd p = {.fd = vchan_fd(v), .events = POLLIN};
+		size_t n = 0;
+		int r;
+
+		(void)poll(&p, 1, (int)(until - now));
+		r = vchan_read(v, all + len, sizeof(all) - len, &n);
+		if (r == -EAGAIN)
+			continue;
+		if (r < 0 || n == 0)
+			return true;
+		len += n;
+		if (memmem(all, len, "\3\2\0\0\x20\0\0\0S1", 10)) {
+			*ret_refused = true;
+			return false;
+		}
+		if (len == sizeof(all))
+			len = 0;
+	}
+	return false;
+}
+
+static const struct lie *lie_find(const struct lie *lies, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(lies[i].name, name) == 0)
+			return &lies[i];
+	give_up("no such lie");
+	return NULL;
+}
+
+static struct vchan *agent_serve(const char *dir)
+{
+	struct vchan *v;
+
+	if (vchan_server_new(dir, DOMID, 0, QREXEC_PORT_CONTROL, &v) < 0)
+		give_up("cannot listen");
+	for (;;) {
+		struct pollfd p = {.fd = vchan_fd(v), .events = POLLIN};
+
+		if (poll(&p, 1, PATIENCE_MS) <= 0)
+			give_up("the daemon did not come");
+		if (vchan_accept(v) == 0)
+			return v;
+	}
+}
+
+static int agent(const char *dir, const struct lie *lie)
+{
+	struct vchan *v = agent_serve(dir);
+	bool refused, cut;
+
+	lie->tell(v);
+	cut = cut_off(v, lie->expect == CUT_OFF ? PATIENCE_MS : 1500, &refused);
+	vchan_free(v);
+	if (lie->expect == REFUSED)
+		return refused ? 0 : 1;
+	return cut == (lie->expect == CUT_OFF) ? 0 : 1;
+}
+
+/* honest on the control channel, until a call comes */
+static unsigned call_wait(struct vchan *v)
+{
+	uint8_t bytes[QREXEC_HEADER_LEN + 4], head[QREXEC_HEADER_LEN], exec[256];
+	struct qrexec_header h;
+
+	hello(v);
+	if (vchan_read_full(v, bytes, sizeof(bytes)) < 0 ||
+	    vchan_read_full(v, head, sizeof(head)) < 0)
+		give_up("no call came");
+	if (qrexec_header_decode(QREXEC_DAEMON_TO_AGENT, 4, head, &h) != 0 || h.len > sizeof(exec))
+		give_up("not a call");
+	if (vchan_read_full(v, exec, h.len) < 0)
+		give_up("half a call");
+	return exec[4] | (unsigned)exec[5] << 8;
+}
+
+static int data(const char *dir, const struct lie *lie)
+{
+	struct vchan *control = agent_serve(dir), *v;
+	unsigned port = call_wait(control);
+
+	if (vchan_client_new(dir, DOMID, 0, port, PATIENCE_MS, &v) < 0)
+		give_up("the caller does not listen");
+	lie->tell(v);
+	vchan_free(v);
+	vchan_free(control);
+	return 0;
+}
+
+static int client(const char *path, const struct lie *lie)
+{
+	struct vchan *v;
+	bool refused, cut;
+	int fd;
+
+	if (io_unix_connect(path, SOCK_STREAM, &fd) < 0 || vchan_new_from_fd(&fd, &v) < 0)
+		give_up("cannot connect");
+	lie->tell(v);
+	cut = lie->expect == CUT_OFF ? cut_off(v, PATIENCE_MS, &refused) : false;
+	vchan_free(v);
+	return cut == (lie->expect == CUT_OFF) ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *role;
+		const struct lie *lies;
+		size_t n;
+		int (*play)(const char *where, const struct lie *lie);
+	} roles[] = {
+		{"agent", agent_lies, ARRAY_LEN(agent_lies), agent},
+		{"data", data_lies, ARRAY_LEN(data_lies), data},
+		{"client", client_lies, ARRAY_LEN(client_lies), client},
+	};
+
+	(void)signal(SIGPIPE, SIG_IGN); // NOLINT(cert-err33-c)
+	for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
+		if (argc == 3 && strcmp(argv[1], "list") == 0 &&
+		    strcmp(argv[2], roles[i].role) == 0) {
+			for (size_t k = 0; k < roles[i].n; k++)
+				(void)puts(roles[i].lies[k].name);
+			return 0;
+		}
+		if (argc == 4 && strcmp(argv[1], roles[i].role) == 0)
+			return roles[i].play(argv[2], lie_find(roles[i].lies, roles[i].n, argv[3]));
+	}
+	(void)fputs("usage: qrexec-rude list ROLE | ROLE WHERE LIE\n", stderr);
+	return 2;
+}

@@ -1,0 +1,81 @@
+# A qube's agent, its daemon and clients as plain processes: no virtual machine, vchan over sockets.
+# shellcheck shell=bash
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+dom0="${QREXEC_DOM0:-$top/build/root/usr/libexec/bulkhead}"
+qube="${QREXEC_QUBE:-$top/build/qube-root}"
+hostile="${QREXEC_HOSTILE:-$top/build/test/hostile}"
+me=$(id -un)
+
+# pair_begin: a fresh folder with agent and daemon of the qube "work" (domain 42) in it
+pair_begin() {
+	dir=$(mktemp -d "${TMPDIR:-/tmp}/qrexec XXXXXX")
+	export VCHAN_SOCKET_DIR=$dir
+	mkdir "$dir/rpc" "$dir/rpc-config"
+	export QREXEC_SERVICE_PATH="$dir/rpc:$qube/etc/qubes-rpc" QUBES_RPC_CONFIG_PATH="$dir/rpc-config"
+	agent_begin
+	daemon_begin
+}
+
+# with_plain_shell COMMAND...: as root commands run in a login shell; what root's profile does on this machine is no
+# part of the test
+with_plain_shell() {
+	if [ "$(id -u)" = 0 ]; then
+		# shellcheck disable=SC2016
+		exec unshare --mount sh -c 'for f in .profile .bash_profile .bash_login .bashrc; do
+			[ ! -e ~root/$f ] || mount --bind /dev/null ~root/$f
+		done
+		exec "$@"' sh "$@"
+	fi
+	exec "$@"
+}
+
+agent_begin() {
+	VCHAN_DOMAIN=42 with_plain_shell "$qube/usr/lib/qubes/qrexec-agent" --no-fork-server 2>>"$dir/agent.log" 3>&- &
+	agent=$!
+}
+
+# daemon_begin [WHAT]: and wait for its socket, unless WHAT is nowait
+daemon_begin() {
+	"$dom0/qrexec-daemon" --socket-dir="$dir" --direct 42 work "$me" 2>>"$dir/daemon.log" 3>&- &
+	daemon=$!
+	[ "${1-}" = nowait ] || until_true test -S "$dir/qrexec.42"
+}
+
+# until_true COMMAND...: try it for up to ten seconds
+until_true() {
+	local i
+	for ((i = 0; i < 200; i++)); do
+		"$@" 2>/dev/null && return 0
+		sleep 0.05
+	done
+	echo "never true: $*" >&2
+	return 1
+}
+
+# call [OPTIONS] COMMAND: run it in the qube as ourselves; options before, command last
+call() {
+	local command=${*: -1}
+	timeout "${CALL_TIMEOUT:-60}" "$dom0/qrexec-client" --socket-dir="$dir" -d work "${@:1:$#-1}" "$me:$command"
+}
+
+ended() {
+	! kill -0 "$1" 2>/dev/null
+}
+
+# children_of PID: how many processes it started are there
+children_of() {
+	pgrep -c -P "$1" || true
+}
+
+no_children() {
+	[ "$(children_of "$1")" = 0 ]
+}
+
+pair_end() {
+	[ -n "${dir-}" ] || return 0
+	kill "$agent" "$daemon" 2>/dev/null || true
+	wait "$agent" "$daemon" 2>/dev/null || true
+	until_true test ! -e "$dir/qrexec.42" || true
+	rm -rf "$dir"
+}
