@@ -41,29 +41,25 @@ as_root_of_own() {
 	fi
 }
 
-# apt_uri SUITE: the address of the archive for a suite ("bookworm", "bookworm-security", ...), as the
-# machine's own apt has it for that suite, else for another suite of the same archive, else Debian's own
+# apt_uri LABEL DEFAULT: the address of one of Debian's archives, as the machine's own apt has it
 apt_uri() {
-	local release=$1 kind='^Debian$' default=http://deb.debian.org/debian uri
-	case $release in
-	*-security) kind='^Debian-Security$' default=http://deb.debian.org/debian-security ;;
-	esac
-	uri=$(apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(CODENAME)|$(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
-		awk -F'|' -v kind="$kind" '$1 == "Debian" && $2 ~ kind { print $4; exit }')
-	case $uri in
-	http://* | https://* | mirror+http://* | mirror+https://*) ;;
-	*) uri=$default ;;
-	esac
+	local uri
+	# asked once: apt reads all its lists for it
+	[ -n "${apt_targets-}" ] ||
+		apt_targets=$(apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(REPO_URI)' 'Created-By: Packages' 2>/dev/null || true)
+	uri=$(awk -F'|' -v label="$1" '$1 == "Debian" && $2 == label && $3 ~ /^(mirror\+)?https?:/ { print $3; exit }' <<<"$apt_targets")
+	uri=${uri:-$2}
 	printf '%s\n' "${uri%/}"
 }
 
 # apt_sources SUITE: the lines of a sources.list for it
 apt_sources() {
-	local s
 	[ -r "$KEYRING" ] || fail "Debian's keys are missing: sudo apt-get install debian-archive-keyring"
-	for s in "$1" "$1-updates" "$1-security"; do
-		printf 'deb [signed-by=%s] %s %s main\n' "$KEYRING" "$(apt_uri "$s")" "$s"
-	done
+	if [ -z "${apt_main-}" ]; then
+		apt_main=$(apt_uri Debian http://deb.debian.org/debian)
+		apt_security=$(apt_uri Debian-Security http://deb.debian.org/debian-security)
+	fi
+	printf "deb [signed-by=$KEYRING] %s main\n" "$apt_main $1" "$apt_main $1-updates" "$apt_security $1-security"
 }
 
 # apt_open SUITE: an apt state of our own for it under CACHE, with fresh lists; sets APT

@@ -217,7 +217,9 @@ static void root_mount(int uevents_fd)
 					"empty or damaged");
 	if (sb.state == EXT4_ERRORS)
 		root_repair();
-	if (mount(ROOT_DEVICE, NEW_ROOT, "ext4", MS_NOATIME, NULL) < 0)
+	/* tables that mke2fs left for later stay for later: writing them would fill the
+	 * copy-on-write */
+	if (mount(ROOT_DEVICE, NEW_ROOT, "ext4", MS_NOATIME, "noinit_itable") < 0)
 		cannot_boot(ROOT_DEVICE " (root) does not mount as ext4 (%s): the root volume is "
 					"damaged; go back to an earlier revision of it, or install "
 					"the template again",

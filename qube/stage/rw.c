@@ -125,7 +125,8 @@ int rw_mount(void)
 	}
 	if (mkdir(RW, 0755) < 0 && errno != EEXIST)
 		return fail_errno();
-	if (mount(RW_DEVICE, RW, "ext4", MS_NOATIME | MS_NODEV, NULL) < 0)
+	/* no thread that writes, behind every start, the tables that mke2fs left for later */
+	if (mount(RW_DEVICE, RW, "ext4", MS_NOATIME | MS_NODEV, "noinit_itable") < 0)
 		return fail_errno();
 	if (size > fs.size && size - fs.size >= GROWTH_MIN) {
 		r = grow(&fs, size);
