@@ -757,6 +757,11 @@ uint64_t mux_tick(struct mux *m, uint64_t now_ms)
 	return m->next_hello_ms;
 }
 
+void mux_violate(struct mux *m, const char *why)
+{
+	violate(m, why);
+}
+
 bool mux_is_up(const struct mux *m)
 {
 	return m->was_up;
@@ -820,6 +825,18 @@ int mux_open(struct mux *m, const struct vmux_where *where, void *user, struct m
 	frame_finish(m, at, &h);
 	*ret = s;
 	return 0;
+}
+
+bool mux_can_open(struct mux *m)
+{
+	int r;
+
+	return m->n_own < m->peer.max_streams && control_room(m, &r);
+}
+
+unsigned mux_peer_listens(const struct mux *m)
+{
+	return m->peer.max_listens;
 }
 
 void mux_set_user(struct mux_stream *s, void *user)

@@ -79,6 +79,8 @@ void mux_reset(struct mux *m);
  * next tick, or UINT64_MAX */
 uint64_t mux_tick(struct mux *m, uint64_t now_ms);
 bool mux_is_up(const struct mux *m);
+/** mux_violate() - the program saw the peer say what it may not: as if the engine had */
+void mux_violate(struct mux *m, const char *why);
 void mux_get_stats(const struct mux *m, struct mux_stats *ret);
 
 /** mux_in_space() - room for bytes from the carrier, never 0 once mux_next() said MUX_NONE */
@@ -101,6 +103,10 @@ MUST_CHECK int mux_listen(struct mux *m, const struct vmux_where *where, bool th
  */
 MUST_CHECK int mux_open(struct mux *m, const struct vmux_where *where, void *user,
 			struct mux_stream **ret);
+/** mux_can_open() - a stream could be opened now */
+bool mux_can_open(struct mux *m);
+/** mux_peer_listens() - how many servers the peer lets us announce */
+unsigned mux_peer_listens(const struct mux *m);
 void mux_set_user(struct mux_stream *s, void *user);
 void *mux_get_user(const struct mux_stream *s);
 

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vchand, the qube's side: carries this qube's vchans over the virtio-serial port.
+ *
+ * Runs as:	root in the qube
+ * Holds:	the port, the directory of the qube's vchan sockets
+ * Trusts:	dom0; the qube's programs as much as the qube trusts them
+ * Needs:	bind and connect in that directory
+ *
+ * The qube's own id is VCHAN_SELF in paths; on the wire it is what dom0's last greeting said, which
+ * a fork changes. The port outlives its other end: while nobody holds that, the port reports a
+ * hang-up all the time, so it is looked at now and then instead of being waited for.
+ *
+ *	vchand [--dir DIR] [--port PATH | --carrier-fd F]
+ *	--dir		of the sockets, default $VCHAN_SOCKET_DIR, else /var/run/vchan
+ *	--port		of the carrier, default the virtio port named org.bulkhead.vchan
+ *	--carrier-fd	a connected stream socket instead (tests); ends when that is closed
+ */
+#include "base/io.h"
+#include "base/log.h"
+#include "base/paths.h"
+#include "base/str.h"
+#include "carry/carry.h"
+#include "carry/places.h"
+#include "vchan/vchan.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define PORT_NAME "org.bulkhead.vchan"
+/** LOOK_MS - between looks at a port whose other end is gone */
+#define LOOK_MS 50
+/** APPEAR_MS - between looks for a port that is not there yet */
+#define APPEAR_MS 100
+#define MAX_FDS   8192
+
+struct vchand {
+	const char *dir, *port;
+	int fd; /* the port, or the socket */
+	bool is_port;
+	bool said_absent;
+	uint16_t domid;
+	struct carry *carry;
+	struct places *places;
+	struct log_limit limit;
+};
+
+static uint64_t random_nonce(void)
+{
+	uint64_t n = 0;
+
+	if (getrandom(&n, sizeof(n), 0) != sizeof(n))
+		abort();
+	return n;
+}
+
+/* ---- places: the wire's ids, the paths' ids ---- */
+
+static uint16_t to_path(const struct vchand *v, uint16_t id)
+{
+	return id == v->domid ? VCHAN_SELF : id;
+}
+
+static int path_of(const struct vchand *v, const struct vmux_where *w, char *to, size_t size)
+{
+	return paths_vchan_socket(v->dir, to_path(v, w->server), to_path(v, w->client), w->port, to,
+				  size);
+}
+
+/* ---- hooks of carry ---- */
+
+static void look_again(struct vchand *v);
+
+static void on_session(void *data, bool up, uint16_t domid)
+{
+	struct vchand *v = data;
+
+	if (up)
+		v->domid = domid;
+	if (log_allowed(&v->limit, NULL))
+		log_info(NULL,
+			 up ? "in session with dom0, as domain %u" : "session of domain %u ended",
+			 v->domid);
+	if (up)
+		look_again(v); /* our id on the wire may be a new one */
+}
+
+static enum carry_answer on_announced(void *data, const struct vmux_where *w, bool there)
+{
+	struct vchand *v = data;
+
+	(void)there;
+	return w->client == v->domid && w->server != v->domid ? CARRY_PROXY : CARRY_IGNORE;
+}
+
+static int do_bind(void *data, const struct vmux_where *w, int *ret_fd)
+{
+	char path[UNIX_PATH_MAX + 1];
+	int r = path_of(data, w, path, sizeof(path));
+
+	/* the agents' children run as the qube's user */
+	if (r == 0)
+		r = io_unix_listen(path, SOCK_STREAM, 0666, ret_fd);
+	if (r < 0)
+		log_warn(NULL, "no proxy for port %u of domain %u: %s", w->port, w->server,
+			 log_errno_str(r));
+	return r;
+}
+
+static void do_unbind(void *data, const struct vmux_where *w)
+{
+	char path[UNIX_PATH_MAX + 1];
+
+	if (path_of(data, w, path, sizeof(path)) == 0)
+		(void)unlink(path);
+}
+
+static int do_connect(void *data, const struct vmux_where *w, int *ret_fd)
+{
+	struct vchand *v = data;
+	char path[UNIX_PATH_MAX + 1];
+	int r;
+
+	if (w->server != v->domid)
+		return -ENOENT;
+	r = path_of(v, w, path, sizeof(path));
+	return r < 0 ? r : io_unix_connect_now(path, SOCK_STREAM, ret_fd);
+}
+
+static void on_version(void *data, uint32_t version)
+{
+	struct vchand *v = data;
+
+	if (log_allowed(&v->limit, NULL))
+		log_warn(NULL, "dom0 speaks version %u, this qube %u: update the template", version,
+			 VMUX_VERSION);
+}
+
+static void on_given_up(void *data, const char *why)
+{
+	(void)data;
+	log_err(NULL, "dom0: %s", why);
+}
+
+/* Has the port somebody at its other end? */
+static bool port_is_alive(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+
+	return poll(&p, 1, 0) >= 0 && !(p.revents & (POLLHUP | POLLERR | POLLNVAL));
+}
+
+static void look_at_port(void *data)
+{
+	struct vchand *v = data;
+	int r;
+
+	if (!port_is_alive(v->fd)) {
+		carry_timer(v->carry, LOOK_MS, look_at_port, v);
+		return;
+	}
+	r = carry_set_carrier(v->carry, v->fd);
+	if (r < 0) {
+		log_err(NULL, "cannot watch the port: %s", log_errno_str(r));
+		_exit(EXIT_FAILURE); /* to be started again */
+	}
+}
+
+static int on_cut(void *data)
+{
+	struct vchand *v = data;
+
+	if (!v->is_port)
+		return -ECONNRESET;
+	if (log_allowed(&v->limit, NULL))
+		log_info(NULL, "dom0's end of the port is gone, waiting for it");
+	carry_timer(v->carry, LOOK_MS, look_at_port, v);
+	return 0;
+}
+
+/* ---- hooks of places: this qube's servers ---- */
+
+static void on_server(void *data, const struct vmux_where *path, bool there)
+{
+	struct vchand *v = data;
+	const struct vmux_where w = {v->domid, path->client, path->port};
+
+	/* before the first session there is no id to announce by: all is looked at again then */
+	if (v->domid != 0 && path->client != VCHAN_SELF && carry_server(v->carry, &w, there) < 0)
+		log_warn(NULL, "port %u cannot be announced: out of memory", w.port);
+}
+
+static void on_stale(void *data, const struct vmux_where *path)
+{
+	struct vchand *v = data;
+	char at[UNIX_PATH_MAX + 1];
+
+	if (path->client == VCHAN_SELF &&
+	    paths_vchan_socket(v->dir, path->server, path->client, path->port, at, sizeof(at)) == 0)
+		(void)unlink(at);
+}
+
+static void look_again(struct vchand *v)
+{
+	carry_servers_forget(v->carry);
+	places_look(v->places);
+}
+
+/* ---- the story ---- */
+
+static int open_path(const char *path, int *ret_fd)
+{
+	int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return fail_errno();
+	*ret_fd = fd;
+	return 0;
+}
+
+/* The device of the port with our name: /dev/virtio-ports/ needs udev, sysfs does not. */
+static int find_port(int *ret_fd)
+{
+	static const char sys[] = "/sys/class/virtio-ports";
+	DIR *dir;
+	struct dirent *e;
+	int r = open_path("/dev/virtio-ports/" PORT_NAME, ret_fd);
+
+	if (r != -ENOENT)
+		return r;
+	dir = opendir(sys);
+	if (!dir)
+		return -ENOENT;
+	while (r == -ENOENT && (e = readdir(dir))) {
+		AUTO_FREE char *name = NULL;
+		char path[sizeof(sys) + sizeof(e->d_name) + 8];
+
+		if (e->d_name[0] == '.')
+			continue;
+		(void)snprintf(path, sizeof(path), "%s/%s/name", sys, e->d_name);
+		if (io_read_file(AT_FDCWD, path, 256, &name, NULL) != 0)
+			continue;
+		name[strcspn(name, "\n")] = '\0';
+		if (strcmp(name, PORT_NAME) != 0)
+			continue;
+		(void)snprintf(path, sizeof(path), "/dev/%s", e->d_name);
+		r = open_path(path, ret_fd);
+	}
+	(void)closedir(dir);
+	return r;
+}
+
+static int acquire_port(struct vchand *v)
+{
+	const struct timespec pause = {.tv_nsec = APPEAR_MS * 1000000L};
+
+	v->is_port = true;
+	for (;;) {
+		int r = v->port ? open_path(v->port, &v->fd) : find_port(&v->fd);
+
+		if (r == 0)
+			return 0;
+		/* absent: the device may be found later; busy: a predecessor is just ending */
+		if (r != -ENOENT && r != -EBUSY && r != -ENXIO)
+			return r;
+		if (!v->said_absent)
+			log_info(NULL, "waiting for the port %s (%s)",
+				 v->port ? v->port : PORT_NAME, log_errno_str(r));
+		v->said_absent = true;
+		(void)nanosleep(&pause, NULL);
+	}
+}
+
+static int acquire(struct vchand *v)
+{
+	const struct places_hooks places_hooks = {
+		.data = v, .server = on_server, .stale = on_stale};
+	const struct carry_hooks hooks = {
+		.data = v,
+		.session = on_session,
+		.announced = on_announced,
+		.bind = do_bind,
+		.unbind = do_unbind,
+		.connect = do_connect,
+		.version = on_version,
+		.given_up = on_given_up,
+		.cut = on_cut,
+	};
+	const struct carry_config config = {
+		.mux = {.dom0 = false,
+			.pool = 16 << 20,
+			.first_window = 4096,
+			.max_window = 256 << 10,
+			.max_streams = 1024,
+			.max_listens = 1024,
+			.nonce = random_nonce},
+	};
+	const struct rlimit fds = {.rlim_cur = MAX_FDS, .rlim_max = MAX_FDS};
+	AUTO_CLOSE int dir_fd = NO_FD;
+	int r;
+
+	(void)setrlimit(RLIMIT_NOFILE, &fds);
+	r = io_mkdirs(v->dir, 0755);
+	if (r < 0) {
+		log_err(NULL, "cannot make %s: %s", v->dir, log_errno_str(r));
+		return r;
+	}
+	/* any program of the qube may serve; the sticky bit keeps their sockets apart */
+	if (v->is_port || v->fd < 0)
+		(void)chmod(v->dir, 01777);
+	dir_fd = open(v->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir_fd < 0)
+		return fail_errno();
+	r = v->fd >= 0 ? io_set_nonblock(v->fd, true) : acquire_port(v);
+	if (r == 0)
+		r = carry_new(&config, &hooks, &v->carry);
+	if (r == 0)
+		r = places_new(&dir_fd, VCHAN_SELF, &places_hooks, &v->places);
+	return r;
+}
+
+static int serve(struct vchand *v)
+{
+	int r = places_start(v->places, v->carry);
+
+	if (r < 0)
+		return r;
+	if (v->is_port)
+		look_at_port(v);
+	else
+		r = carry_set_carrier(v->carry, v->fd);
+	return r < 0 ? r : carry_run(v->carry);
+}
+
+static void usage(FILE *to)
+{
+	(void)fprintf(to, "usage: vchand [--dir DIR] [--port PATH | --carrier-fd F]\n"
+			  "Carries this qube's vchans to dom0; see vchand(8).\n");
+}
+
+/* Returns -1 to go on, else the exit code. */
+static int parse(int argc, char **argv, struct vchand *v)
+{
+	enum { DIR_ = 1, PORT, CARRIER, HELP, VERSION };
+	static const struct option long_options[] = {
+		{"dir", required_argument, NULL, DIR_},
+		{"port", required_argument, NULL, PORT},
+		{"carrier-fd", required_argument, NULL, CARRIER},
+		{"help", no_argument, NULL, HELP},
+		{"version", no_argument, NULL, VERSION},
+		{0},
+	};
+	uint64_t n;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", long_options, NULL)) >= 0) {
+		switch (c) {
+		case DIR_:
+			v->dir = optarg;
+			break;
+		case PORT:
+			v->port = optarg;
+			break;
+		case CARRIER:
+			if (str_u64(optarg, MAX_FDS, &n) != 0) {
+				usage(stderr);
+				return 2;
+			}
+			v->fd = (int)n;
+			break;
+		case HELP:
+			usage(stdout);
+			return 0;
+		case VERSION:
+			(void)puts("vchand " BULKHEAD_VERSION);
+			return 0;
+		default:
+			usage(stderr);
+			return 2;
+		}
+	}
+	if (optind != argc || (v->port && v->fd >= 0)) {
+		usage(stderr);
+		return 2;
+	}
+	return -1;
+}
+
+int main(int argc, char **argv)
+{
+	static struct vchand v = {.fd = NO_FD, .limit = {.interval_s = 60, .burst = 20}};
+	int r;
+
+	log_open("vchand");
+	v.dir = vchan_dir();
+	r = parse(argc, argv, &v);
+	if (r >= 0)
+		return r;
+	(void)signal(SIGPIPE, SIG_IGN);
+	r = acquire(&v);
+	if (r == 0)
+		r = serve(&v);
+	if (r == -ECONNRESET)
+		return EXIT_SUCCESS;
+	log_err(NULL, "cannot go on: %s", log_errno_str(r));
+	return EXIT_FAILURE;
+}

@@ -1,0 +1,622 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Both vchands as they are, joined by a socket pair instead of a virtio-serial port:
+ *	test-vchand DOM0-VCHAND QUBE-VCHAND
+ * The test is qube-monitor (in a child that answers what dom0's vchand asks), dom0's programs and
+ * the qube's.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/io.h"
+#include "base/str.h"
+#include "loop/ask.h"
+#include "proto/ticket.h"
+#include "proto/vmux.h"
+#include "vchan/vchan.h"
+
+#define DOMID   7
+#define OTHER   9
+#define WAIT_MS 10000
+
+static const char *dom0_program, *qube_program;
+static char home[] = "/tmp/vchand-test-XXXXXX";
+static char dom0_dir[64], qube_dir[64], control[64];
+static pid_t dom0_pid, qube_pid, monitor_pid;
+static int control_fd = NO_FD;
+
+static void no_fd_cloexec(int fd)
+{
+	(void)fcntl(fd, F_SETFD, 0);
+}
+
+static pid_t start_qube(int carrier)
+{
+	char fd[16];
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)snprintf(fd, sizeof(fd), "%d", carrier);
+	no_fd_cloexec(carrier);
+	(void)execl(qube_program, "vchand", "--dir", qube_dir, "--carrier-fd", fd, NULL);
+	_exit(99);
+}
+
+static void answer_for_ever(int fd)
+{
+	const struct ask_rules rules = {
+		.kinds = 1 << ASK_VCHAN_BIND | 1 << ASK_VCHAN_UNLINK | 1 << ASK_VCHAN_CONNECT,
+		.vchan_dir = dom0_dir,
+		.bind_server = DOMID,
+		.bind_client = 0,
+		.bind_port = ASK_ANY,
+		.connect_server = 0,
+		.connect_client = DOMID,
+		.connect_port = ASK_ANY,
+	};
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	int r = 0;
+
+	while (r == 0 || r == -EAGAIN) {
+		(void)poll(&p, 1, -1);
+		r = ask_answer(fd, &rules);
+	}
+	_exit(r == -ECONNRESET ? 0 : 1);
+}
+
+static pid_t start_dom0(int carrier)
+{
+	char carrier_text[32], ask_text[32], dir_text[32], control_text[32], domid[32];
+	int pair[2], dir_fd;
+	pid_t pid;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	monitor_pid = fork();
+	if (monitor_pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		(void)dup2(pair[0], 3); /* and nothing else: a carrier held here would never end */
+		(void)close_range(4, ~0u, 0);
+		answer_for_ever(3);
+	}
+	(void)close(pair[0]);
+	dir_fd = open(dom0_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(dir_fd >= 0);
+	pid = fork();
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		no_fd_cloexec(carrier);
+		no_fd_cloexec(pair[1]);
+		no_fd_cloexec(dir_fd);
+		no_fd_cloexec(control_fd);
+		(void)snprintf(carrier_text, sizeof(carrier_text), "--carrier-fd=%d", carrier);
+		(void)snprintf(ask_text, sizeof(ask_text), "--ask-fd=%d", pair[1]);
+		(void)snprintf(dir_text, sizeof(dir_text), "--vchan-dir-fd=%d", dir_fd);
+		(void)snprintf(control_text, sizeof(control_text), "--control-fd=%d", control_fd);
+		(void)snprintf(domid, sizeof(domid), "--domid=%d", DOMID);
+		(void)execl(dom0_program, "vchand", domid, carrier_text, ask_text, dir_text,
+			    control_text, "work", NULL);
+		_exit(99);
+	}
+	(void)close(pair[1]);
+	(void)close(dir_fd);
+	return pid;
+}
+
+/* An end of a fresh socket pair for each that is told to start; the other is returned if one is
+ * not. */
+static int start(bool dom0, bool qube)
+{
+	int pair[2], mine = NO_FD;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	if (dom0)
+		dom0_pid = start_dom0(pair[0]);
+	else
+		mine = fcntl(pair[0], F_DUPFD_CLOEXEC, 0);
+	if (qube)
+		qube_pid = start_qube(pair[1]);
+	else
+		mine = fcntl(pair[1], F_DUPFD_CLOEXEC, 0);
+	(void)close(pair[0]);
+	(void)close(pair[1]);
+	return mine;
+}
+
+static int end(pid_t *pid, int signal)
+{
+	int status = 0;
+
+	if (*pid <= 0)
+		return -1;
+	if (signal != 0)
+		(void)kill(*pid, signal);
+	assert_int_equal(waitpid(*pid, &status, 0), *pid);
+	*pid = 0;
+	return status;
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	(void)strcpy(home + strlen(home) - 6, "XXXXXX");
+	if (!mkdtemp(home))
+		return -1;
+	(void)snprintf(dom0_dir, sizeof(dom0_dir), "%s/d", home);
+	(void)snprintf(qube_dir, sizeof(qube_dir), "%s/q", home);
+	(void)snprintf(control, sizeof(control), "%s/control", home);
+	if (mkdir(dom0_dir, 0700) < 0 || mkdir(qube_dir, 0700) < 0)
+		return -1;
+	return io_unix_listen(control, SOCK_SEQPACKET, 0600, &control_fd);
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	(void)end(&dom0_pid, SIGKILL);
+	(void)end(&qube_pid, SIGKILL);
+	(void)end(&monitor_pid, SIGKILL);
+	close_fd(&control_fd);
+	return io_remove_tree(AT_FDCWD, home);
+}
+
+static unsigned n_entries(const char *path)
+{
+	DIR *dir = opendir(path);
+	unsigned n = 0;
+
+	assert_non_null(dir);
+	for (struct dirent *e; (e = readdir(dir));)
+		n += e->d_name[0] != '.';
+	(void)closedir(dir);
+	return n;
+}
+
+static void wait_entries(const char *path, unsigned n)
+{
+	for (unsigned i = 0; i < WAIT_MS / 10 && n_entries(path) != n; i++)
+		(void)poll(NULL, 0, 10);
+	assert_int_equal(n_entries(path), n);
+}
+
+struct ends {
+	struct vchan *dom0, *qube;
+};
+
+/* A channel with its server in dom0, or in the qube. */
+static struct ends channel(bool server_in_dom0, unsigned port)
+{
+	struct ends e;
+
+	if (server_in_dom0) {
+		assert_int_equal(vchan_server_new(dom0_dir, 0, DOMID, port, &e.dom0), 0);
+		assert_int_equal(vchan_client_new(qube_dir, VCHAN_SELF, 0, port, WAIT_MS, &e.qube),
+				 0);
+	} else {
+		assert_int_equal(vchan_server_new(qube_dir, VCHAN_SELF, 0, port, &e.qube), 0);
+		assert_int_equal(vchan_client_new(dom0_dir, 0, DOMID, port, WAIT_MS, &e.dom0), 0);
+	}
+	return e;
+}
+
+static void check_echo(struct ends e, const char *text)
+{
+	char buf[64];
+	size_t n = strlen(text);
+
+	assert_int_equal(vchan_write_full(e.dom0, text, n), 0);
+	assert_int_equal(vchan_read_full(e.qube, buf, n), 0);
+	assert_memory_equal(buf, text, n);
+	assert_int_equal(vchan_write_full(e.qube, text, n), 0);
+	assert_int_equal(vchan_read_full(e.dom0, buf, n), 0);
+	assert_memory_equal(buf, text, n);
+}
+
+static void ends_free(struct ends e)
+{
+	vchan_free(e.dom0);
+	vchan_free(e.qube);
+}
+
+static void channels_work_whoever_serves(void **state)
+{
+	(void)state;
+	(void)start(true, true);
+	for (unsigned i = 0; i < 6; i++) {
+		struct ends e = channel(i % 2, 513 + i);
+		char c;
+
+		check_echo(e, "hello");
+		assert_int_equal(vchan_write_full(e.qube, "last", 4), 0);
+		vchan_free(e.qube); /* what was written still arrives */
+		for (unsigned b = 0; b < 4; b++)
+			assert_int_equal(vchan_read_full(e.dom0, &c, 1), 0);
+		assert_int_equal(vchan_read_full(e.dom0, &c, 1), -ENODATA);
+		vchan_free(e.dom0);
+	}
+	wait_entries(dom0_dir, 0); /* no proxy is left when no server is */
+	wait_entries(qube_dir, 0);
+}
+
+static void many_channels_at_once_each_with_its_bytes(void **state)
+{
+	enum { N = 300, LEN = 40000 };
+	static struct ends e[N];
+	static char sent[LEN], got[LEN];
+
+	(void)state;
+	(void)start(true, true);
+	for (unsigned i = 0; i < N; i++)
+		e[i] = channel(i % 2, 1000 + i);
+	for (unsigned i = 0; i < N; i++) {
+		memset(sent, (int)(i % 251), LEN);
+		assert_int_equal(vchan_write_full(i % 3 ? e[i].dom0 : e[i].qube, sent, LEN), 0);
+	}
+	for (unsigned i = N; i-- > 0;) {
+		memset(sent, (int)(i % 251), LEN);
+		assert_int_equal(vchan_read_full(i % 3 ? e[i].qube : e[i].dom0, got, LEN), 0);
+		assert_memory_equal(sent, got, LEN);
+		ends_free(e[i]);
+	}
+	wait_entries(dom0_dir, 0);
+	wait_entries(qube_dir, 0);
+}
+
+static void a_stalled_channel_holds_up_no_other(void **state)
+{
+	static char buf[65536];
+	struct ends stalled, e;
+	size_t n, total = 0;
+	int r;
+
+	(void)state;
+	(void)start(true, true);
+	stalled = channel(true, 1);
+	for (unsigned quiet = 0; quiet < 20;) {
+		r = vchan_write(stalled.qube, buf, sizeof(buf), &n);
+		if (r == 0) {
+			total += n;
+			quiet = 0;
+			continue;
+		}
+		assert_int_equal(r, -EAGAIN);
+		(void)poll(NULL, 0, 10);
+		quiet++;
+	}
+	assert_true(total < 2 << 20); /* two socket buffers and two windows */
+	e = channel(true, 2);
+	for (unsigned i = 0; i < 200; i++) {
+		assert_int_equal(vchan_write_full(e.qube, buf, sizeof(buf)), 0);
+		assert_int_equal(vchan_read_full(e.dom0, buf, sizeof(buf)), 0);
+	}
+	ends_free(e);
+	while (total > 0) {
+		n = total < sizeof(buf) ? total : sizeof(buf);
+		assert_int_equal(vchan_read_full(stalled.dom0, buf, n), 0);
+		total -= n;
+	}
+	ends_free(stalled);
+}
+
+static void who_connects_to_nothing_is_told(void **state)
+{
+	struct vchan *s, *a, *b;
+	char c;
+
+	(void)state;
+	(void)start(true, true);
+	/* two clients of a server that takes one: the second one's stream is refused */
+	assert_int_equal(vchan_server_new(dom0_dir, 0, DOMID, 5, &s), 0);
+	assert_int_equal(vchan_client_new(qube_dir, VCHAN_SELF, 0, 5, WAIT_MS, &a), 0);
+	assert_int_equal(vchan_client_new(qube_dir, VCHAN_SELF, 0, 5, WAIT_MS, &b), 0);
+	assert_int_equal(vchan_write_full(s, "x", 1), 0);
+	vchan_free(s);
+	assert_int_equal(vchan_read_full(a, &c, 1), 0);
+	assert_int_equal(vchan_read_full(a, &c, 1), -ENODATA);
+	assert_int_equal(vchan_read_full(b, &c, 1), -ENODATA);
+	vchan_free(a);
+	vchan_free(b);
+}
+
+static unsigned n_fds_of(pid_t pid)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	return n_entries(path);
+}
+
+static unsigned rss_kib(pid_t pid)
+{
+	char path[64], *text;
+	unsigned pages = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+	assert_int_equal(io_read_file(AT_FDCWD, path, 4096, &text, NULL), 0);
+	assert_int_equal(sscanf(text, "%*u %u", &pages), 1); // NOLINT(cert-err34-c)
+	free(text);
+	return pages * 4;
+}
+
+static void opening_and_closing_leaks_nothing(void **state)
+{
+	unsigned fds[2] = {0}, rss[2] = {0};
+
+	(void)state;
+	(void)start(true, true);
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < 700; i++) {
+			struct ends e = channel(i % 2, 513 + i % 40);
+
+			if (i % 7 == 0)
+				check_echo(e, "hello");
+			ends_free(e);
+		}
+		wait_entries(dom0_dir, 0);
+		wait_entries(qube_dir, 0);
+		(void)poll(NULL, 0, 100);
+		if (round == 0) {
+			fds[0] = n_fds_of(qube_pid);
+			rss[0] = rss_kib(qube_pid);
+			rss[1] = rss_kib(dom0_pid);
+		}
+	}
+	fds[1] = n_fds_of(qube_pid);
+	assert_int_equal(fds[0], fds[1]);
+	assert_true(rss_kib(qube_pid) < rss[0] + 200);
+	assert_true(rss_kib(dom0_pid) < rss[1] + 200);
+}
+
+static void either_side_may_be_started_anew(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 6; i++) {
+		struct ends e;
+		char c;
+
+		(void)start(true, true);
+		e = channel(i % 2, 600);
+		check_echo(e, "hello");
+		(void)end(i % 2 ? &dom0_pid : &qube_pid, SIGKILL);
+		/* the other one loses its carrier, ends, and is started again too */
+		(void)end(i % 2 ? &qube_pid : &dom0_pid, 0);
+		assert_int_equal(vchan_read_full(e.dom0, &c, 1), -ENODATA);
+		assert_int_equal(vchan_read_full(e.qube, &c, 1), -ENODATA);
+		ends_free(e);
+		(void)end(&monitor_pid, 0);
+	}
+}
+
+/* ---- tickets ---- */
+
+static int send_ticket(uint8_t kind, uint16_t server, uint16_t client, uint16_t port, int *fd)
+{
+	const struct ticket t = {kind, server, client, port};
+	uint8_t bytes[TICKET_LEN], answer[TICKET_ANSWER_LEN + 1];
+	AUTO_CLOSE int sock = NO_FD;
+	size_t len;
+	int r;
+
+	assert_int_equal(ticket_encode(&t, bytes), 0);
+	assert_int_equal(io_unix_connect(control, SOCK_SEQPACKET, &sock), 0);
+	assert_int_equal(io_send_msg(sock, bytes, sizeof(bytes), fd, fd ? 1 : 0), 0);
+	assert_int_equal(io_recv_msg(sock, answer, sizeof(answer), &len, NULL, 0, NULL), 0);
+	assert_int_equal(ticket_answer_decode(answer, len, &r), 0);
+	return r;
+}
+
+static struct vchan *grant(uint16_t server, uint16_t client, uint16_t port)
+{
+	struct vchan *other;
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(send_ticket(TICKET_GRANT, server, client, port, &pair[1]), 0);
+	(void)close(pair[1]);
+	assert_int_equal(vchan_new_from_fd(&pair[0], &other), 0);
+	return other;
+}
+
+static void a_ticket_joins_two_qubes(void **state)
+{
+	struct ends e;
+	char c;
+
+	(void)state;
+	(void)start(true, true);
+	check_echo(channel(true, 1), "up"); /* in session */
+
+	assert_int_equal(vchan_server_new(qube_dir, VCHAN_SELF, OTHER, 514, &e.qube), 0);
+	(void)poll(NULL, 0, 50);
+	e.dom0 = grant(DOMID, OTHER, 514); /* this qube serves; announced before */
+	check_echo(e, "early");
+	ends_free(e);
+
+	e.dom0 = grant(DOMID, OTHER, 515); /* ... and after */
+	assert_int_equal(vchan_server_new(qube_dir, VCHAN_SELF, OTHER, 515, &e.qube), 0);
+	check_echo(e, "late");
+	ends_free(e);
+
+	e.dom0 = grant(OTHER, DOMID, 516); /* the other qube serves */
+	assert_int_equal(vchan_client_new(qube_dir, VCHAN_SELF, OTHER, 516, WAIT_MS, &e.qube), 0);
+	check_echo(e, "client");
+	assert_int_equal(send_ticket(TICKET_REVOKE, OTHER, DOMID, 516, NULL), 0);
+	assert_int_equal(vchan_read_full(e.dom0, &c, 1), -ENODATA);
+	assert_int_equal(vchan_read_full(e.qube, &c, 1), -ENODATA);
+	ends_free(e);
+	assert_int_equal(vchan_client_new(qube_dir, VCHAN_SELF, OTHER, 516, 200, &e.qube),
+			 -ETIMEDOUT);
+}
+
+static void tickets_are_checked(void **state)
+{
+	struct vchan *v;
+	int pair[2];
+	char c;
+
+	(void)state;
+	(void)start(true, true);
+	check_echo(channel(true, 1), "up");
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(send_ticket(TICKET_GRANT, OTHER, OTHER + 1, 1, &pair[0]), -EPERM);
+	assert_int_equal(send_ticket(TICKET_GRANT, OTHER, DOMID, 1, NULL), -EINVAL);
+	assert_int_equal(send_ticket(TICKET_GRANT, OTHER, DOMID, 1, &pair[0]), 0);
+	assert_int_equal(send_ticket(TICKET_GRANT, OTHER, DOMID, 1, &pair[0]), -EEXIST);
+	assert_int_equal(send_ticket(TICKET_REVOKE, OTHER, DOMID, 1, NULL), 0);
+	assert_int_equal(send_ticket(TICKET_GRANT, OTHER, DOMID, 1, &pair[0]), 0);
+	(void)close(pair[0]);
+	assert_int_equal(vchan_new_from_fd(&pair[1], &v), 0);
+	assert_int_equal(vchan_read_full(v, &c, 1), -ENODATA); /* unused: void after 5 s */
+	vchan_free(v);
+	wait_entries(qube_dir, 0);
+	assert_int_equal(vchan_client_new(qube_dir, VCHAN_SELF, OTHER, 1, 100, &v), -ETIMEDOUT);
+}
+
+/* ---- a hostile qube ---- */
+
+static int wait_end(pid_t *pid)
+{
+	int status = end(pid, 0);
+
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static void garbage_without_end_is_given_up(void **state)
+{
+	static char garbage[65536];
+	int fd, sent = 0;
+
+	(void)state;
+	fd = start(true, false);
+	memset(garbage, 0x5a, sizeof(garbage));
+	(void)signal(SIGPIPE, SIG_IGN);
+	while (io_write_full(fd, garbage, sizeof(garbage)) == 0)
+		assert_true(++sent < 1000);
+	assert_int_equal(wait_end(&dom0_pid), 3);
+	(void)close(fd);
+}
+
+/* Speak for the qube without an engine: until dom0's greeting carries our nonce back. */
+static uint64_t shake_hands(int fd, uint64_t nonce)
+{
+	struct vmux_hello h = {.version = VMUX_VERSION,
+			       .from_qube = true,
+			       .nonce = nonce,
+			       .credit = 4096,
+			       .max_streams = 16,
+			       .max_listens = 16};
+	uint8_t bytes[VMUX_HELLO_FRAME_LEN];
+	struct vmux_hello theirs;
+
+	vmux_hello_encode(&h, bytes);
+	assert_int_equal(io_write_full(fd, bytes, sizeof(bytes)), 0);
+	do { /* zeros and greetings are all there is to read */
+		uint8_t first = 0;
+
+		while (first == 0)
+			assert_int_equal(io_read_full(fd, &first, 1), 0);
+		bytes[0] = first;
+		assert_int_equal(io_read_full(fd, bytes + 1, sizeof(bytes) - 1), 0);
+		assert_int_equal(vmux_hello_decode(bytes, sizeof(bytes), &theirs), 0);
+	} while (theirs.echo != nonce);
+	h.echo = theirs.nonce;
+	h.synced = true;
+	vmux_hello_encode(&h, bytes);
+	assert_int_equal(io_write_full(fd, bytes, sizeof(bytes)), 0);
+	return theirs.nonce;
+}
+
+static void another_qubes_places_are_refused(void **state)
+{
+	const struct {
+		uint8_t type;
+		uint16_t server, client;
+	} cases[] = {
+		{VMUX_OPEN, 0, DOMID + 1},   /* dom0's server for another qube */
+		{VMUX_OPEN, OTHER, DOMID},   /* another qube, without a ticket */
+		{VMUX_OPEN, DOMID, 0},       /* its own server */
+		{VMUX_LISTEN, 0, DOMID},     /* to be dom0 */
+		{VMUX_LISTEN, OTHER, 0},     /* to be another qube */
+		{VMUX_LISTEN, DOMID, DOMID}, /* itself */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const bool opens = cases[i].type == VMUX_OPEN;
+		const struct vmux_head h = {cases[i].type, 0, opens ? 1 : 0, VMUX_WHERE_LEN};
+		const struct vmux_where w = {cases[i].server, cases[i].client, 9};
+		int fd = start(true, false);
+
+		for (uint64_t nonce = 1001; nonce < 1004; nonce++) { /* three times is enough */
+			uint8_t out[VMUX_HEAD_LEN + VMUX_WHERE_LEN + VMUX_TAIL_LEN];
+			uint32_t tag = vmux_tag(nonce, shake_hands(fd, nonce));
+
+			vmux_head_encode(&h, out);
+			vmux_where_encode(&w, out + VMUX_HEAD_LEN);
+			memcpy(out + VMUX_HEAD_LEN + VMUX_WHERE_LEN, &tag, sizeof(tag));
+			assert_int_equal(io_write_full(fd, out, sizeof(out)), 0);
+		}
+		assert_int_equal(wait_end(&dom0_pid), 3);
+		assert_int_equal(n_entries(dom0_dir), 0);
+		(void)close(fd);
+		(void)end(&monitor_pid, 0);
+	}
+}
+
+static void a_closed_carrier_ends_both_in_peace(void **state)
+{
+	int fd;
+
+	(void)state;
+	fd = start(true, false);
+	(void)close(fd);
+	assert_int_equal(wait_end(&dom0_pid), 0);
+	(void)end(&monitor_pid, 0);
+	fd = start(false, true);
+	(void)close(fd);
+	assert_int_equal(wait_end(&qube_pid), 0);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		T(channels_work_whoever_serves),
+		T(many_channels_at_once_each_with_its_bytes),
+		T(a_stalled_channel_holds_up_no_other),
+		T(who_connects_to_nothing_is_told),
+		T(opening_and_closing_leaks_nothing),
+		T(either_side_may_be_started_anew),
+		T(a_ticket_joins_two_qubes),
+		T(tickets_are_checked),
+		T(garbage_without_end_is_given_up),
+		T(another_qubes_places_are_refused),
+		T(a_closed_carrier_ends_both_in_peace),
+	};
+	const struct rlimit fds = {.rlim_cur = 4096, .rlim_max = 4096};
+
+	if (argc != 3) {
+		(void)fprintf(stderr, "usage: %s DOM0-VCHAND QUBE-VCHAND\n", argv[0]);
+		return 2;
+	}
+	dom0_program = argv[1];
+	qube_program = argv[2];
+	(void)setrlimit(RLIMIT_NOFILE, &fds);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
