@@ -1,0 +1,76 @@
+# What the benchmarks share: an instance of their own with the small template, medians, the last line.
+# Source it: `. "$(dirname "$0")/bench.sh"`. A benchmark prints figures and, as its last line, the ratio (or the figure)
+# its bound is about; it exits 0 if the bound holds, 1 if not, 77 if this machine cannot measure it.
+# shellcheck shell=bash
+
+set -uo pipefail
+# shellcheck source=test/lib.bash
+. "$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/test/lib.bash"
+
+# cannot WHY: this machine cannot measure it
+cannot() {
+	echo "cannot be measured here: $*" >&2
+	exit 77
+}
+
+# need PROGRAM PACKAGE
+need() {
+	command -v "$1" >/dev/null || cannot "$1 is missing (package $2)"
+}
+
+# bench_begin: an instance with the template "appliance"; it goes with this shell
+bench_begin() {
+	need qemu-system-x86_64 qemu-system-x86
+	need qvm-start "(build first: tools/build)"
+	unset BULKHEAD_HOME
+	trap 'instance_end >&2' EXIT
+	instance_begin >&2 || cannot "bulkhead start failed"
+	appliance_begin "$@" >&2 || cannot "the template appliance cannot be made"
+}
+
+# now_us: microseconds
+now_us() {
+	echo "${EPOCHREALTIME/[.,]/}"
+}
+
+# median NUMBER...
+median() {
+	printf '%s\n' "$@" | sort -n | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
+}
+
+# least NUMBER...
+least() {
+	printf '%s\n' "$@" | sort -n | head -n 1
+}
+
+# finish NAME VALUE BOUND UNIT: the last line; exits
+finish() {
+	printf '%s: %s%s (bound: at most %s%s)\n' "$1" "$2" "$4" "$3" "$4"
+	awk -v v="$2" -v b="$3" 'BEGIN { exit !(v <= b) }'
+	exit
+}
+
+# monitor_of QUBE: the pid of its qube-monitor
+monitor_of() {
+	local p
+	for p in /proc/[0-9]*; do
+		p=${p#/proc/}
+		[ "$(cat "/proc/$p/comm" 2>/dev/null)" = qube-monitor ] || continue
+		grep -qzxF "BULKHEAD_HOME=$BULKHEAD_HOME" "/proc/$p/environ" 2>/dev/null || continue
+		children_of "$p" | while read -r c; do
+			tr '\0' '\n' <"/proc/$c/cmdline" 2>/dev/null
+		done | grep -qxF -e "guest=$1" -e "$1" || continue
+		echo "$p"
+		return
+	done
+	return 1
+}
+
+# children_of PID: all processes below it, a line each
+children_of() {
+	local c
+	for c in $(cat /proc/"$1"/task/*/children 2>/dev/null); do
+		echo "$c"
+		children_of "$c"
+	done
+}
