@@ -16,6 +16,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -158,6 +159,10 @@ static void kill_once(int *flushed, bool judge)
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	if (!WIFSIGNALED(status))
 		fail_msg("the child gave up at step %d", WEXITSTATUS(status));
+	/* the guest too has to be gone, as a dead QEMU is before its volume is touched again: its
+	 * last write may still be under way, and it opened the files anew, without our locks */
+	while (waitpid(-pid, NULL, 0) > 0)
+		continue;
 	for (unsigned i = 0; i < N_PLACES; i++)
 		tried[i] = -1;
 	while (read(notes[0], note, 3) == 3) {
@@ -203,6 +208,7 @@ static void what_a_guest_flushed_survives_kill_9_of_everything(void **state)
 		done = (unsigned)strtoul(text, NULL, 10);
 	if (done >= goal)
 		done = 0; /* it had been completed: once more */
+	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
 	assert_int_equal(storage_create(&root, ERR), 0);
 	assert_int_equal(storage_create(&app, ERR), 0);
 	while (done < goal) {
