@@ -362,6 +362,40 @@ static void a_template_with_qubes_started_between_its_changes_keeps_short_chains
 	assert_pool_is_sound();
 }
 
+static void chains_that_no_stop_got_to_shorten_are_shortened_at_a_start(void **state)
+{
+	const struct storage_volume v = saved("vm/a/private"),
+				    app = snap("vm/b/private", "vm/a/private");
+	struct storage_chain c = {0};
+
+	(void)state;
+	DO(storage_create(&v, ERR));
+	for (unsigned i = 0; i < 20; i++) {
+		DO(storage_start(&v, &c, ERR));
+		assert_true(c.n <= STORAGE_MAX_CHAIN);
+		guest_writes(&c, i, 1, 1 + i);
+		storage_chain_done(&c);
+		/* a stop killed right behind its commit */
+		assert_int_equal(
+			shell("cd %s/vm/a/private && w=$(ls *.work) && mv $w ${w%%.work}.qcow2",
+			      pool),
+			0);
+		if (i % 5 == 3) {
+			DO(storage_start(&app, &c, ERR));
+			assert_true(guest_reads(&c, 0, 1, 1) && guest_reads(&c, i, 1, 1 + i));
+			storage_chain_done(&c);
+			DO(storage_stop(&app, true, ERR));
+		}
+	}
+	DO(storage_start(&v, &c, ERR));
+	for (unsigned i = 0; i < 20; i++)
+		assert_true(guest_reads(&c, i, 1, 1 + i));
+	storage_chain_done(&c);
+	DO(storage_stop(&v, true, ERR));
+	assert_int_equal(n_files(&v), 2);
+	assert_pool_is_sound();
+}
+
 static void a_volatile_volume_is_empty_at_each_start(void **state)
 {
 	struct storage_volume v = snap("vm/a/volatile", NULL);
@@ -661,6 +695,7 @@ int main(void)
 		TEST(revisions_beyond_those_to_keep_are_merged_away),
 		TEST(an_app_qubes_root_starts_from_the_templates_newest_revision_each_time),
 		TEST(a_template_with_qubes_started_between_its_changes_keeps_short_chains),
+		TEST(chains_that_no_stop_got_to_shorten_are_shortened_at_a_start),
 		TEST(a_volatile_volume_is_empty_at_each_start),
 		TEST(an_image_is_imported_from_a_file_and_from_a_pipe),
 		TEST(a_clone_has_the_content_and_goes_its_own_way),

@@ -188,9 +188,15 @@ static int step(struct folder *f, int keep, bool *ret_again, const struct say *t
 	return 0;
 }
 
+bool revisions_too_long(const struct folder *f)
+{
+	const struct file *newest = folder_newest(f);
+
+	return newest && chain_len(f, newest) > REVISIONS_MAX_CHAIN;
+}
+
 int revisions_tidy(struct folder *f, int keep, const struct say *to)
 {
-	const struct file *newest;
 	bool again = true;
 	int r = 0;
 
@@ -208,9 +214,8 @@ int revisions_tidy(struct folder *f, int keep, const struct say *to)
 		r = step(f, keep, &again, to);
 	if (r != 0)
 		return r;
-	newest = folder_newest(f);
-	if (newest && chain_len(f, newest) > REVISIONS_MAX_CHAIN) {
-		r = flatten(f, newest, to);
+	if (revisions_too_long(f)) {
+		r = flatten(f, folder_newest(f), to);
 		if (r == 0)
 			r = folder_list(f);
 		again = r == 0;
@@ -218,4 +223,12 @@ int revisions_tidy(struct folder *f, int keep, const struct say *to)
 			r = step(f, keep, &again, to);
 	}
 	return r;
+}
+
+void revisions_shorten(struct folder *f, int keep)
+{
+	const struct say to = {0};
+
+	if (revisions_too_long(f) && revisions_tidy(f, keep, &to) != 0)
+		(void)!folder_list(f);
 }

@@ -23,5 +23,15 @@
  */
 MUST_CHECK int revisions_tidy(struct folder *f, int keep, const struct say *to);
 
+/**
+ * revisions_shorten() - tidy @f, locked exclusively, if its newest revision consists of too many
+ * files (stops were cut off again and again before they tidied up)
+ *
+ * What fails is left: whether the chain can be used after all shows when it is opened.
+ */
+void revisions_shorten(struct folder *f, int keep);
+/** revisions_too_long() - there is something for revisions_shorten() to do */
+bool revisions_too_long(const struct folder *f);
+
 /** revisions_is_kept() - @file is listed as an old state of the volume */
 bool revisions_is_kept(const struct folder *f, const struct file *file, int keep);

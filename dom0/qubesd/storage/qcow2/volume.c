@@ -247,13 +247,18 @@ int storage_remove(const struct storage_volume *v, char *error, size_t error_siz
 /* --- start and stop --- */
 
 /* put an opened, locked file on top of the chain */
-static void chain_top(struct storage_chain *c, int *fd)
+static int chain_top(struct storage_chain *c, int *fd, const struct folder *f, const struct say *to)
 {
+	if (c->n >= STORAGE_MAX_CHAIN)
+		return say(to, -E2BIG,
+			   "%s rests on more than %d files, and they could not be merged now",
+			   f->path, STORAGE_MAX_CHAIN - 1);
 	memmove(c->fds + 1, c->fds, c->n * sizeof(c->fds[0]));
 	memmove(c->formats + 1, c->formats, c->n * sizeof(c->formats[0]));
 	c->fds[0] = take_fd(fd);
 	c->formats[0] = STORAGE_QCOW2;
 	c->n++;
+	return 0;
 }
 
 static int check_room(const struct folder *f, const struct say *to)
@@ -328,11 +333,8 @@ static int go_on(const struct folder *f, const struct file *work, uint64_t size,
 		if (r != 0)
 			return r;
 	}
-	if (c->n == STORAGE_MAX_CHAIN)
-		return say(to, -E2BIG, "%s/%s rests on too many files", f->path, name);
 	c->size = img.size;
-	chain_top(c, &fd);
-	return 0;
+	return chain_top(c, &fd, f, to);
 }
 
 /* a new work file on @newest */
@@ -362,8 +364,7 @@ static int begin_work(struct folder *f, const struct file *newest, uint64_t size
 		(void)unlinkat(f->dir, "work.tmp", 0);
 		return say_result(to, r, "cannot write", NULL, f->path);
 	}
-	chain_top(c, &fd);
-	return 0;
+	return chain_top(c, &fd, f, to);
 }
 
 /* revisions_to_keep -1: the only revision itself is written, if nobody else reads it */
@@ -394,6 +395,7 @@ static int start_saved(const struct storage_volume *v, struct storage_chain *c,
 		r = check_room(&f, to);
 	if (r != 0)
 		return r;
+	revisions_shorten(&f, v->revisions_to_keep);
 	work = folder_work(&f);
 	newest = folder_newest(&f);
 	if (!newest && !work)
@@ -476,6 +478,12 @@ static int start_live(const struct storage_volume *v, struct storage_chain *c, c
 		if (!v->source_vid)
 			return say(to, -EINVAL, "volume %s has no source to start from", v->vid);
 		r = folder_open(&source, v->pool_dir, v->source_vid, FOLDER_SHARED, to);
+		if (r == 0 && revisions_too_long(&source)) {
+			folder_done(&source);
+			r = folder_open(&source, v->pool_dir, v->source_vid, FOLDER_EXCLUSIVE, to);
+			if (r == 0)
+				revisions_shorten(&source, INT_MAX);
+		}
 		if (r != 0)
 			return r;
 		newest = folder_newest(&source);
@@ -506,8 +514,7 @@ static int start_live(const struct storage_volume *v, struct storage_chain *c, c
 		(void)unlinkat(f.dir, LIVE_NAME, 0);
 		return say_result(to, r, "cannot write", f.path, LIVE_NAME);
 	}
-	chain_top(c, &fd);
-	return 0;
+	return chain_top(c, &fd, &f, to);
 }
 
 int storage_start(const struct storage_volume *v, struct storage_chain *ret, char *error,
