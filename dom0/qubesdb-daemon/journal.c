@@ -96,7 +96,7 @@ int journal_load(struct journal *j, int *fd, struct qdb_tree *t)
 	AUTO_FREE char *bytes = NULL;
 	const char *at;
 	struct record rec;
-	size_t len;
+	size_t len = 0;
 	int r;
 
 	*j = (struct journal){.fd = NO_FD};

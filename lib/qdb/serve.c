@@ -208,14 +208,11 @@ static int client_requests(struct qdb_serve *s, struct qdb_client *c)
 				c->ended = true;
 			return 0;
 		}
-		if (r == QDB_E_FORMAT) {
-			c->ended = true;
-		} else if (r > 0 && m.head.type <= QDB_UNWATCH) {
-			/* a path without a NUL never gets here, one with odd bytes is not repeated
-			 */
-			client_put(c, QDB_ERROR, "", 0, NULL);
+		if (r > 0 && (r == QDB_E_FORMAT || m.head.type > QDB_UNWATCH)) {
+			c->ended = true; /* lost, or no request at all */
 		} else if (r > 0) {
-			c->ended = true;
+			/* the path is not repeated: it may be what is wrong */
+			client_put(c, QDB_ERROR, "", 0, NULL);
 		} else {
 			r = request(s, c, &m);
 			if (r < 0)

@@ -5,6 +5,7 @@
  *
  * $QUBESDB_SOCKET_DIR names the folder of the daemon's sockets where it is not the usual one.
  */
+#include "base/io.h"
 #include "base/paths.h"
 #include "base/str.h"
 #include "qdb/call.h"
@@ -227,7 +228,7 @@ static void print_help(void)
 static int open_daemon(const struct options *o, struct qdb_call **ret)
 {
 	const char *dir = getenv("QUBESDB_SOCKET_DIR");
-	char path[UINT8_MAX];
+	char path[UNIX_PATH_MAX + 1], ro_path[UNIX_PATH_MAX + 1];
 	struct paths p = {0};
 	int r;
 
@@ -246,10 +247,9 @@ static int open_daemon(const struct options *o, struct qdb_call **ret)
 	}
 	if (r == 0)
 		r = qdb_call_open(path, ret);
-	if (r == -EACCES && !o->qube && strlen(path) + 4 <= sizeof(path)) {
-		strcat(path, ".ro"); /* everyone may read */
-		r = qdb_call_open(path, ret);
-	}
+	/* everyone may read */
+	if (r == -EACCES && !o->qube && str_format(ro_path, sizeof(ro_path), "%s.ro", path) == 0)
+		r = qdb_call_open(ro_path, ret);
 	if (r == 0 || o->quiet)
 		return r;
 	if (o->qube)
@@ -288,7 +288,7 @@ int main(int argc, char **argv)
 			    .count = 1};
 	const char *dash = strchr(o.program, '-');
 	const struct cmd *cmd = dash ? find_cmd(dash + 1) : NULL;
-	struct qdb_call *q;
+	struct qdb_call *q = NULL;
 	int c, status;
 
 	while ((c = getopt_long(argc, argv, "hc:d:e:n:frqwx", longs, NULL)) != -1) {
