@@ -164,6 +164,7 @@ mmdebstrap_progress() {
 		/^I: (automatically|chroot|running|installing|downloading|extracting|cleaning|creating)/ {
 			percent += percent < 60 ? 6 : 0
 			sub(/^I: /, "")
+			sub(/ in shell:.*/, "")
 			printf "progress %d %s\n", 2 + percent, substr($0, 1, 100)
 			fflush()
 		}'
