@@ -222,6 +222,7 @@ static int confine(struct qubesd *d)
 
 	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
 		return fail_errno();
+	d->files = files;
 	files.rlim_cur = files.rlim_max < 65536 ? files.rlim_max : 65536;
 	if (setrlimit(RLIMIT_NOFILE, &files) < 0 || setrlimit(RLIMIT_CORE, &core) < 0)
 		return fail_errno();
@@ -251,10 +252,13 @@ static int finish_operations(struct qubesd *d)
 
 static int serve(struct qubesd *d, const char *socket_dir)
 {
+	sigset_t ends;
 	int r;
 
-	if (sigprocmask(SIG_BLOCK, &(sigset_t){{(1ul << (SIGTERM - 1)) | (1ul << (SIGINT - 1))}},
-			NULL) < 0)
+	(void)sigemptyset(&ends);
+	(void)sigaddset(&ends, SIGTERM);
+	(void)sigaddset(&ends, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &ends, NULL) < 0)
 		return fail_errno();
 	r = sd_event_add_signal(d->event, NULL, SIGTERM, on_signal, NULL);
 	if (r >= 0)

@@ -4,6 +4,7 @@
 #include "base/attr.h"
 #include "base/paths.h"
 
+#include <sys/resource.h>
 #include <systemd/sd-event.h>
 
 struct client;
@@ -17,6 +18,7 @@ struct qubesd {
 	struct store *store;
 	struct model *model; /* of the store */
 	char self[4096];     /* our own program, for jobs */
+	struct rlimit files; /* as we were started: what jobs get */
 	uint64_t started_ms;
 
 	struct listener *listeners;

@@ -259,14 +259,16 @@ static int on_listener(sd_event_source *s, int fd, uint32_t events, void *data)
 	for (unsigned i = 0; i < 32; i++) {
 		AUTO_CLOSE int new = NO_FD;
 
-		if (l->d->n_clients >= l->d->max_clients && !make_room(l->d))
-			return 0;
+		bool full = l->d->n_clients >= l->d->max_clients && !make_room(l->d);
+
 		new = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (new < 0) {
 			if ((errno == EMFILE || errno == ENFILE) && make_room(l->d))
 				continue;
 			return 0;
 		}
+		if (full)
+			continue; /* closed at once: left in the queue, it would wake us for ever */
 		if (client_new(l->d, &new, l->door) < 0)
 			log_warn(NULL, "a client was turned away: out of memory");
 	}

@@ -134,6 +134,8 @@ static void emit_dependants(struct call *c, const struct qube *q, const struct p
 {
 	const struct model *m = c->d->model;
 
+	if (c->d->n_streams == 0)
+		return;
 	if (q && (p->id == PROP_label || p->id == PROP_provides_network))
 		emit(c, q, "property-reset", "icon", NULL, NULL);
 	for (size_t i = 0; i < m->n_qubes; i++)

@@ -284,8 +284,7 @@ int volume_resize(struct call *c)
 
 	if (r != 0)
 		return r;
-	if (memchr(c->payload, 0, c->q.payload_len) || c->q.payload_len > 19 ||
-	    str_u64(c->payload, INT64_MAX, &size) < 0 || size == 0)
+	if (c->q.payload_len > 19 || str_u64(c->payload, INT64_MAX, &size) < 0 || size == 0)
 		return refuse(&c->why, "ProtocolError", "a size is a decimal number of bytes");
 	if (c->dest->volumes[w.disk].snap_on_start)
 		return refuse(&c->why, "StoragePoolException",

@@ -144,6 +144,14 @@ static int make_request(const struct text *body, int *ret_fd)
 	return 0;
 }
 
+/* many descriptors are for us: programs that use select() break with a high limit */
+static int lower_limit(void *data)
+{
+	const struct qubesd *d = data;
+
+	return setrlimit(RLIMIT_NOFILE, &d->files) < 0 ? fail_errno() : 0;
+}
+
 static int start_process(struct qubesd *d, const char *kind, struct request *request, int *ret_pipe,
 			 int *ret_pidfd)
 {
@@ -154,7 +162,8 @@ static int start_process(struct qubesd *d, const char *kind, struct request *req
 		.argv = argv,
 		.fds = fds,
 		.death_signal = SIGKILL,
-		.no_new_privs = false, /* a start job gives QEMU an id of its own */
+		.prepare = lower_limit,
+		.data = d,
 	};
 	AUTO_CLOSE int request_fd = NO_FD, in = NO_FD, out = NO_FD;
 	int ends[2], r;

@@ -21,7 +21,7 @@ void request_done(struct request *r)
 
 void request_put(struct request *r, const char *key, const char *format, ...)
 {
-	char value[4096];
+	char value[8192]; /* more than any property or path */
 	va_list args;
 	int n;
 

@@ -43,7 +43,7 @@ static const char *vm_type(const struct model *m, const struct qube *q)
 		return "DispVM";
 	if (property_bool(m, q, PROP_provides_network))
 		return property_qube(m, q, PROP_netvm) ? "ProxyVM" : "NetVM";
-	return q->klass == KLASS_STANDALONE ? "StandaloneVM" : "AppVM";
+	return "AppVM";
 }
 
 /* of this machine: where /etc/localtime points to */

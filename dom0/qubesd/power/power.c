@@ -566,10 +566,10 @@ int power_call_pause(struct call *c, struct qube *q, bool pause)
 	struct power *p = q->power;
 	int r = not_running(c, q);
 
-	if (r != 0 || (p->state != RUNNING && p->state != PAUSED && p->state != HALTING))
-		return r != 0 && q->qid == 0 ? r
-					     : refuse(&c->why, "QubesVMNotRunningError",
-						      "'%s' is not running", q->name);
+	if (q->qid == 0)
+		return r;
+	if (!p || (p->state != RUNNING && p->state != PAUSED && p->state != HALTING))
+		return refuse(&c->why, "QubesVMNotRunningError", "'%s' is not running", q->name);
 	if (pause && p->state == PAUSED)
 		return refuse(&c->why, "QubesVMNotRunningError", "'%s' is paused already", q->name);
 	if (!pause && p->state != PAUSED)

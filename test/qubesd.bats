@@ -1,0 +1,376 @@
+#!/usr/bin/env bats
+# qubesd as its clients meet it: real daemon, raw frames, and what must not happen. No qube runs here.
+
+bats_require_minimum_version 1.5.0
+load lib
+
+setup() {
+	BULKHEAD_HOME=$(mktemp -d "${TMPDIR:-/tmp}/bulkhead qubesd.XXXXXX")
+	export BULKHEAD_HOME
+	daemon_start
+}
+
+teardown() {
+	daemon_stop
+	local run
+	run=$(readlink "$BULKHEAD_HOME/run" || true)
+	rm -rf "$BULKHEAD_HOME" ${run:+"$run"}
+}
+
+daemon_start() {
+	"$libexec/qubesd" 2>>"$BULKHEAD_HOME/log" &
+	daemon=$!
+	within 10 answers
+}
+
+daemon_stop() {
+	[ -n "$daemon" ] || return 0
+	kill "$daemon" 2>/dev/null || true
+	wait "$daemon" 2>/dev/null || true
+	daemon=
+}
+
+daemon_kill() {
+	kill -9 "$daemon"
+	wait "$daemon" 2>/dev/null || true
+}
+
+answers() {
+	[ -S "$BULKHEAD_HOME/run/qubesd.sock" ] && [[ $(ask 'admin.vm.List dom0 name dom0\0') == 0\|dom0* ]]
+}
+
+# ask FRAME [SOCKET]: the answer to a request given as printf wants it, NUL shown as |
+ask() {
+	# \0 always three digits: what follows may be one
+	# shellcheck disable=SC2059
+	printf "${1//\\0/\\000}" | timeout 20 socat -t20 - "UNIX-CONNECT:$BULKHEAD_HOME/run/${2:-qubesd.sock}" 2>/dev/null | tr '\0' '|'
+}
+
+# make_template NAME; make_app NAME TEMPLATE
+make_template() {
+	[ "$(ask "admin.vm.Create.TemplateVM dom0 name dom0\0name=$1 label=black")" = '0|' ]
+}
+make_app() {
+	[ "$(ask "admin.vm.Create.AppVM+$2 dom0 name dom0\0name=$1 label=red")" = '0|' ]
+}
+
+# all that must not change when something is refused
+picture() {
+	ask 'bulkhead.List dom0 name dom0\0name\nlabel\nmemory\nnetvm\ntemplate\ntags\nqid\nautostart'
+	ask 'admin.property.GetAll dom0 name dom0\0'
+	find "$BULKHEAD_HOME/state/pools" | sort
+}
+
+@test "a qube is created, found by name and uuid, changed and removed with its files" {
+	make_template tmpl
+	make_app work tmpl
+	run ask 'admin.vm.List dom0 name work\0'
+	[[ $output =~ ^0\|work\ class=AppVM\ state=Halted\ uuid=([0-9a-f-]{36})$ ]]
+	local uuid=${BASH_REMATCH[1]}
+	[ "$(ask "admin.vm.property.Get+name dom0 name uuid:$uuid\0")" = '0|default=False type=str work' ]
+	[ "$(ask 'admin.vm.property.Set+memory dom0 name work\0500')" = '0|' ]
+	[ "$(ask 'admin.vm.property.Get+memory dom0 name work\0')" = '0|default=False type=int 500' ]
+	[ "$(ask 'admin.vm.property.Reset+memory dom0 name work\0')" = '0|' ]
+	[ "$(ask 'admin.vm.property.Get+memory dom0 name work\0')" = '0|default=True type=int 400' ]
+	[ -d "$BULKHEAD_HOME/state/pools/default/vm/$uuid" ]
+	[ "$(ask 'admin.vm.Remove dom0 name work\0')" = '0|' ]
+	[ -z "$(find "$BULKHEAD_HOME/state/pools" -name "$uuid*")" ]
+	[[ $(ask 'admin.vm.List dom0 name work\0') == '2|QubesVMNotFoundError|'* ]]
+}
+
+@test "what is wrong is refused with a reason, and nothing changes" {
+	make_template tmpl
+	make_app work tmpl
+	local before row frame type
+	before=$(picture)
+	while IFS='~' read -r frame type; do
+		[ -n "$frame" ] || continue
+		row=$(ask "$frame")
+		echo "$frame -> $row"
+		[[ $row == "2|$type||"?* ]]
+	done <<-'END'
+		admin.vm.Create.AppVM+tmpl dom0 name dom0\0name=1x label=red~QubesValueError
+		admin.vm.Create.AppVM+tmpl dom0 name dom0\0name=none label=red~QubesValueError
+		admin.vm.Create.AppVM+tmpl dom0 name dom0\0name=x-dm label=red~QubesValueError
+		admin.vm.Create.AppVM+tmpl dom0 name dom0\0name=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa label=red~QubesValueError
+		admin.vm.Create.AppVM+tmpl dom0 name dom0\0name=b%%b label=red~QubesValueError
+		admin.vm.Create.AppVM+tmpl dom0 name dom0\0name=work label=red~QubesVMAlreadyExistsError
+		admin.vm.Create.AppVM+tmpl dom0 name dom0\0name=dom0 label=red~QubesVMAlreadyExistsError
+		admin.vm.Create.AppVM+tmpl dom0 name dom0\0name=new label=pink~QubesLabelNotFoundError
+		admin.vm.Create.AppVM+tmpl dom0 name dom0\0name=new~ProtocolError
+		admin.vm.Create.AppVM+tmpl dom0 name dom0\0label=red~ProtocolError
+		admin.vm.Create.AppVM+tmpl dom0 name dom0\0name=new label=red name=newer~ProtocolError
+		admin.vm.Create.AppVM+tmpl dom0 name dom0\0name=new label=red pool=default~ProtocolError
+		admin.vm.Create.AppVM+tmpl dom0 name dom0\0name=new label=red\n~ProtocolError
+		admin.vm.Create.AppVM+tmpl dom0 name dom0\0rubbish~ProtocolError
+		admin.vm.Create.AppVM+tmpl dom0 name dom0\0~ProtocolError
+		admin.vm.Create.AppVM+nobody dom0 name dom0\0name=new label=red~QubesVMNotFoundError
+		admin.vm.Create.AppVM+work dom0 name dom0\0name=new label=red~QubesValueError
+		admin.vm.Create.TemplateVM+tmpl dom0 name dom0\0name=new label=red~QubesValueError
+		admin.vm.Create.AppVM+tmpl dom0 name work\0name=new label=red~ProtocolError
+		admin.vm.Create.DispVM+tmpl dom0 name dom0\0name=new label=red~QubesNotImplementedError
+		admin.vm.Create.Other+tmpl dom0 name dom0\0name=new label=red~ProtocolError
+		admin.vm.CreateInPool.AppVM+tmpl dom0 name dom0\0name=new label=red pool=none~QubesException
+		admin.vm.property.Set+memory dom0 name work\00~QubesPropertyValueError
+		admin.vm.property.Set+memory dom0 name work\0-1~QubesPropertyValueError
+		admin.vm.property.Set+memory dom0 name work\0lots~QubesPropertyValueError
+		admin.vm.property.Set+memory dom0 name work\0999999999~QubesPropertyValueError
+		admin.vm.property.Set+name dom0 name work\0other~QubesPropertyValueError
+		admin.vm.property.Set+qid dom0 name work\07~QubesPropertyValueError
+		admin.vm.property.Set+label dom0 name work\0~QubesPropertyValueError
+		admin.vm.property.Set+netvm dom0 name work\0tmpl~QubesPropertyValueError
+		admin.vm.property.Set+colour dom0 name work\0red~QubesNoSuchPropertyError
+		admin.vm.property.Reset+label dom0 name work\0~QubesPropertyValueError
+		admin.vm.property.Reset+label dom0 name work\0x~ProtocolError
+		admin.property.Set+default_template dom0 name dom0\0work~QubesPropertyValueError
+		admin.property.Set+default_pool dom0 name dom0\0none~QubesPropertyValueError
+		admin.vm.feature.Set+a/b dom0 name work\01~QubesValueError
+		admin.vm.feature.Get+a dom0 name work\0~QubesFeatureNotFoundError
+		admin.vm.feature.Remove+a dom0 name work\0~QubesFeatureNotFoundError
+		admin.vm.tag.Set+a/b dom0 name work\0~QubesInvalidTagError
+		admin.vm.tag.Remove+a dom0 name work\0~QubesTagNotFoundError
+		admin.vm.tag.Remove+created-by-dom0 work name work\0~PermissionDenied
+		admin.label.Create+red dom0 name dom0\00xffffff~QubesLabelInUseError
+		admin.label.Create+new dom0 name dom0\0white~QubesInvalidLabelValueError
+		admin.label.Create+12 dom0 name dom0\00xffffff~QubesInvalidLabelError
+		admin.label.Remove+red dom0 name dom0\0~QubesLabelInUseError
+		admin.vm.Remove dom0 name tmpl\0~QubesVMInUseError
+		admin.vm.Remove dom0 name dom0\0~QubesVMInUseError
+		admin.vm.Start dom0 name work\0~QubesVMError
+		admin.vm.Shutdown dom0 name work\0~QubesVMNotStartedError
+		admin.vm.Shutdown dom0 name dom0\0~QubesVMError
+		admin.vm.Kill dom0 name work\0~QubesVMNotStartedError
+		admin.vm.Pause dom0 name work\0~QubesVMNotRunningError
+		admin.vm.volume.Info+none dom0 name work\0~PermissionDenied
+		admin.vm.volume.Revert+private dom0 name work\0none~StoragePoolException
+		admin.vm.volume.Resize+private dom0 name work\0-1~ProtocolError
+		admin.vm.volume.Resize+private dom0 name work\0007~ProtocolError
+		admin.vm.volume.CloneTo+private dom0 name work\0abc~QubesVolumeCopyTokenNotFoundError
+		admin.pool.Info+none dom0 name dom0\0~PermissionDenied
+		admin.vm.firewall.Get dom0 name work\0~QubesNotImplementedError
+		admin.vm.List+x dom0 name dom0\0~ProtocolError
+		admin.no.such dom0 name dom0\0~ProtocolError
+		internal.GetSystemInfo dom0 name dom0\0~ProtocolError
+		admin.vm.List nobody name dom0\0~QubesVMNotFoundError
+		admin.vm.List dom0 name nobody\0~QubesVMNotFoundError
+		admin.vm.List dom0 name uuid:xyz\0~QubesVMInvalidUUIDError
+		bulkhead.List dom0 name dom0\0nofield~QubesNoSuchPropertyError
+	END
+	[ "$(picture)" = "$before" ]
+}
+
+@test "a frame that is none is closed without a byte, and the next one is served" {
+	local frame
+	while IFS= read -r frame; do
+		[ -z "$(ask "$frame")" ]
+	done <<-'END'
+		admin.vm.List dom0 name dom0
+		admin.vm.List dom0 name\0
+		admin.vm.List dom0 keyword dom0\0
+		admin.vm.List dom0 number dom0\0
+		admin.vm.List dom0 name dom0 dom0\0
+		admin.vm.List  dom0 name dom0\0
+		\0\0\0
+		+x dom0 name dom0\0
+	END
+	[ -z "$(head -c 70000 /dev/zero | timeout 10 socat -t5 - "UNIX-CONNECT:$BULKHEAD_HOME/run/qubesd.sock" 2>/dev/null)" ]
+	answers
+}
+
+@test "kill -9 at any moment loses no answered qube and leaves no half one" {
+	local rounds=6 i answered=() q before
+	! full_counts || rounds=500
+	make_template tmpl
+	for ((i = 0; i < rounds; i++)); do
+		for q in 1 2 3 4; do
+			(ask "admin.vm.Create.AppVM+tmpl dom0 name dom0\0name=r$i-$q label=red" >"$BULKHEAD_HOME/answer-$i-$q") &
+		done
+		sleep "0.0$((RANDOM % 10))"
+		daemon_kill
+		sleep 0.1
+		daemon_start
+		for q in 1 2 3 4; do
+			[ "$(cat "$BULKHEAD_HOME/answer-$i-$q")" != '0|' ] || answered+=("r$i-$q")
+		done
+	done
+	# rolling back is a job: until the store has no operation left
+	no_jobs() { [[ $(ask 'bulkhead.Status dom0 name dom0\0') == *n_jobs=0* ]]; }
+	within 10 no_jobs
+	for q in "${answered[@]}"; do
+		[[ $(ask "admin.vm.List dom0 name $q\0") == "0|$q "* ]]
+	done
+	# each qube in the list has its folder, and each folder its qube
+	before=$(ask 'bulkhead.List dom0 name dom0\0uuid' | tail -n +3 | sort)
+	[ "$before" = "$(ls "$BULKHEAD_HOME/state/pools/default/vm" | sort)" ]
+	make_app after tmpl
+}
+
+@test "a full disk is told, loses nothing, and is over when there is room" {
+	[ "$(id -u)" = 0 ] || skip "needs root for a small file system"
+	make_template tmpl
+	daemon_stop
+	mkdir "$BULKHEAD_HOME/small"
+	mount -t tmpfs -o size=3m small "$BULKHEAD_HOME/small" || skip "no mounting here"
+	cp -a "$BULKHEAD_HOME/state/." "$BULKHEAD_HOME/small/"
+	mv "$BULKHEAD_HOME/state" "$BULKHEAD_HOME/state.was"
+	ln -s small "$BULKHEAD_HOME/state"
+	daemon_start
+	make_app work tmpl
+	head -c 4M /dev/zero >"$BULKHEAD_HOME/small/filler" 2>/dev/null || true
+	local i out=
+	for ((i = 0; i < 40; i++)); do
+		out=$(ask "admin.vm.feature.Set+f$i dom0 name work\0$(printf '%3000s' x)")
+		[ "$out" = '0|' ] || break
+	done
+	echo "$out"
+	[[ $out == '2|QubesException||'*full* ]]
+	[[ $(ask "admin.vm.feature.Get+f$i dom0 name work\0") == '2|QubesFeatureNotFoundError'* ]]
+	[[ $(ask 'admin.vm.Create.AppVM+tmpl dom0 name dom0\0name=more label=red') == '2|'* ]]
+	daemon_kill
+	rm "$BULKHEAD_HOME/small/filler"
+	daemon_start
+	[[ $(ask "admin.vm.List dom0 name work\0") == '0|work '* ]]
+	[[ $(ask "admin.vm.feature.Get+f$i dom0 name work\0") == '2|QubesFeatureNotFoundError'* ]]
+	make_app more tmpl
+	daemon_stop
+	umount "$BULKHEAD_HOME/small"
+}
+
+@test "a second qubesd on the same instance goes away and harms nothing" {
+	run -1 timeout 20 "$libexec/qubesd"
+	[[ $output == *"another qubesd"* ]]
+	answers
+}
+
+@test "500 clients at once, and those that connect and say nothing" {
+	timeout 60 python3 - "$BULKHEAD_HOME/run/qubesd.sock" <<-'END'
+		import socket, sys
+		path = sys.argv[1]
+		def connect():
+		    s = socket.socket(socket.AF_UNIX)
+		    s.settimeout(20)
+		    s.connect(path)
+		    return s
+		silent = [connect() for _ in range(300)]
+		half = [connect() for _ in range(100)]
+		for s in half:
+		    s.sendall(b"admin.vm.Li")
+		asking = [connect() for _ in range(500)]
+		for s in asking:
+		    s.sendall(b"admin.vm.List dom0 name dom0\0")
+		    s.shutdown(socket.SHUT_WR)
+		for s in asking:
+		    data = b""
+		    while True:
+		        more = s.recv(65536)
+		        if not more:
+		            break
+		        data += more
+		    assert data.startswith(b"0\0dom0 class=AdminVM"), data
+	END
+	answers
+}
+
+@test "a subscriber that does not read is dropped, others hear everything in order" {
+	make_template tmpl
+	timeout 100 python3 - "$BULKHEAD_HOME/run/qubesd.sock" <<-'END'
+		import socket, sys
+		path = sys.argv[1]
+		def connect(request):
+		    s = socket.socket(socket.AF_UNIX)
+		    s.settimeout(30)
+		    s.connect(path)
+		    s.sendall(request)
+		    s.shutdown(socket.SHUT_WR)
+		    return s
+		def call(request):
+		    s, data = connect(request), b""
+		    while True:
+		        more = s.recv(65536)
+		        if not more:
+		            return data
+		        data += more
+		events = b"admin.Events dom0 name dom0\0"
+		slow, reader = connect(events), connect(events)
+		heard = b""
+		def hear(until):
+		    global heard
+		    while until not in heard:
+		        more = reader.recv(65536)
+		        assert more, "the reader's stream ended"
+		        heard += more
+		hear(b"connection-established\0\0")
+		value = b"x" * 4000
+		n = 400
+		for i in range(n):
+		    answer = call(b"admin.vm.property.Set+kernelopts dom0 name tmpl\0" + value + str(i).encode())
+		    assert answer == b"0\0", answer
+		    hear(b"property-set:kernelopts\0name\0kernelopts\0newvalue\0" + value + str(i).encode() + b"\0")
+		got = 0
+		while True:
+		    more = slow.recv(65536)
+		    if not more:
+		        break
+		    got += len(more)
+		assert got < 3 * len(heard) // 4, (got, len(heard))
+		# order: set i comes before set i + 1
+		places = [heard.find(b"\0property-set:kernelopts\0name\0kernelopts\0newvalue\0" + value + str(i).encode() + b"\0") for i in range(n)]
+		assert -1 not in places and places == sorted(places)
+	END
+	[[ $(ask 'bulkhead.Status dom0 name dom0\0') == *n_streams=0* ]]
+}
+
+@test "an image is imported through a descriptor with progress; cut off by kill -9, the volume is as before" {
+	make_template tmpl
+	head -c 20M /dev/urandom >"$BULKHEAD_HOME/image"
+	cat >"$BULKHEAD_HOME/import.py" <<-'END'
+		import array, os, socket, sys
+		s = socket.socket(socket.AF_UNIX)
+		s.connect(os.environ["BULKHEAD_HOME"] + "/run/qubesd.sock")
+		fd = os.open(os.environ["BULKHEAD_HOME"] + "/image", os.O_RDONLY)
+		s.sendmsg([b"bulkhead.vm.volume.ImportFile+root dom0 name tmpl\0"],
+		          [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
+		s.shutdown(socket.SHUT_WR)
+		while True:
+		    b = s.recv(65536)
+		    if not b:
+		        break
+		    sys.stdout.write(b.decode().replace("\0", "|") + "\n")
+	END
+	run -0 timeout 60 python3 "$BULKHEAD_HOME/import.py"
+	[[ $output == *'|progress|stage|import|'* ]]
+	[[ $output == *'0|' ]]
+	local revisions
+	revisions=$(ask 'admin.vm.volume.ListSnapshots+root dom0 name tmpl\0')
+	(python3 "$BULKHEAD_HOME/import.py" >/dev/null 2>&1 || true) &
+	sleep 0.08
+	daemon_kill
+	daemon_start
+	[[ $(ask 'admin.vm.volume.Info+root dom0 name tmpl\0') == '0|pool=default'* ]]
+	run -0 timeout 60 python3 "$BULKHEAD_HOME/import.py"
+	echo "$output"
+	[[ $output == *'0|' ]]
+}
+
+@test "volumes are resized, cloned with a one-time token, and listed" {
+	make_template tmpl
+	make_app one tmpl
+	make_app two tmpl
+	[ "$(ask 'admin.vm.volume.Resize+private dom0 name one\03221225472')" = '0|' ]
+	[[ $(ask 'admin.vm.volume.Info+private dom0 name one\0') == *size=3221225472* ]]
+	local token
+	token=$(ask 'admin.vm.volume.CloneFrom+private dom0 name one\0')
+	[ "${#token}" = 34 ]
+	[ "$(ask "admin.vm.volume.CloneTo+private dom0 name two\0${token#0|}")" = '0|' ]
+	[[ $(ask 'admin.vm.volume.Info+private dom0 name two\0') == *size=3221225472* ]]
+	[[ $(ask "admin.vm.volume.CloneTo+private dom0 name two\0${token#0|}") == '2|QubesVolumeCopyTokenNotFoundError'* ]]
+	[ "$(ask 'admin.vm.volume.List dom0 name two\0' | tr '\n' ' ')" = '0|root private volatile kernel ' ]
+}
+
+@test "SIGTERM ends it with success; what it held is there for the next" {
+	make_template tmpl
+	kill "$daemon"
+	wait "$daemon"
+	daemon_start
+	[[ $(ask 'admin.vm.List dom0 name tmpl\0') == '0|tmpl '* ]]
+}
