@@ -342,9 +342,11 @@ picture() {
 	[[ $output == *'0|' ]]
 	local revisions
 	revisions=$(ask 'admin.vm.volume.ListSnapshots+root dom0 name tmpl\0')
-	(python3 "$BULKHEAD_HOME/import.py" >/dev/null 2>&1 || true) &
-	sleep 0.08
+	python3 -u "$BULKHEAD_HOME/import.py" >"$BULKHEAD_HOME/import.log" 2>&1 &
+	local import=$!
+	within 20 test -s "$BULKHEAD_HOME/import.log"
 	daemon_kill
+	wait "$import" || true
 	daemon_start
 	[[ $(ask 'admin.vm.volume.Info+root dom0 name tmpl\0') == '0|pool=default'* ]]
 	run -0 timeout 60 python3 "$BULKHEAD_HOME/import.py"
