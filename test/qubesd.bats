@@ -178,17 +178,21 @@ picture() {
 }
 
 @test "kill -9 at any moment loses no answered qube and leaves no half one" {
-	local rounds=6 i answered=() q before
+	local rounds=6 i answered=() q before clients
 	! full_counts || rounds=500
 	make_template tmpl
 	for ((i = 0; i < rounds; i++)); do
+		clients=()
 		for q in 1 2 3 4; do
 			(ask "admin.vm.Create.AppVM+tmpl dom0 name dom0\0name=r$i-$q label=red" >"$BULKHEAD_HOME/answer-$i-$q") &
+			clients+=($!)
 		done
 		sleep "0.0$((RANDOM % 10))"
 		daemon_kill
 		sleep 0.1
 		daemon_start
+		# one that came late asks the new daemon
+		wait "${clients[@]}" || true
 		for q in 1 2 3 4; do
 			[ "$(cat "$BULKHEAD_HOME/answer-$i-$q")" != '0|' ] || answered+=("r$i-$q")
 		done

@@ -196,16 +196,28 @@ static int open_halted(const struct storage_volume *v, struct folder *ret, const
 	return r;
 }
 
+/* the qube's own folder, once its last volume is gone; @path is cut there */
+static void remove_parent(const struct storage_volume *v, char *path)
+{
+	char *slash = strrchr(path, '/');
+
+	if (slash && (size_t)(slash - path) > strlen(v->pool_dir)) {
+		*slash = '\0';
+		(void)rmdir(path);
+	}
+}
+
 int storage_remove(const struct storage_volume *v, char *error, size_t error_size)
 {
 	const struct say to = say_begin(error, error_size);
 	AUTO(folder_done) struct folder f = {.dir = NO_FD};
-	char path[PATH_MAX], old[PATH_MAX], *slash;
+	char path[PATH_MAX], old[PATH_MAX], new[PATH_MAX];
 	bool found = false;
 	int r;
 
 	if (volume_path(v, "", path, sizeof(path)) < 0 ||
-	    volume_path(v, ".old", old, sizeof(old)) < 0)
+	    volume_path(v, ".old", old, sizeof(old)) < 0 ||
+	    volume_path(v, ".new", new, sizeof(new)) < 0)
 		return -ENAMETOOLONG;
 	r = open_halted(v, &f, &to);
 	if (r != 0 && r != STORAGE_E_ABSENT)
@@ -219,8 +231,13 @@ int storage_remove(const struct storage_volume *v, char *error, size_t error_siz
 				   "volume %s is in use by a running qube that starts from it",
 				   v->vid);
 	}
-	if (!found)
+	/* a creation that was cut off before it was published */
+	if (io_remove_tree(AT_FDCWD, new) < 0)
+		return say_result(&to, -EIO, "cannot remove", NULL, new);
+	if (!found) {
+		remove_parent(v, path);
 		return STORAGE_E_ABSENT;
+	}
 	if (r == 0) {
 		r = io_remove_tree(AT_FDCWD, old);
 		if (r == 0 && rename(path, old) < 0)
@@ -233,12 +250,7 @@ int storage_remove(const struct storage_volume *v, char *error, size_t error_siz
 	r = io_remove_tree(AT_FDCWD, old);
 	if (r < 0)
 		return say_result(&to, r, "cannot remove", NULL, old);
-	/* the qube's own folder, once its last volume is gone */
-	slash = strrchr(path, '/');
-	if (slash && (size_t)(slash - path) > strlen(v->pool_dir)) {
-		*slash = '\0';
-		(void)rmdir(path);
-	}
+	remove_parent(v, path);
 	if (to.text)
 		to.text[0] = '\0';
 	return 0;
