@@ -233,11 +233,9 @@ static int gone(struct start *s, const struct monitor_status *st)
 static int timed_out(struct start *s, enum monitor_stage stage, unsigned after_ms)
 {
 	say(s->error, s->error_size,
-	    stage == MONITOR_SPAWNED
-		    ? "QEMU did not come up for %s within %u s; it was killed"
-		    : "%s did not answer within %u s (qrexec_timeout) and was killed; its console "
-		      "says more: qvm-console-log, or the file guest-%s.log",
-	    s->spec->name, after_ms / 1000, s->spec->name);
+	    stage == MONITOR_SPAWNED ? "QEMU did not come up for %s within %u s"
+				     : "%s did not answer within %u s (qrexec_timeout)",
+	    s->spec->name, after_ms / 1000);
 	return -ETIMEDOUT;
 }
 
