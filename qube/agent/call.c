@@ -20,6 +20,7 @@
 #include "vchan/vchan.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,6 +32,8 @@
 #define CONNECT_MS 60000
 /** HELLO_MS - and then to say HELLO */
 #define HELLO_MS 60000
+/** RETRY_MS - pause before another try */
+#define RETRY_MS 20
 
 struct call {
 	const struct call_request *q;
@@ -281,6 +284,33 @@ static int run_detached(struct call *c, struct vchan *v)
 	return r < 0 ? r : relay_code_send(v, false, 0);
 }
 
+/*
+ * A connection that ends before HELLO was not the caller's: between two calls on one port the path
+ * may still lead to the last caller, when a proxy stands in between. So try again.
+ */
+static int caller_connect(const struct call_request *q, struct vchan **ret, uint32_t *ret_version)
+{
+	const uint64_t until = io_now_ms() + CONNECT_MS;
+
+	for (uint64_t now = until - CONNECT_MS; now < until; now = io_now_ms()) {
+		struct vchan *v = NULL;
+		int r = vchan_client_new(NULL, vchan_own_domid(), q->domid, q->port,
+					 (unsigned)(until - now), &v);
+
+		if (r < 0)
+			return r;
+		r = qrexec_handshake(v, QREXEC_CALLER_TO_SERVICE, HELLO_MS, ret_version);
+		if (r == 0)
+			*ret = v;
+		else
+			vchan_free(v);
+		if (r != -ENODATA && r != -EPIPE)
+			return r;
+		(void)poll(NULL, 0, RETRY_MS);
+	}
+	return -ETIMEDOUT;
+}
+
 static int serve(const struct call_request *q)
 {
 	struct call c = {.q = q};
@@ -289,12 +319,11 @@ static int serve(const struct call_request *q)
 	int r;
 
 	look(&c);
-	r = vchan_client_new(NULL, vchan_own_domid(), q->domid, q->port, CONNECT_MS, &v);
+	r = caller_connect(q, &v, &version);
 	if (r < 0) {
 		log_info(NULL, "port %u: the caller is not there (%s)", q->port, log_errno_str(r));
 		return r;
 	}
-	r = qrexec_handshake(v, QREXEC_CALLER_TO_SERVICE, HELLO_MS, &version);
 	if (r == 0)
 		r = q->just_exec ? run_detached(&c, v) : run(&c, v, version);
 	vchan_free(v);
