@@ -1,5 +1,5 @@
 # The tools as a user types them: help, usage, refusals, formats, completion and manual pages.
-# shellcheck shell=bash disable=SC2030,SC2031
+# shellcheck shell=bash disable=SC2030,SC2031,SC2016,SC2086,SC2154
 
 bats_require_minimum_version 1.5.0
 load lib

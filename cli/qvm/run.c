@@ -201,7 +201,7 @@ static void put_colour(FILE *to, const char *colour)
 {
 	if (!colour)
 		return;
-	(void)fprintf(to, "\033[0;%sm", colour);
+	(void)fprintf(to, "\033[0%s%sm", colour[0] != '\0' ? ";" : "", colour);
 	(void)fflush(to);
 }
 

@@ -1,0 +1,192 @@
+# The life of qubes as a user types it, with real virtual machines on the small template; most of it is qvm-run.
+# shellcheck shell=bash disable=SC2030,SC2031,SC2016,SC2154
+
+bats_require_minimum_version 1.5.0
+load lib
+
+setup_file() {
+	instance_begin
+	appliance_begin work red
+	timeout 120 qvm-start work >&2
+}
+
+teardown_file() {
+	instance_end
+}
+
+# in_work OPTION... COMMAND: qvm-run -p in the running qube
+in_work() {
+	timeout 60 qvm-run -p work "$@"
+}
+
+@test "a started qube runs, another stays halted" {
+	[ "$(state work)" = Running ]
+	[ "$(state red)" = Halted ]
+	run qvm-start work
+	[ "$status" = 1 ]
+	[[ $output == *"running already"* ]]
+	qvm-start --skip-if-running work
+}
+
+@test "output is the command's, to the byte, and errors stay apart" {
+	[ "$(in_work 'echo hello; echo trouble >&2' 2>"$BATS_TEST_TMPDIR/err")" = hello ]
+	[ "$(cat "$BATS_TEST_TMPDIR/err")" = trouble ]
+	in_work 'head -c 300000 /dev/zero | tr "\0" "\377"' >"$BATS_TEST_TMPDIR/out"
+	[ "$(stat -c %s "$BATS_TEST_TMPDIR/out")" = 300000 ]
+	[ "$(tr -d '\377' <"$BATS_TEST_TMPDIR/out" | wc -c)" = 0 ]
+}
+
+@test "input reaches the command, and its end too" {
+	head -c 1000000 /dev/urandom >"$BATS_TEST_TMPDIR/in"
+	in_work cat <"$BATS_TEST_TMPDIR/in" | cmp - "$BATS_TEST_TMPDIR/in"
+	[ "$(in_work 'cat; echo end' </dev/null)" = end ]
+	# a command that does not read is no obstacle
+	yes | head -c 1000000 | in_work true
+}
+
+@test "exit codes and signals pass through" {
+	for code in 0 1 2 42 125 126 127 255; do
+		run in_work "exit $code"
+		[ "$status" = "$code" ]
+	done
+	run in_work 'kill -9 $$'
+	[ "$status" = 137 ]
+	run in_work 'kill -15 $$'
+	[ "$status" = 143 ]
+	run in_work /nonexistent/program
+	[ "$status" = 127 ]
+}
+
+@test "arguments stay whole, a single word is for the shell" {
+	[ "$(in_work -- printf '%s|' 'a b' "it's" '$HOME' '"')" = "a b|it's|\$HOME|\"|" ]
+	[ "$(in_work 'echo $((6 * 7))')" = 42 ]
+	run in_work --no-shell 'echo $((6 * 7))'
+	[ "$status" = 127 ]
+}
+
+@test "users: the default one, another, none of that name" {
+	[ "$(in_work 'id -un')" = user ]
+	[ "$(in_work -u root 'id -u')" = 0 ]
+	run in_work -u nosuchuser true
+	[ "$status" != 0 ]
+}
+
+@test "services: an unknown one is 127" {
+	run in_work --service nosuch.Service+arg
+	[ "$status" = 127 ]
+}
+
+@test "without --pass-io nothing comes back but the exit code" {
+	run --separate-stderr timeout 60 qvm-run work 'echo hello; echo trouble >&2; exit 7'
+	[ "$status" = 7 ]
+	[ -z "$output" ]
+	[ "$stderr" = "Running 'echo hello; echo trouble >&2; exit 7' on work" ]
+	run timeout 60 qvm-run -q work true
+	[ -z "$output" ]
+}
+
+@test "on a terminal the output is red and control characters are replaced" {
+	run timeout 60 script -qec "qvm-run -p work 'printf \"a\\033b\"'" /dev/null </dev/null
+	[[ $output == *$'\033[0;31m'*a_b*$'\033[0m'* ]]
+	run timeout 60 script -qec "qvm-run -p --no-colour-output --no-colour-stderr work 'printf \"a\\033b\"'" /dev/null </dev/null
+	[[ $output != *$'\033'* ]]
+	run timeout 60 script -qec "qvm-run -p --no-filter-escape-chars --no-colour-stderr work 'printf \"a\\033b\"'" /dev/null </dev/null
+	[[ $output == *$'a\033b'* ]]
+}
+
+@test "--localcmd: the command speaks with a program of dom0" {
+	timeout 60 qvm-run -p --localcmd "cat >'$BATS_TEST_TMPDIR/said'" work 'echo from the qube'
+	[ "$(cat "$BATS_TEST_TMPDIR/said")" = "from the qube" ]
+}
+
+@test "ending qvm-run ends the command in the qube" {
+	qvm-run -p work 'sleep 4321' </dev/null &
+	local pid=$!
+	within 20 in_work 'ps | grep -q "[s]leep 4321"' </dev/null
+	kill $pid
+	wait $pid || true
+	within 20 in_work '! ps | grep -q "[s]leep 4321"' </dev/null
+}
+
+@test "50 at once, each with its own answer" {
+	local i pids=() code
+	for i in $(seq 50); do
+		timeout 120 qvm-run -p work "cat; exit $i" <<<"answer $i" >"$BATS_TEST_TMPDIR/out.$i" &
+		pids[i]=$!
+	done
+	for i in $(seq 50); do
+		code=0
+		wait "${pids[i]}" || code=$?
+		[ "$code $(cat "$BATS_TEST_TMPDIR/out.$i")" = "$i answer $i" ]
+	done
+}
+
+@test "--no-autostart fails in a halted qube and leaves it halted" {
+	run timeout 60 qvm-run -p -n red true
+	[ "$status" = 1 ]
+	[[ $output == *"not running"* ]]
+	[ "$(state red)" = Halted ]
+}
+
+@test "pause and unpause" {
+	qvm-pause work
+	[ "$(state work)" = Paused ]
+	run qvm-run -p work true
+	[ "$status" = 1 ]
+	[[ $output == *"qvm-unpause work"* ]]
+	run qvm-shutdown work
+	[ "$status" = 1 ]
+	run qvm-start work
+	[ "$status" = 1 ]
+	qvm-unpause work
+	[ "$(state work)" = Running ]
+	[ "$(in_work 'echo still here')" = "still here" ]
+}
+
+@test "qvm-run starts a halted qube; several qubes at once" {
+	timeout 120 qvm-run --all 'echo $HOME >/home/user/mark'
+	[ "$(state red)" = Running ]
+	[ "$(timeout 60 qvm-run -p red 'cat /home/user/mark')" = /home/user ]
+	[ "$(in_work 'cat /home/user/mark')" = /home/user ]
+	run timeout 60 qvm-run -p --all true
+	[ "$status" = 2 ]
+	run timeout 60 qvm-run -q --all --no-autostart --exclude red 'exit 9'
+	[ "$status" = 9 ]
+}
+
+@test "kill takes one qube, not the other; home survives, the root does not" {
+	in_work -u root 'touch /etc/changed; sync'
+	in_work 'echo kept >/home/user/kept; sync'
+	qvm-kill red
+	[ "$(state red)" = Halted ]
+	[ "$(state work)" = Running ]
+	timeout 60 qvm-shutdown --wait work
+	[ "$(state work)" = Halted ]
+	timeout 120 qvm-start work
+	[ "$(in_work 'cat /home/user/kept')" = kept ]
+	run in_work 'test -e /etc/changed'
+	[ "$status" = 1 ]
+}
+
+@test "shutdown: --dry-run, --wait with a timeout that kills, and of what is halted already" {
+	[ "$(qvm-shutdown --dry-run --all)" = work ]
+	[ "$(state work)" = Running ]
+	run timeout 60 qvm-shutdown --wait --timeout 0 work
+	[ "$status" = 0 ]
+	[[ $output == *"did not shut down in time"* ]]
+	within 10 eval '[ "$(state work)" = Halted ]'
+	qvm-shutdown --wait work
+	qvm-kill work
+}
+
+@test "a running qube is not removed; bulkhead stop takes all down, and start knows them" {
+	timeout 120 qvm-start work
+	run qvm-remove -f work
+	[ "$status" = 1 ]
+	[[ $output == *"not halted"* ]]
+	timeout 120 bulkhead stop
+	[ -z "$(instance_processes)" ]
+	bulkhead start
+	[ "$(qvm-ls --raw-data -O name,state work red | tr '\n' ' ')" = "red|Halted work|Halted " ]
+	qvm-remove -f work red
+}
