@@ -47,6 +47,13 @@ void call_abandon(struct call *c)
 	c->client = NULL;
 }
 
+void call_drop(struct call *c)
+{
+	if (c->client)
+		client_release(c->client);
+	call_free(c);
+}
+
 static int part_check(struct call *c, enum method_part rule, bool there, const char *what)
 {
 	if (rule == PART_NONE && there)

@@ -40,6 +40,8 @@ MUST_CHECK int call_new(struct qubesd *d, struct client *client, const struct ad
 void call_run(struct call *c);
 /** call_end() - answer with a handler's result (0, REFUSED, < 0) and free it */
 void call_end(struct call *c, int r);
+/** call_drop() - no answer will come: its client, if there, is on its own; frees the call */
+void call_drop(struct call *c);
 /** call_abandon() - its client has gone */
 void call_abandon(struct call *c);
 /** call_progress() - an event "progress" on the call's own stream; nothing for calls without one */

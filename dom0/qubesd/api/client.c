@@ -110,6 +110,11 @@ void client_end(struct client *c)
 	(void)flush(c);
 }
 
+void client_release(struct client *c)
+{
+	c->call = NULL;
+}
+
 void client_subscribe(struct client *c, unsigned qid)
 {
 	if (!c->subscribed)

@@ -30,7 +30,9 @@ enum door client_door(const struct client *c);
 bool client_send(struct client *c, const void *bytes, size_t len);
 /** client_end() - close once all is sent; the client may be gone afterwards */
 void client_end(struct client *c);
-/** client_streams() - it hears events of the qube with this number; 0 = all */
+/** client_release() - its call is over, the connection goes on (a stream of events) */
+void client_release(struct client *c);
+/** client_subscribe() - it hears events of the qube with this number; 0 = all */
 void client_subscribe(struct client *c, unsigned qid);
 /** clients_publish() - an encoded event of qube @qid (0 = the system's or dom0's) to those who hear
  * it */

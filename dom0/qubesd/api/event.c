@@ -44,6 +44,6 @@ int events_subscribe(struct call *c)
 		return fault(r);
 	client_subscribe(c->client, c->dest_qid);
 	(void)client_send(c->client, buf, len);
-	/* the client holds the call until it leaves; there is never an answer */
+	call_drop(c); /* there is never an answer */
 	return CALL_LATER;
 }
