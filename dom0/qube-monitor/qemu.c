@@ -482,7 +482,9 @@ static void on_event(struct monitor *m, const struct qmp_msg *msg)
 		if (q->shut_down)
 			break;
 		q->shut_down = true;
-		q->guest_asked = msg->guest;
+		/* a kernel that fell over reboots as well: only a power-off is a clean end */
+		q->guest_asked = msg->guest && str_eq(msg->reason, "guest-shutdown");
+		q->rebooted = msg->guest && !q->guest_asked;
 		expect_within(m, EXIT_TIMEOUT_US);
 		monitor_set_state(m, MONITOR_STOPPING);
 		break;
@@ -672,7 +674,9 @@ static void on_qemu_end(void *data, const struct child_end *end)
 	}
 	if (q->shut_down && end->signal == 0 && end->code == 0)
 		monitor_end(m, q->guest_asked, m->stage == MONITOR_READY ? 0 : EIO, "%s",
-			    q->guest_asked ? "it powered itself off" : "QEMU was told to end");
+			    q->guest_asked ? "it powered itself off"
+			    : q->rebooted  ? "it rebooted, or its kernel crashed; start it again"
+					   : "QEMU was told to end");
 	else if (q->words[0] != '\0')
 		monitor_end(m, false, EIO, "QEMU ended: %s",
 			    first_words(q, quoted, sizeof(quoted)));

@@ -111,7 +111,7 @@ struct qemu {
 	pid_t pid;
 	int qmp_fd, notes_fd;
 	sd_event_source *notes, *answer_timer;
-	bool greeted, ready, shut_down, guest_asked;
+	bool greeted, ready, shut_down, guest_asked, rebooted;
 	uint64_t next_id, waiting_id; /* 0: no command is out */
 	uint64_t next_seq;
 	struct op *running;
