@@ -50,20 +50,24 @@ finish() {
 	exit
 }
 
-# monitor_of QUBE: the pid of its qube-monitor
-monitor_of() {
+# qemu_of QUBE: the pid of its QEMU, which has a disk of this instance open
+qemu_of() {
 	local p
 	for p in /proc/[0-9]*; do
-		p=${p#/proc/}
-		[ "$(cat "/proc/$p/comm" 2>/dev/null)" = qube-monitor ] || continue
-		grep -qzxF "BULKHEAD_HOME=$BULKHEAD_HOME" "/proc/$p/environ" 2>/dev/null || continue
-		children_of "$p" | while read -r c; do
-			tr '\0' '\n' <"/proc/$c/cmdline" 2>/dev/null
-		done | grep -qxF -e "guest=$1" -e "$1" || continue
-		echo "$p"
+		[[ $(cat "$p/comm" 2>/dev/null) == qemu-system* ]] || continue
+		tr '\0' '\n' 2>/dev/null <"$p/cmdline" | grep -qxF "guest=$1" || continue
+		[ -n "$(find "$p/fd" -lname "$BULKHEAD_HOME/*" -print -quit 2>/dev/null)" ] || continue
+		echo "${p#/proc/}"
 		return
 	done
 	return 1
+}
+
+# monitor_of QUBE: the pid of its qube-monitor, QEMU's parent
+monitor_of() {
+	local qemu
+	qemu=$(qemu_of "$1") || return 1
+	awk '$1 == "PPid:" { print $2 }' "/proc/$qemu/status"
 }
 
 # children_of PID: all processes below it, a line each
