@@ -12,6 +12,7 @@ setup_file() {
 	kernel=$scratch/kernels/$(sed -n 's/^kernel //p' "$scratch/kernel.log")
 	export kernel
 	timeout 300 "$libexec/template/build" appliance "$scratch/appliance" >"$scratch/appliance.log"
+	instance_begin
 }
 
 teardown_file() {
@@ -100,30 +101,29 @@ root_copy() {
 }
 
 @test "the appliance starts to its agent" {
-	instance_begin
 	appliance_begin app
-	run -0 timeout 60 qvm-start app
-	run -0 timeout 20 qvm-run -p app 'id -un; hostname; cat /proc/swaps | wc -l'
+	run -0 timeout 180 qvm-start app
+	run -0 timeout 60 qvm-run -p app 'id -un; hostname; cat /proc/swaps | wc -l'
 	[ "${lines[0]}" = user ]
 	[ "${lines[1]}" = app ]
 	[ "${lines[2]}" = 2 ]
 }
 
 @test "first use made /rw, and /home and /usr/local are in it" {
-	run -0 timeout 20 qvm-run -p app 'grep -c " /rw \| /home \| /usr/local " /proc/mounts; ls -d /rw/config /rw/bind-dirs; stat -c %U /home/user'
+	run -0 timeout 60 qvm-run -p app 'grep -c " /rw \| /home \| /usr/local " /proc/mounts; ls -d /rw/config /rw/bind-dirs; stat -c %U /home/user'
 	[ "${lines[0]}" = 3 ]
 	[ "${lines[3]}" = user ]
 }
 
 @test "paths of one's own and rc.local hold at the next start" {
-	timeout 20 qvm-run -p -u root app 'mkdir -p /rw/config/qubes-bind-dirs.d /etc/kept; echo before > /etc/kept/file
+	timeout 60 qvm-run -p -u root app 'mkdir -p /rw/config/qubes-bind-dirs.d /etc/kept; echo before > /etc/kept/file
 		echo "binds+=( \"/etc/kept\" )" > /rw/config/qubes-bind-dirs.d/50.conf
 		mkdir -p /rw/bind-dirs/etc/kept; echo mine > /rw/bind-dirs/etc/kept/file
 		printf "#!/bin/sh\ntouch /run/rc-local-ran\n" > /rw/config/rc.local; chmod +x /rw/config/rc.local
 		cp /etc/machine-id /rw/id-before; echo lost > /etc/lost'
-	timeout 60 qvm-shutdown --wait app
-	timeout 60 qvm-start app
-	run -0 timeout 20 qvm-run -p app 'cat /etc/kept/file; ls /run/rc-local-ran; cmp /etc/machine-id /rw/id-before && echo same; ls /etc/lost || true'
+	timeout 120 qvm-shutdown --wait app
+	timeout 180 qvm-start app
+	run -0 timeout 60 qvm-run -p app 'cat /etc/kept/file; ls /run/rc-local-ran; cmp /etc/machine-id /rw/id-before && echo same; ls /etc/lost || true'
 	[ "${lines[0]}" = mine ]
 	[ "${lines[1]}" = /run/rc-local-ran ]
 	[ "${lines[2]}" = same ]
@@ -132,19 +132,19 @@ root_copy() {
 
 @test "no two qubes have one machine-id, and the seed is used up" {
 	timeout 30 qvm-create --template appliance --label red other
-	timeout 60 qvm-start other
-	a=$(timeout 20 qvm-run -p app 'cat /etc/machine-id')
-	b=$(timeout 20 qvm-run -p other 'cat /etc/machine-id')
+	timeout 180 qvm-start other
+	a=$(timeout 60 qvm-run -p app 'cat /etc/machine-id')
+	b=$(timeout 60 qvm-run -p other 'cat /etc/machine-id')
 	[ "${#a}" = 32 ]
 	[ "$a" != "$b" ]
-	run timeout 20 qvm-run -p -u root other 'qubesdb-read /qubes-random-seed'
+	run timeout 60 qvm-run -p -u root other 'qubesdb-read /qubes-random-seed'
 	[ "$status" -ne 0 ]
 }
 
 @test "a private volume that was resized is larger inside at the next start" {
-	timeout 60 qvm-shutdown --wait other
+	timeout 120 qvm-shutdown --wait other
 	timeout 30 qvm-volume resize other:private 3GiB || skip "no qvm-volume here"
-	timeout 60 qvm-start other
-	run -0 timeout 20 qvm-run -p other "df -k /rw | awk 'END { print (\$2 > 2600000) }'"
+	timeout 180 qvm-start other
+	run -0 timeout 60 qvm-run -p other "df -k /rw | awk 'END { print (\$2 > 2600000) }'"
 	[ "$output" = 1 ]
 }
