@@ -1,5 +1,5 @@
 # The life of qubes as a user types it, with real virtual machines on the small template; most of it is qvm-run.
-# shellcheck shell=bash disable=SC2030,SC2031,SC2016,SC2154
+# shellcheck shell=bash disable=SC2030,SC2031,SC2016,SC2094,SC2154
 
 bats_require_minimum_version 1.5.0
 load lib
