@@ -301,6 +301,7 @@ teardown() {
 @test "an agent that lies on the control channel loses it, and only it" {
 	kill "$agent"
 	wait "$agent" || true
+	until_true test ! -e "$dir/qrexec.42"
 	local lie
 	for lie in $("$hostile/qrexec-rude" list agent); do
 		echo "lie: $lie"
@@ -316,6 +317,7 @@ teardown() {
 @test "a qube that lies on a data channel gets its call ended with 255" {
 	kill "$agent"
 	wait "$agent" || true
+	until_true test ! -e "$dir/qrexec.42"
 	local lie
 	for lie in $("$hostile/qrexec-rude" list data); do
 		echo "lie: $lie"
