@@ -3,8 +3,8 @@
  * How long `qvm-ls` takes with 1,000 qubes in the store.
  *
  * An instance of its own, filled through the Admin API; then qvm-ls in turn with `true` (what
- *starting any program costs here at this moment) and a bare request on a socket. Bounds: 20 ms wall
- *(median), of it 5 ms of processor time in qubesd.
+ * starting any program costs here at this moment) and a bare request on a socket. Bounds: 20 ms wall
+ * (median), of it 5 ms of processor time in qubesd.
  *
  *	bench/list [N_QUBES]
  */

@@ -3,9 +3,9 @@
  * bench/stream: bytes per second through vchans, against raw virtio-serial ports of the same guest.
  *
  *	stream host QEMU KERNEL INITRD DOM0-VCHAND	starts guests, measures, prints; exit 0 only
- *if every ratio holds
+ * if every ratio holds
  *	stream guest					inside: does what the host says over vchan port
- *50
+ * 50
  *
  * Both ends take and give bytes with the same calls whatever the channel is, so that a ratio shows
  * what vchand costs. Each figure is the best of ROUNDS runs that alternate with their raw

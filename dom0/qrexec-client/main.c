@@ -6,10 +6,10 @@
  * holds	the caller's standard streams; the data channel to the qube
  * trusts	the qube's daemon as far as the id in the name of its socket goes; not the qube
  * needs	after the channel stands nothing but to read and write: seccomp sees to it before
- *the first byte of the call is read
+ * the first byte of the call is read
  *
  * There is no handler for signals: one that ends this process closes the channel, and the agent
- *ends the command. Everything that goes wrong on our side is 125.
+ * ends the command. Everything that goes wrong on our side is 125.
  */
 #include "base/io.h"
 #include "base/log.h"

@@ -4,7 +4,7 @@
  *
  * runs as	an id of its own (--uid, when started by root)
  * holds	the channel to the qube's agent, the socket of local clients, the socket to its
- *parent trusts	its parent (qube-monitor, or the one it makes itself when started by hand); local
+ * parent trusts	its parent (qube-monitor, or the one it makes itself when started by hand); local
  *		clients to be of the same user. Not the agent
  * needs	no open, exec, socket, bind or connect: those are questions to the parent
  *

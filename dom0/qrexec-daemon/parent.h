@@ -10,7 +10,7 @@
 /**
  * struct parent - what the answers are made from; borrowed until parent_start() returns
  * @up_fd:	gets one byte when the agent is there the first time; NO_FD = nobody waits. Closed
- *in the caller
+ * in the caller
  */
 struct parent {
 	const char *vchan_dir, *qrexec_dir, *name, *uuid;

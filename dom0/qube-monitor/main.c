@@ -4,17 +4,17 @@
  *
  * Runs as	qubesd does: the session's user, or root.
  * Holds	pidfds of QEMU, of its reader and of the qube's daemons; QMP's writing side; the
- *qube's sockets. Outlives the job that started it, and qubesd. Trusts	qubesd and its jobs. Not
- *QEMU: its bytes are read by the reader, a process of its own that keeps nothing and tells in
- *fixed-size notes. Not the daemons, which read the qube's bytes: they may ask what daemon.c's table
- *has for them, in fixed-size questions. Needs	fork, exec and, as root, the change of ids, as long
- *as the qube runs, since daemons are started again. So it cannot wear the daemons' short list; it
- *gives up what no child of it needs either (confine.c).
+ * qube's sockets. Outlives the job that started it, and qubesd. Trusts	qubesd and its jobs. Not
+ * QEMU: its bytes are read by the reader, a process of its own that keeps nothing and tells in
+ * fixed-size notes. Not the daemons, which read the qube's bytes: they may ask what daemon.c's table
+ * has for them, in fixed-size questions. Needs	fork, exec and, as root, the change of ids, as long
+ * as the qube runs, since daemons are started again. So it cannot wear the daemons' short list; it
+ * gives up what no child of it needs either (confine.c).
  *
  * A start is told on descriptor 3 (doc/protocol/monitor.md). Then follow, in this order: folders
- *and sockets, the reader, QEMU, the event loop; QMP's greeting, the daemons, the agent. The end,
- *for whatever reason, is one function: monitor_end() kills what runs, and when the last child is
- *gone everything that was made is removed, GONE is told, and the program ends.
+ * and sockets, the reader, QEMU, the event loop; QMP's greeting, the daemons, the agent. The end,
+ * for whatever reason, is one function: monitor_end() kills what runs, and when the last child is
+ * gone everything that was made is removed, GONE is told, and the program ends.
  *
  * If this program is killed, the kernel kills all of its children (PR_SET_PDEATHSIG).
  */

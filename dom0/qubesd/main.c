@@ -5,13 +5,13 @@
  * Runs as	the session's user (hosted), or root.
  * Holds	the store, the listening sockets, lines to the qube-monitors of running qubes.
  * Trusts	its clients: whoever may open the socket is dom0. No byte of a qube comes here
- *undecoded.
+ * undecoded.
  * Needs	to start jobs, which start QEMU and write volumes: so it keeps nearly all its
- *privileges. What it can do without it gives up: new privileges by set-id programs, core dumps
- *(they would hold what clients sent), descriptors beyond its limit.
+ * privileges. What it can do without it gives up: new privileges by set-id programs, core dumps
+ * (they would hold what clients sent), descriptors beyond its limit.
  *
  * One loop, nothing in it blocks but the store's commit (one fsync). Jobs are qubesd executed
- *again.
+ * again.
  */
 #include "api/client.h"
 #include "base/io.h"

@@ -4,9 +4,9 @@
  *
  * Runs as:	an id of its own if started as root (--uid), else as the session's user
  * Holds:	the carrier to the qube, a socket to its parent, the control socket, the directory
- *of the qube's vchan sockets (to look at) Trusts:	its parent and who sends tickets; not one
- *byte of the qube Needs:	once it serves: accept, read, write; sockets are made by its parent
- *(loop/ask.h)
+ * of the qube's vchan sockets (to look at) Trusts:	its parent and who sends tickets; not one
+ * byte of the qube Needs:	once it serves: accept, read, write; sockets are made by its parent
+ * (loop/ask.h)
  *
  * Started by qube-monitor:
  *	vchand --domid N --carrier-fd F --ask-fd F --vchan-dir-fd F [--control-fd F] [--uid U] NAME
@@ -16,8 +16,8 @@
  *	--control-fd	listening SEQPACKET socket for tickets
  *
  * Exit codes: 0 the carrier was closed (QEMU is gone); 1 it could not start or go on (start it
- *again with a new carrier); 2 usage; 3 the qube broke the protocol (do not start it again, end the
- *qube).
+ * again with a new carrier); 2 usage; 3 the qube broke the protocol (do not start it again, end the
+ * qube).
  */
 #include "base/io.h"
 #include "base/log.h"

@@ -4,8 +4,8 @@
  * Where an instance of Bulkhead keeps things in dom0.
  *
  * BULKHEAD_HOME=DIR puts everything below DIR (several instances, tests); else the XDG directories
- *of the user. Sockets live in a short directory of their own, since a Unix socket's path holds 107
- *bytes: DIR/run is a link to it.
+ * of the user. Sockets live in a short directory of their own, since a Unix socket's path holds 107
+ * bytes: DIR/run is a link to it.
  *
  *	state	store.db, pools/ (volumes), kernels/, log/	survives
  *	config	policy.d/ and what an administrator writes	survives
@@ -17,7 +17,7 @@
  *		q/DOMID/monitor.sock	qubesd to qube-monitor
  *		q/DOMID/vchand.sock	tickets for streams between qubes
  *		q/DOMID/vchan/		the vchan sockets of this qube (VCHAN_SOCKET_DIR of its
- *daemons)
+ * daemons)
  */
 #include "base/attr.h"
 

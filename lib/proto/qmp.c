@@ -3,7 +3,6 @@
 
 #include "base/str.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static const struct {
@@ -233,7 +232,7 @@ static void put_str(struct jw *w, const char *key, const char *format, const cha
 {
 	char text[96];
 
-	(void)snprintf(text, sizeof(text), format, value);
+	(void)!str_format(text, sizeof(text), format, value);
 	jw_key(w, key);
 	jw_str(w, text);
 }
@@ -251,7 +250,7 @@ static void put_file(struct jw *w, const struct qmp_disk *disk, unsigned at, boo
 	char text[48];
 
 	put_str(w, "driver", "%s", "file");
-	(void)snprintf(text, sizeof(text), "/dev/fdset/%u", disk->first_set + at);
+	(void)!str_format(text, sizeof(text), "/dev/fdset/%u", disk->first_set + at);
 	put_str(w, "filename", "%s", text);
 	put_bool(w, "read-only", !writable);
 	put_str(w, "aio", "%s", "threads");
@@ -264,9 +263,9 @@ static void put_node(struct jw *w, const struct qmp_disk *disk, unsigned at)
 	char name[48];
 
 	if (at == 0)
-		(void)snprintf(name, sizeof(name), "disk-%s", disk->name);
+		(void)!str_format(name, sizeof(name), "disk-%s", disk->name);
 	else
-		(void)snprintf(name, sizeof(name), "backing%u-%s", at, disk->name);
+		(void)!str_format(name, sizeof(name), "backing%u-%s", at, disk->name);
 	jw_key(w, "node-name");
 	jw_str(w, name);
 	if (!disk->qcow2[at]) {

@@ -70,7 +70,7 @@ size_t qmp_end(struct jw *w);
 /**
  * struct qmp_disk - a virtio disk of files that QEMU has as descriptor sets
  * @name:	[a-zA-Z0-9][a-zA-Z0-9_.-]*, at most QMP_DISK_NAME_MAX bytes; its node is
- *"disk-NAME", its device "dev-NAME"
+ * "disk-NAME", its device "dev-NAME"
  * @first_set:	set number of the top file; the file below it has the next, and so on
  */
 struct qmp_disk {

@@ -5,7 +5,7 @@
  *
  *	qrexec-rude list agent|data|client
  *	qrexec-rude agent DIR LIE	be the agent of domain 42, lie, expect to be cut off (or
- *not) qrexec-rude data DIR LIE	be an honest agent for one call, then lie on its data channel
+ * not) qrexec-rude data DIR LIE	be an honest agent for one call, then lie on its data channel
  *	qrexec-rude client SOCKET LIE	be a client of the daemon
  */
 #include "base/io.h"

@@ -2,9 +2,9 @@
 #pragma once
 /*
  * Qubes that are not halted: starting, running, stopping. A qube has a struct power from the commit
- *that says it is being started until the one that says its volumes are put away; in between the
- *operation "run" stands in the store, with its domain id, so that a qubesd that starts anew knows
- *what to look for.
+ * that says it is being started until the one that says its volumes are put away; in between the
+ * operation "run" stands in the store, with its domain id, so that a qubesd that starts anew knows
+ * what to look for.
  *
  *	Halted -> Transient (job "start") -> Running <-> Paused
  *	Running -> Halting (asked to shut down) -> Dying (gone; job "stop") -> Halted

@@ -89,7 +89,7 @@ MUST_CHECK int storage_start(const struct storage_volume *v, struct storage_chai
 /**
  * storage_stop() - the guest is gone: commit a new revision (save_on_stop) or drop what was written
  * @clean:	false: the guest crashed or was killed. A save_on_stop volume then stays unfinished:
- *the next start goes on from it, with the last committed revision beside it.
+ * the next start goes on from it, with the last committed revision beside it.
  */
 MUST_CHECK int storage_stop(const struct storage_volume *v, bool clean, char *error,
 			    size_t error_size);

@@ -100,7 +100,7 @@ struct vmm;
 /**
  * struct vmm_events - what qubesd hears; called from the event loop
  * @state:	the state changed, or is told for the first time. After VMM_GONE (monitor and
- *everything below it ended) no more events come, and the callback may free the vmm. @clean: the
+ * everything below it ended) no more events come, and the callback may free the vmm. @clean: the
  *		guest powered itself off, rather than being killed or crashing; a reboot may be a
  *		crash and is not clean;
  *		@why: a sentence, or NULL

@@ -8,9 +8,9 @@
  *	N.drop		an empty file that says: N.qcow2 is being merged away. It is no revision any
  *			more, though others rest on it
  *	N.work		what a started (or crashed) save_on_stop volume writes; becomes N.qcow2.
- *Valid only while N is above every committed revision
+ * Valid only while N is above every committed revision
  *	live.qcow2	what a started snap_on_start or volatile volume writes; means nothing
- *afterwards
+ * afterwards
  *	*.tmp		unfinished; removed by the next change
  *
  * Locks: on the folder (flock), shared to open a chain, exclusive to change which files there are.
