@@ -4,6 +4,7 @@
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 dom0="${QREXEC_DOM0:-$top/build/root/usr/libexec/bulkhead}"
 qube="${QREXEC_QUBE:-$top/build/qube-root}"
+# shellcheck disable=SC2034 # for those who load this
 hostile="${QREXEC_HOSTILE:-$top/build/test/hostile}"
 me=$(id -un)
 
@@ -36,6 +37,7 @@ agent_begin() {
 }
 
 # daemon_begin [WHAT]: and wait for its socket, unless WHAT is nowait
+# shellcheck disable=SC2120 # the .bats file gives the argument
 daemon_begin() {
 	"$dom0/qrexec-daemon" --socket-dir="$dir" --direct 42 work "$me" 2>>"$dir/daemon.log" 3>&- &
 	daemon=$!

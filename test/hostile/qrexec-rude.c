@@ -510,7 +510,7 @@ static int data(const char *dir, const struct lie *lie)
 
 static int client(const char *path, const struct lie *lie)
 {
-	struct vchan *v;
+	struct vchan *v = NULL;
 	bool refused, cut;
 	int fd;
 
