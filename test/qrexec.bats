@@ -308,6 +308,7 @@ teardown() {
 		timeout 60 "$hostile/qrexec-rude" agent "$dir" "$lie"
 		kill -0 "$daemon"
 	done
+	until_true test ! -e "$dir/qrexec.42" # the last liar's
 	agent_begin
 	until_true test -S "$dir/qrexec.42"
 	run -0 call 'echo fine'
