@@ -390,13 +390,16 @@ static int streams_local(struct client *c)
 
 static int streams_open(struct client *c)
 {
+	int r;
+
 	if (c->o->local)
 		return streams_local(c);
 	c->in = fcntl(STDIN_FILENO, F_GETFD) < 0 ? NO_FD : STDIN_FILENO;
 	c->out = c->o->stdin_socket ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : STDOUT_FILENO;
 	if (c->out < 0)
 		return fail_errno();
-	return relay_fd_own(c->out);
+	r = c->in >= 0 ? relay_fd_own(c->in) : 0;
+	return r < 0 ? r : relay_fd_own(c->out);
 }
 
 static int confine(void)

@@ -70,13 +70,17 @@ int relay_fd_own(int fd)
 	AUTO_CLOSE int again = NO_FD;
 	char path[32];
 	struct stat st;
+	int flags;
 
 	if (fstat(fd, &st) < 0)
 		return fail_errno();
 	if (!S_ISFIFO(st.st_mode) && !S_ISCHR(st.st_mode))
 		return 0;
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0)
+		return fail_errno();
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	again = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	again = open(path, (flags & O_ACCMODE) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (again < 0)
 		return 0;
 	/* no close-on-exec where there was none: what we start inherits our standard descriptors */

@@ -10,7 +10,9 @@
  * channel: while one of them is stuck, the next one's bytes wait behind it. The two directions
  * never wait for each other.
  *
- * Descriptors need not be non-blocking; see relay_fd_own().
+ * Inputs should not block: poll() says that a pipe can be read when all it holds is an empty
+ * buffer, as splice() may leave it, and then read() waits for the next byte while nothing else
+ * moves. Outputs may block, but are slower; see relay_fd_own().
  */
 #include "base/attr.h"
 
@@ -82,7 +84,7 @@ MUST_CHECK int relay_code_send(struct vchan *v, bool streams, unsigned code);
 unsigned relay_wait_status(int status);
 
 /**
- * relay_fd_own() - make an output non-blocking without changing it for those who share it
+ * relay_fd_own() - make a descriptor non-blocking without changing it for those who share it
  *
  * A pipe or terminal is opened again through /proc/self/fd; what cannot be (a socket, no
  * permission) stays as it is, and the relay moves small pieces. Should: be called before a sandbox

@@ -213,7 +213,7 @@ static int signals_open(int *ret_fd)
 }
 
 /* both ends of the three streams; stdin is a socket so that it can be made bidirectional, the
- * others are pipes so that /dev/stdout and /dev/stderr can be opened */
+ * others are pipes so that /dev/stdout and /dev/stderr can be opened. Our ends do not block */
 static int streams_open(int command[3], int own[3])
 {
 	int in[2], out[2], err[2];
@@ -221,6 +221,8 @@ static int streams_open(int command[3], int own[3])
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in) < 0 ||
 	    pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0)
 		return fail_errno(); /* the process ends */
+	if (io_set_nonblock(out[0], true) < 0 || io_set_nonblock(err[0], true) < 0)
+		return fail_errno();
 	command[0] = in[1];
 	command[1] = out[1];
 	command[2] = err[1];
