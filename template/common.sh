@@ -41,14 +41,18 @@ as_root_of_own() {
 	fi
 }
 
-# apt_uri LABEL DEFAULT: the address of one of Debian's archives, as the machine's own apt has it
+# apt_uri LABEL SUITES: the address of one of Debian's archives, as the machine's own apt has it: by the label that its
+# signed list bears, or, before the first apt-get update, by the name of the suite (a pattern)
 apt_uri() {
 	local uri
 	# asked once: apt reads all its lists for it
 	[ -n "${apt_targets-}" ] ||
-		apt_targets=$(apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(REPO_URI)' 'Created-By: Packages' 2>/dev/null || true)
-	uri=$(awk -F'|' -v label="$1" '$1 == "Debian" && $2 == label && $3 ~ /^(mirror\+)?https?:/ { print $3; exit }' <<<"$apt_targets")
-	uri=${uri:-$2}
+		apt_targets=$(apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(RELEASE)|$(REPO_URI)' 'Created-By: Packages' 2>/dev/null || true)
+	uri=$(awk -F'|' -v label="$1" '$1 == "Debian" && $2 == label && $4 ~ /^(mirror\+)?https?:/ { print $4; exit }' <<<"$apt_targets")
+	[ -n "$uri" ] ||
+		uri=$(awk -F'|' -v suites="$2" '$1 == "" && $3 ~ suites && $4 ~ /^(mirror\+)?https?:/ { print $4; exit }' <<<"$apt_targets")
+	[ -n "$uri" ] ||
+		fail "apt on this machine has no source for the archive \"$1\": add it to /etc/apt/sources.list and run apt-get update"
 	printf '%s\n' "${uri%/}"
 }
 
@@ -56,8 +60,8 @@ apt_uri() {
 apt_sources() {
 	[ -r "$KEYRING" ] || fail "Debian's keys are missing: sudo apt-get install debian-archive-keyring"
 	if [ -z "${apt_main-}" ]; then
-		apt_main=$(apt_uri Debian http://deb.debian.org/debian)
-		apt_security=$(apt_uri Debian-Security http://deb.debian.org/debian-security)
+		apt_main=$(apt_uri Debian '^(bookworm|trixie|stable|oldstable)$')
+		apt_security=$(apt_uri Debian-Security '-security$')
 	fi
 	printf "deb [signed-by=$KEYRING] %s main\n" "$apt_main $1" "$apt_main $1-updates" "$apt_security $1-security"
 }
