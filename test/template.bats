@@ -24,7 +24,7 @@ teardown_file() {
 machine() {
 	local disk=()
 	[ $# = 0 ] || disk=(-blockdev "driver=raw,node-name=root,file.driver=file,file.filename=$1" -device virtio-blk-pci,drive=root,disable-legacy=on)
-	timeout 90 nice qemu-system-x86_64 -M pc,hpet=off,usb=off,vmport=off,smbus=off,i8042=off -accel tcg -cpu max -m 256 \
+	timeout 90 nice qemu-system-x86_64 -M q35,hpet=off,usb=off,vmport=off,smbus=off,i8042=off,sata=off -accel tcg -cpu max,-erms,-fsrm -m 256 \
 		-nodefaults -no-user-config -display none -no-reboot -serial stdio -kernel "$kernel/vmlinuz" -initrd "$kernel/initramfs" \
 		-append "console=ttyS0 quiet no_timer_check tsc=reliable panic=-1" "${disk[@]}" </dev/null
 }

@@ -109,6 +109,7 @@ static enum step disk_add_step(struct qemu *q, struct op *op, struct jw *w, int 
 	if (op->step == n + 1) {
 		qmp_begin(w, "device_add", q->next_id);
 		qmp_put_disk_device(w, &op->disk);
+		member(w, "bus", "%s", QMP_HOT_BUS);
 		return STEP_SEND;
 	}
 	return STEP_DONE;
@@ -137,6 +138,7 @@ static enum step nic_add_step(struct qemu *q, struct op *op, struct jw *w, int *
 	case 2:
 		qmp_begin(w, "device_add", q->next_id);
 		qmp_put_nic_device(w, op->name, op->mac);
+		member(w, "bus", "%s", QMP_HOT_BUS);
 		return STEP_SEND;
 	default:
 		return STEP_DONE;

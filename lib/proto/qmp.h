@@ -85,6 +85,8 @@ struct qmp_disk {
 bool qmp_name_ok(const char *name);
 /** qmp_put_blockdev() - members of blockdev-add, and of -blockdev: the chain, node by node */
 void qmp_put_blockdev(struct jw *w, const struct qmp_disk *disk);
+/** QMP_HOT_BUS - the bus for what comes while the guest runs; the root's own takes nothing then */
+#define QMP_HOT_BUS "hot"
 /** qmp_put_disk_device() - members of device_add, and of -device */
 void qmp_put_disk_device(struct jw *w, const struct qmp_disk *disk);
 /** qmp_put_nic_device() - members of device_add, and of -device; its back end is "net-ID" */

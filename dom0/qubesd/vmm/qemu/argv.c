@@ -19,8 +19,10 @@
 #include <string.h>
 
 #define MACHINE                                                                                    \
-	"pc,hpet=off,usb=off,vmport=off,smbus=off,i8042=off,memory-backend=ram,"                   \
+	"q35,hpet=off,usb=off,vmport=off,smbus=off,i8042=off,sata=off,memory-backend=ram,"         \
 	"dump-guest-core=off"
+/* what TCG emulates a byte at a time, guests do in loops of words when they are not told of it */
+#define TCG_CPU "max,-erms,-fsrm"
 #define CMDLINE "console=ttyS0 no_timer_check tsc=reliable panic=-1 net.ifnames=0"
 #define SANDBOX "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
@@ -148,8 +150,8 @@ static int add_machine(struct qemu_argv *a, const struct vmm_spec *spec, bool kv
 	static const char *const fixed[] = {
 		"-nodefaults", "-no-user-config", "-no-reboot",
 		"-display", "none", "-vga", "none",
-		"-global", "PIIX4_PM.disable_s3=1",
-		"-global", "PIIX4_PM.disable_s4=1",
+		"-global", "ICH9-LPC.disable_s3=1",
+		"-global", "ICH9-LPC.disable_s4=1",
 		"-sandbox", SANDBOX,
 		"-chardev", "socket,id=qmp,fd=3",
 		"-mon", "chardev=qmp,mode=control",
@@ -158,6 +160,7 @@ static int add_machine(struct qemu_argv *a, const struct vmm_spec *spec, bool kv
 		"-chardev", "socket,id=vchan,fd=4,server=on,wait=off",
 	};
 	static const char *const after_disks[] = {
+		"-device", "pcie-pci-bridge,id=" QMP_HOT_BUS,
 		"-device", "virtio-serial-pci,id=serial,max_ports=2,disable-legacy=on",
 		"-device", "virtserialport,bus=serial.0,nr=1,chardev=vchan,id=vchan,name=org.bulkhead.vchan",
 		"-object", "rng-builtin,id=rng",
@@ -173,7 +176,7 @@ static int add_machine(struct qemu_argv *a, const struct vmm_spec *spec, bool kv
 	r = r < 0 ? r : add(a, "-accel");
 	r = r < 0 ? r : add(a, "%s", kvm ? "kvm" : "tcg,thread=multi");
 	r = r < 0 ? r : add(a, "-cpu");
-	r = r < 0 ? r : add(a, "%s", kvm ? "host" : "max");
+	r = r < 0 ? r : add(a, "%s", kvm ? "host" : TCG_CPU);
 	r = r < 0 ? r : add(a, "-smp");
 	r = r < 0 ? r : add(a, "%u", spec->vcpus);
 	r = r < 0 ? r : add(a, "-m");
