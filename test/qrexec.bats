@@ -55,7 +55,7 @@ teardown() {
 }
 
 @test "a command that moves its bytes with splice does not hold up its input" {
-	# busybox's cat leaves empty buffers in the pipe: poll() calls it readable, a read that may block waits
+	# busybox's cat holds its output pipe's lock while it waits for input
 	command -v busybox >/dev/null || skip "needs busybox"
 	head -c 3000000 /dev/urandom >"$dir/in"
 	local i

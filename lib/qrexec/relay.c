@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -33,6 +34,7 @@ struct stream {
 	bool filter;
 	bool ended;  /* its end has been sent, or received and passed on */
 	bool broken; /* nobody takes it any more: what comes is dropped */
+	pid_t pump;  /* reads the pipe for us; 0 = none */
 };
 
 struct relay {
@@ -123,6 +125,68 @@ static ssize_t stream_write(const struct stream *s, const void *from, size_t len
 			      : write(s->fd, from, len);
 	while (n < 0 && errno == EINTR);
 	return n;
+}
+
+/*
+ * Reading a command's pipe can take any time, O_NONBLOCK or not: a command that splices from its
+ * stdin (a socket) to its stdout (a pipe), as busybox's cat does, holds the pipe's lock while it
+ * waits for input, and read() waits for that lock. If we did, the input would never come. So as
+ * long as the command may wait for input, a pump does the reading: a process with nothing but the
+ * pipe and a socket to us.
+ */
+static NORETURN void pump_main(pid_t parent, int from, int to, uint8_t *buf, size_t size)
+{
+	/* whatever else we hold would keep channel and streams open */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent ||
+	    dup2(from, STDIN_FILENO) < 0 || dup2(to, STDOUT_FILENO) < 0 ||
+	    close_range(STDERR_FILENO, ~0U, 0) < 0 || io_set_nonblock(STDIN_FILENO, false) < 0)
+		_exit(EXIT_FAILURE);
+	for (;;) {
+		const ssize_t n = read(STDIN_FILENO, buf, size);
+
+		if (n == 0)
+			_exit(EXIT_SUCCESS);
+		if ((n < 0 && errno != EINTR) ||
+		    (n > 0 && io_write_full(STDOUT_FILENO, buf, (size_t)n) < 0))
+			_exit(EXIT_FAILURE);
+	}
+}
+
+static int pump_start(struct stream *s, uint8_t *buf, size_t size)
+{
+	const pid_t self = getpid();
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return fail_errno();
+	s->pump = fork();
+	if (s->pump == 0) {
+		/* away from the numbers it will have */
+		int from = fcntl(s->fd, F_DUPFD, STDERR_FILENO),
+		    to = fcntl(pair[1], F_DUPFD, STDERR_FILENO);
+
+		pump_main(self, from, to, buf, size);
+	}
+	(void)close(pair[1]);
+	if (s->pump < 0) {
+		s->pump = 0;
+		(void)close(pair[0]);
+		return fail_errno();
+	}
+	(void)close(s->fd);
+	s->fd = pair[0];
+	s->socket = true;
+	s->blocks = false;
+	return 0;
+}
+
+static void stream_close(struct stream *s)
+{
+	close_fd(&s->fd);
+	/* not reaped, so the number is still its own */
+	if (s->pump > 0)
+		(void)kill(s->pump, SIGKILL);
+	s->pump = 0;
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */
@@ -220,7 +284,7 @@ static int in_end(struct relay *r, struct stream *s)
 {
 	/* with stdin in both directions the descriptor is the other stream's too */
 	if (!(r->two_way && s == &r->in[0]))
-		close_fd(&s->fd);
+		stream_close(s);
 	s->fd = NO_FD;
 	s->ended = true;
 	return tx_start(r, s->type, 0);
@@ -228,8 +292,11 @@ static int in_end(struct relay *r, struct stream *s)
 
 static int in_move(struct relay *r, struct stream *s)
 {
-	ssize_t n = stream_read(s, r->tx + QREXEC_HEADER_LEN, chunk_max(r));
+	ssize_t n;
 
+	if (r->o.role == RELAY_SERVICE && !s->socket && !r->exited && !r->out[0].ended)
+		return pump_start(s, r->tx, QREXEC_HEADER_LEN + chunk_max(r));
+	n = stream_read(s, r->tx + QREXEC_HEADER_LEN, chunk_max(r));
 	if (n < 0 && errno == EAGAIN)
 		return 0;
 	if (n <= 0)
@@ -464,7 +531,7 @@ static void two_way_start(struct relay *r)
 	if (r->two_way || r->out[0].fd < 0 || !r->out[0].socket || r->in[0].ended)
 		return;
 	r->two_way = true;
-	close_fd(&r->in[0].fd);
+	stream_close(&r->in[0]);
 	r->in[0] = r->out[0];
 	r->in[0].type = QREXEC_DATA_STDOUT;
 	r->in[0].ended = false;
@@ -484,8 +551,8 @@ static void signals_take(struct relay *r)
 static void linger_end(struct relay *r)
 {
 	for (unsigned i = 0; i < r->n_in; i++) {
-		if (r->in[i].fd >= 0 && !(r->two_way && i == 0))
-			close_fd(&r->in[i].fd);
+		if (!(r->two_way && i == 0))
+			stream_close(&r->in[i]);
 		r->in[i].fd = NO_FD;
 	}
 }
@@ -611,7 +678,7 @@ int relay_run(struct relay *r, unsigned *ret_code)
 		*ret_code = r->code;
 	for (unsigned i = 0; i < r->n_in; i++)
 		if (!(r->two_way && i == 0))
-			close_fd(&r->in[i].fd);
+			stream_close(&r->in[i]);
 	for (unsigned i = 0; i < r->n_out; i++)
 		close_fd(&r->out[i].fd);
 	return e;

@@ -10,9 +10,9 @@
  * channel: while one of them is stuck, the next one's bytes wait behind it. The two directions
  * never wait for each other.
  *
- * Inputs should not block: poll() says that a pipe can be read when all it holds is an empty
- * buffer, as splice() may leave it, and then read() waits for the next byte while nothing else
- * moves. Outputs may block, but are slower; see relay_fd_own().
+ * Descriptors need not be non-blocking, but outputs that are not are slower; see relay_fd_own().
+ * While a service's command may wait for input its pipes are read by a process of their own, which
+ * is ended with the relay and left to be reaped by whoever reaps ours.
  */
 #include "base/attr.h"
 
