@@ -14,16 +14,16 @@
 
 int qubesd_failed(const struct args *a, const char *who, int r, const struct client_answer *answer)
 {
+	const char *text = r == CLIENT_E_EXCEPTION && answer->data ? answer->data : "";
 	/* a text that names the qube needs no name before it */
-	bool named = r == CLIENT_E_EXCEPTION && who && strstr(answer->data, who);
+	bool named = who && strstr(text, who);
 	const char *colon = who && !named ? ": " : "";
 
 	who = who && !named ? who : "";
 	if (r == -ENOENT || r == -ECONNREFUSED)
 		return ui_fail(a, "Bulkhead is not running; start it with: bulkhead start");
 	if (r == CLIENT_E_EXCEPTION)
-		return ui_fail(a, "%s%s%s", who, colon,
-			       answer->data[0] != '\0' ? answer->data : answer->type);
+		return ui_fail(a, "%s%s%s", who, colon, text[0] != '\0' ? text : answer->type);
 	if (r == CLIENT_E_EMPTY)
 		return ui_fail(
 			a,

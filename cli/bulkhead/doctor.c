@@ -119,14 +119,18 @@ static void check_processor(struct finding *f)
 static void check_qemu(struct finding *f)
 {
 	struct machine_qemu qemu;
-	unsigned major = 0, minor = 0;
+	unsigned long major, minor = 0;
+	char *end;
 
 	if (machine_qemu(true, &qemu) < 0) {
 		find(f, PROBLEM, "qemu-system-x86_64 is not installed");
 		advise(f, "sudo apt-get install --no-install-recommends qemu-system-x86");
 		return;
 	}
-	if (sscanf(qemu.version, "%u.%u", &major, &minor) != 2)
+	major = strtoul(qemu.version, &end, 10);
+	if (*end == '.')
+		minor = strtoul(end + 1, NULL, 10);
+	if (end == qemu.version || *end != '.')
 		find(f, PROBLEM, "%s does not say its version", qemu.path);
 	else if (major < QEMU_LEAST_MAJOR ||
 		 (major == QEMU_LEAST_MAJOR && minor < QEMU_LEAST_MINOR))

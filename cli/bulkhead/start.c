@@ -18,8 +18,8 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-#define ANSWER_MS (60 * 1000) /* a store of many qubes on a busy machine takes its time */
-#define LOG_KEEP  (4 << 20)   /* bytes of qubesd's log before the next start begins a new one */
+#define ANSWER_MS UINT64_C(60000) /* a store of many qubes on a busy machine takes its time */
+#define LOG_KEEP  (4 << 20)       /* bytes of qubesd's log before the next start begins a new one */
 #define LOG_TAIL  2000
 
 bool daemon_answers(void)

@@ -37,7 +37,7 @@ static void unescape(char *text)
 
 	for (; *text != '\0'; text++) {
 		if (*text == '\\' && text[1] != '\0')
-			*to++ = *++text == 'n' ? '\n' : *text;
+			*to++ = (char)(*++text == 'n' ? '\n' : *text);
 		else
 			*to++ = *text;
 	}

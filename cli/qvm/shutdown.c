@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 
-#define MAX_TIMEOUT_S (7 * 24 * 3600u)
+#define MAX_TIMEOUT_S UINT64_C(604800) /* a week */
 
 enum { ALL = OPTION_OWN, EXCLUDE, WAIT, TIMEOUT, FORCE, DRY_RUN };
 

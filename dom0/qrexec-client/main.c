@@ -280,7 +280,7 @@ static int request(struct client *c)
 			       .command = c->o->command,
 			       .command_len = strlen(c->o->command)};
 	const enum qrexec_type type = m.type;
-	struct qrexec_msg answer;
+	struct qrexec_msg answer = {0};
 	int r = daemon_wait(c, DAEMON_MS, &answer);
 
 	if (r == 0)
@@ -430,14 +430,14 @@ static int relay(struct client *c, unsigned *ret_code)
 		.keep_going = c->local > 0,
 		.code_only = c->o->just_exec,
 	};
-	struct relay *relay;
+	struct relay *relay = NULL;
 	int r = o.out[1] >= 0 ? relay_fd_own(o.out[1]) : 0;
 
 	if (r == 0)
 		r = relay_new(&o, &relay);
 	if (r == 0)
 		r = confine();
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = relay_run(relay, ret_code);
 	relay_free(relay);

@@ -127,11 +127,11 @@ unsigned clients_poll(struct daemon *d, struct pollfd *p, unsigned first)
 
 	for (struct client *c = d->clients; c; c = c->next) {
 		c->poll_at = first + n;
-		p[n++] = (struct pollfd){
-			.fd = qrexec_peer_fd(c->peer),
-			/* one who waits is only watched for leaving */
-			.events = c->state == CLIENT_WAITING ? 0 : qrexec_peer_events(c->peer),
-		};
+		p[n] = (struct pollfd){.fd = qrexec_peer_fd(c->peer)};
+		/* one who waits is only watched for leaving */
+		if (c->state != CLIENT_WAITING)
+			p[n].events = qrexec_peer_events(c->peer);
+		n++;
 	}
 	return n;
 }
@@ -141,7 +141,7 @@ int clients_turn(struct daemon *d, const struct pollfd *p, unsigned n)
 	const uint64_t now = io_now_ms();
 
 	for (struct client *c = d->clients; c; c = c->next) {
-		const short revents = c->poll_at < n ? p[c->poll_at].revents : 0;
+		const int revents = c->poll_at < n ? p[c->poll_at].revents : 0;
 
 		if (c->state == CLIENT_WAITING && (revents & (POLLHUP | POLLERR)))
 			c->state = CLIENT_GONE;

@@ -81,6 +81,19 @@ static int allow_own_files(int ruleset)
 	return 0;
 }
 
+/* what is not there needs no right */
+static int allow_path(int ruleset, const char *path, uint64_t rights)
+{
+	AUTO_CLOSE int fd = open(path, O_PATH | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return 0;
+	if (!S_ISDIR(st.st_mode))
+		rights &= ~(uint64_t)LANDLOCK_ACCESS_FS_READ_DIR;
+	return allow(ruleset, fd, rights);
+}
+
 static int landlock(const char *program)
 {
 	const struct landlock_ruleset_attr attr = {.handled_access_fs = FS_ALL};
@@ -92,15 +105,7 @@ static int landlock(const char *program)
 	if (ruleset < 0)
 		return 0; /* a kernel without it: SECURITY.md says what is weaker then */
 	for (size_t i = 0; i < ARRAY_LEN(qemu_paths); i++) {
-		AUTO_CLOSE int fd = open(qemu_paths[i].path, O_PATH | O_CLOEXEC);
-		struct stat st;
-		uint64_t rights = qemu_paths[i].rights;
-
-		if (fd < 0 || fstat(fd, &st) < 0)
-			continue;
-		if (!S_ISDIR(st.st_mode))
-			rights &= ~(uint64_t)LANDLOCK_ACCESS_FS_READ_DIR;
-		r = allow(ruleset, fd, rights);
+		r = allow_path(ruleset, qemu_paths[i].path, qemu_paths[i].rights);
 		if (r < 0)
 			return r;
 	}

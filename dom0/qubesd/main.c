@@ -177,7 +177,7 @@ static int listen_at(struct qubesd *d, const char *dir)
 /* One that was killed a moment ago may still be on its way out: its lock is waited for a little. */
 static int open_store(struct qubesd *d)
 {
-	const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
+	const struct timespec pause = {.tv_nsec = 20000000};
 	char error[512] = "";
 	int r = STORE_E_LOCKED;
 

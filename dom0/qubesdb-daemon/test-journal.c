@@ -8,6 +8,8 @@
 
 #include "journal.h"
 
+#include "base/str.h"
+
 #include <fcntl.h>
 #include <sys/mman.h>
 
@@ -31,14 +33,14 @@ static struct qdb_tree *new_tree(void)
 static const char *text_of(const struct qdb_tree *t)
 {
 	static char text[1024];
+	size_t n = 0;
 
 	text[0] = '\0';
 	for (const struct qdb_entry *e = qdb_tree_first(t, "", 0); e; e = qdb_tree_next(e, "", 0)) {
-		strcat(text, e->owner == QDB_QUBE ? "+" : "");
-		strcat(text, e->path);
-		strcat(text, "=");
-		strcat(text, e->value);
-		strcat(text, " ");
+		assert_int_equal(str_format(text + n, sizeof(text) - n, "%s%s=%s ",
+					    e->owner == QDB_QUBE ? "+" : "", e->path, e->value),
+				 0);
+		n += strlen(text + n);
 	}
 	return text;
 }

@@ -247,11 +247,9 @@ static void on_listener(struct carry_source *src, uint32_t events)
 
 		if (cl->src.fd >= 0)
 			continue;
-		cl->src.fd = fd;
+		cl->src.fd = take_fd(&fd);
 		if (carry_add(t->carry, &cl->src, EPOLLIN) < 0)
-			cl->src.fd = NO_FD;
-		else
-			fd = NO_FD;
+			close_fd(&cl->src.fd);
 		return;
 	}
 	log_warn(t->name, "%u connections for tickets are open already, closing another",

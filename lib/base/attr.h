@@ -86,5 +86,7 @@ static inline int fault(int r)
  */
 static inline int fail_errno(void)
 {
-	return errno > 0 ? -errno : -EIO;
+	int r = 0 - errno; /* they follow a difference, though not a change of sign */
+
+	return r < 0 ? r : -EIO;
 }

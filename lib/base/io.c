@@ -325,11 +325,10 @@ int io_send_msg(int sock, const void *bytes, size_t len, const int *fds, size_t 
 	if (n_fds > IO_MAX_FDS)
 		return -EMSGSIZE;
 	if (n_fds > 0) {
-		struct cmsghdr *c;
+		struct cmsghdr *c = &control.align;
 
 		m.msg_control = control.bytes;
 		m.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-		c = CMSG_FIRSTHDR(&m);
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;
 		c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));

@@ -611,12 +611,15 @@ static int on_event(struct carry *c, const struct mux_event *e)
 	case MUX_OPEN:
 		return on_open(c, e);
 	case MUX_DATA:
+		assert(l);
 		link_deliver(l);
 		break;
 	case MUX_WRITABLE:
+		assert(l);
 		link_ready(l);
 		break;
 	case MUX_CLOSED:
+		assert(l);
 		l->remote_closed = true;
 		if (e->abort || l->hung_up)
 			link_end(l, false);
@@ -732,9 +735,7 @@ static void gather(struct carry *c)
 		at = mux_send_space(l->s, &room);
 		n = recv(l->src.fd, at, room, MSG_DONTWAIT);
 		mux_send_added(l->s, n > 0 ? (size_t)n : 0);
-		if (n > 0) {
-			link_ready(l);
-		} else if (n < 0 && errno == EINTR) {
+		if (n > 0 || (n < 0 && errno == EINTR)) {
 			link_ready(l);
 		} else if (n < 0 && errno == EAGAIN) {
 			l->readable = false;

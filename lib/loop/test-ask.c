@@ -47,7 +47,7 @@ static int set_up(void **state)
 	int fd[2];
 
 	(void)state;
-	(void)strcpy(dir + strlen(dir) - 6, "XXXXXX");
+	memset(dir + strlen(dir) - 6, 'X', 6);
 	if (!mkdtemp(dir) || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fd) < 0)
 		return -1;
 	parent_fd = fd[0];

@@ -20,7 +20,7 @@
 #include <string.h>
 
 /** IN_SIZE - bytes from the carrier at once; at least one frame */
-#define IN_SIZE (2 * VMUX_FRAME_MAX)
+#define IN_SIZE ((size_t)2 * VMUX_FRAME_MAX)
 /** OUT_FULL - no data of another stream while so much waits for the carrier */
 #define OUT_FULL VMUX_FRAME_MAX
 /** OUT_CONTROL - room that only control frames use */

@@ -93,10 +93,10 @@ static void a_request_that_no_header_can_carry_is_not_written(void **state)
 		struct admin_request q = {.payload = (const uint8_t *)"p", .payload_len = 1}, back;
 		size_t len;
 
-		strcpy(q.method, rows[i].method);
-		strcpy(q.arg, rows[i].arg);
-		strcpy(q.source, rows[i].source);
-		strcpy(q.dest, rows[i].dest);
+		(void)snprintf(q.method, sizeof(q.method), "%s", rows[i].method);
+		(void)snprintf(q.arg, sizeof(q.arg), "%s", rows[i].arg);
+		(void)snprintf(q.source, sizeof(q.source), "%s", rows[i].source);
+		(void)snprintf(q.dest, sizeof(q.dest), "%s", rows[i].dest);
 		assert_int_equal(admin_request_encode(&q, buf, sizeof(buf), &len), rows[i].r);
 		if (rows[i].r != 0)
 			continue;

@@ -205,7 +205,7 @@ static void every_message_comes_back_as_it_was(void **state)
 		const struct qrexec_msg *m = &rows[i].m;
 		uint8_t bytes[512];
 		size_t len = qrexec_msg_encode(m, bytes, sizeof(bytes));
-		struct qrexec_msg back;
+		struct qrexec_msg back = {0};
 
 		assert_true(len >= QREXEC_HEADER_LEN);
 		assert_int_equal(decode(rows[i].way, 4, bytes, len, &back), 0);

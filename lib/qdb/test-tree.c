@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "base/str.h"
 #include "qdb/tree.h"
 
 static struct qdb_tree *new_tree(size_t max_entries, size_t max_bytes)
@@ -38,11 +39,12 @@ static const char *list(const struct qdb_tree *t, const char *prefix)
 	static char text[4096];
 	const size_t n = strlen(prefix);
 	const struct qdb_entry *e;
+	size_t len = 0;
 
 	text[0] = '\0';
 	for (e = qdb_tree_first(t, prefix, n); e; e = qdb_tree_next(e, prefix, n)) {
-		strcat(text, e->path);
-		strcat(text, " ");
+		assert_int_equal(str_format(text + len, sizeof(text) - len, "%s ", e->path), 0);
+		len += strlen(text + len);
 	}
 	return text;
 }

@@ -166,9 +166,12 @@ static bool flag_take(const char **at, const char *end, bool *ret)
 /* 'user' or "user" */
 static bool user_take(const char **at, const char *end, char *to, size_t size)
 {
-	const char quote = *at < end ? **at : '\0';
 	const char *from = *at + 1, *close;
+	char quote;
 
+	if (*at == end)
+		return false;
+	quote = **at;
 	if (quote != '\'' && quote != '"')
 		return false;
 	close = memchr(from, quote, (size_t)(end - from));

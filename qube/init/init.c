@@ -253,17 +253,17 @@ static void modules_mount(int uevents_fd)
 			    log_errno_str(errno));
 }
 
-/* "init=PATH" of the kernel command line, else /sbin/init; @to holds CMDLINE_MAX bytes */
-static void init_program(char *to)
+/* "init=PATH" of the kernel command line, else /sbin/init */
+static void init_program(char *to, size_t size)
 {
 	AUTO_FREE char *cmdline = NULL;
 
-	(void)strcpy(to, "/sbin/init");
+	(void)snprintf(to, size, "/sbin/init");
 	if (io_read_file(AT_FDCWD, "/proc/cmdline", CMDLINE_MAX - 1, &cmdline, NULL) < 0)
 		return;
 	for (char *at = cmdline, *word; (word = strsep(&at, " \n"));)
 		if (str_starts(word, "init=/"))
-			(void)strcpy(to, word + strlen("init="));
+			(void)snprintf(to, size, "%s", word + strlen("init="));
 }
 
 /* gives back the memory of what the initramfs held; mounts are not followed */
@@ -279,7 +279,7 @@ NORETURN static void root_enter(char **argv)
 	static const char *const moved[] = {"/dev", "/proc", "/sys"};
 	char init[CMDLINE_MAX];
 
-	init_program(init);
+	init_program(init, sizeof(init));
 	for (size_t i = 0; i < ARRAY_LEN(moved); i++) {
 		char at[64];
 

@@ -98,7 +98,8 @@ static void binds_add(struct binds *b, char *path)
 		b->n_passed_over++;
 		return;
 	}
-	(void)strcpy(b->paths[b->n++], path);
+	if (str_copy(b->paths[b->n], sizeof(b->paths[0]), path, strlen(path)) == 0)
+		b->n++;
 }
 
 /* what stands behind "binds": an operator and a list; false if it is something else */

@@ -210,8 +210,11 @@ static int user_bind(const char *path)
 	if (r < 0)
 		return r;
 	/* a link on the way is followed once, here: what is mounted is what was copied */
-	if (!realpath(path, real))
-		(void)strcpy(real, path);
+	if (!realpath(path, real)) {
+		r = str_format(real, sizeof(real), "%s", path);
+		if (r < 0)
+			return r;
+	}
 	if (access(kept, F_OK) < 0) {
 		if (access(real, F_OK) < 0)
 			return 0;

@@ -19,6 +19,7 @@
 #define AT_LAST_PAGE 1028
 #define AT_MAGIC     (PAGE_SIZE - 10)
 #define VERSION      1
+static const char magic[10] __attribute__((nonstring)) = "SWAPSPACE2";
 
 int volatile_use(const char *device)
 {
@@ -35,7 +36,7 @@ int volatile_use(const char *device)
 	struct wr w = wr_of(page + AT_VERSION, 8);
 	wr_le32(&w, VERSION);
 	wr_le32(&w, (uint32_t)(size / PAGE_SIZE - 1));
-	(void)memcpy(page + AT_MAGIC, "SWAPSPACE2", 10);
+	(void)memcpy(page + AT_MAGIC, magic, sizeof(magic));
 	int r = io_write_full(fd, page, sizeof(page));
 	if (r < 0)
 		return r;

@@ -154,7 +154,7 @@ static int end(pid_t *pid, int signal)
 static int set_up(void **state)
 {
 	(void)state;
-	(void)strcpy(home + strlen(home) - 6, "XXXXXX");
+	memset(home + strlen(home) - 6, 'X', 6);
 	if (!mkdtemp(home))
 		return -1;
 	(void)snprintf(dom0_dir, sizeof(dom0_dir), "%s/d", home);

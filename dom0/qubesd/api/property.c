@@ -22,12 +22,12 @@ static int find(struct call *c, const struct property **ret)
 	const struct property *p = property_find(q, c->q.arg);
 
 	if (!p)
-		return refuse(&c->why, "QubesNoSuchPropertyError",
-			      q ? "'%s' is no property of '%s'"
-				: "'%s' is no property of the system%.0s",
-			      c->q.arg, q ? q->name : "");
+		(void)refuse(&c->why, "QubesNoSuchPropertyError",
+			     q ? "'%s' is no property of '%s'"
+			       : "'%s' is no property of the system%.0s",
+			     c->q.arg, q ? q->name : "");
 	*ret = p;
-	return 0;
+	return p ? 0 : REFUSED;
 }
 
 static unsigned n_rows(const struct qube *q)

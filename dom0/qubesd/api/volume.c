@@ -13,6 +13,7 @@
 #include "store/property.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -45,9 +46,11 @@ static int find(struct call *c, enum disk *ret)
 			return 0;
 		}
 	if (str_eq(c->q.arg, "kernel") && c->dest->qid != 0)
-		return refuse(&c->why, "QubesException",
-			      "the volume kernel follows from the property kernel");
-	return unknown(c);
+		(void)refuse(&c->why, "QubesException",
+			     "the volume kernel follows from the property kernel");
+	else
+		(void)unknown(c);
+	return REFUSED;
 }
 
 static int kernel_info(struct call *c)
@@ -454,6 +457,19 @@ int volume_import_file(struct call *c)
 	return r;
 }
 
+/* "DISK QID" */
+static bool detail_parse(const char *detail, unsigned *ret_disk, unsigned *ret_from_qid)
+{
+	char *end;
+	unsigned long disk = strtoul(detail, &end, 10), qid = strtoul(end, NULL, 10);
+
+	if (disk >= N_DISKS || qid == 0 || qid > UINT_MAX)
+		return false;
+	*ret_disk = (unsigned)disk;
+	*ret_from_qid = (unsigned)qid;
+	return true;
+}
+
 int volume_finish(struct qubesd *d, const struct operation *op)
 {
 	struct changes AUTO(changes_done) changes = {0};
@@ -463,8 +479,7 @@ int volume_finish(struct qubesd *d, const struct operation *op)
 	unsigned disk = 0, from_qid = 0;
 	int r;
 
-	if (q && sscanf(op->detail, "%u %u", &disk, &from_qid) == 2 && disk < N_DISKS &&
-	    from_qid > 0)
+	if (q && detail_parse(op->detail, &disk, &from_qid))
 		from = model_get(d->model, from_qid);
 	if (!from || !str_eq(op->kind, "clone")) {
 		log_info(q ? q->name : NULL, "%s was cut off: the volume is as it was before",

@@ -474,7 +474,7 @@ int __wrap_rmdir(const char *path)
 	call();
 	dir = watching ? parent_of(path, &name) : NULL;
 	r = __real_rmdir(path);
-	if (r == 0)
+	if (dir && r == 0)
 		change_dir(dir, name, "", 0);
 	return r;
 }
@@ -503,7 +503,9 @@ static int chain_content(const struct storage_chain *c, char *to)
 			if (r != 0 || cluster.kind != QCOW2_DATA)
 				continue;
 			r = image_read(&images[i], cluster.at, buf);
-			to[p] = memcmp(buf, buf + 1, sizeof(buf) - 1) == 0 ? (char)buf[0] : '?';
+			to[p] = '?';
+			if (memcmp(buf, buf + 1, sizeof(buf) - 1) == 0)
+				to[p] = (char)buf[0];
 		}
 	}
 	to[ARRAY_LEN(places_mib)] = '\0';
@@ -538,6 +540,7 @@ static int shell(const char *format, ...)
 static void guest_writes(const struct storage_chain *c, const char *letters)
 {
 	char path[256], commands[512] = "", link[64];
+	size_t len = 0;
 	ssize_t n;
 
 	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", c->fds[0]);
@@ -554,7 +557,8 @@ static void guest_writes(const struct storage_chain *c, const char *letters)
 		else
 			(void)snprintf(one, sizeof(one), " -c 'write -P %d %uM 64k'", letters[p],
 				       places_mib[p]);
-		(void)strcat(commands, one);
+		assert_int_equal(str_format(commands + len, sizeof(commands) - len, "%s", one), 0);
+		len += strlen(one);
 	}
 	assert_int_equal(shell("qemu-io -f qcow2%s -c flush '%s' >/dev/null", commands, path), 0);
 }
@@ -643,7 +647,7 @@ static char known[16][8];
 
 static void prepare(const struct scenario *s)
 {
-	char root[80], word[8];
+	char root[80] = "", word[8];
 	struct storage_volume v = volume(root, "vm/a/private", 9);
 	struct storage_chain c = {0};
 	unsigned n = 0;
@@ -655,7 +659,7 @@ static void prepare(const struct scenario *s)
 	if (!s->states)
 		return;
 	assert_int_equal(storage_create(&v, ERR), 0);
-	(void)strcpy(known[1], "....");
+	(void)snprintf(known[1], sizeof(known[1]), "....");
 	for (const char *p = s->states; *p; p += strspn(p, " ")) {
 		unsigned len = (unsigned)strcspn(p, " ");
 
@@ -666,7 +670,7 @@ static void prepare(const struct scenario *s)
 		storage_chain_done(&c);
 		assert_int_equal(storage_stop(&v, true, ERR), 0);
 		n++;
-		(void)strcpy(known[n + 1], word);
+		(void)snprintf(known[n + 1], sizeof(known[0]), "%s", word);
 	}
 	if (s->unfinished) {
 		(void)snprintf(word, sizeof(word), "%s%.*s", s->unfinished,
@@ -674,7 +678,7 @@ static void prepare(const struct scenario *s)
 		assert_int_equal(storage_start(&v, &c, ERR), 0);
 		guest_writes(&c, word);
 		storage_chain_done(&c);
-		(void)strcpy(known[n + 2], word);
+		(void)snprintf(known[n + 2], sizeof(known[0]), "%s", word);
 	}
 }
 
@@ -682,7 +686,7 @@ static void prepare(const struct scenario *s)
 static int run_cut(const struct scenario *s, unsigned cut, bool power, unsigned with_seed)
 {
 	struct storage_chain locked[2] = {0};
-	char root[80];
+	char root[80] = "";
 	struct storage_volume v = volume(root, "vm/a/private", s->keep);
 	int status;
 	pid_t pid;
@@ -731,6 +735,7 @@ static const char *current(const struct storage_volume *v, char *to)
 		return "";
 	if (r != 0)
 		return error;
+	*to = '\0';
 	r = chain_content(&c, to);
 	return r == 0 ? to : qcow2_why(r);
 }
@@ -763,7 +768,7 @@ static void check(const struct scenario *s, const char *root, unsigned cut, bool
 	struct storage_revision revisions[STORAGE_MAX_REVISIONS];
 	AUTO(folder_done) struct folder f = {.dir = NO_FD};
 	const struct say to = {0};
-	char content[16], again[16];
+	char content[16] = "", again[16] = "";
 	const char *is;
 	unsigned n = 0;
 	int r;
@@ -832,7 +837,7 @@ static void faults(bool power)
 {
 	const bool full = getenv("BULKHEAD_TEST_FULL") != NULL;
 	const unsigned n_seeds = power && full ? 20 : 1;
-	char root[80];
+	char root[80] = "";
 	unsigned n = 0;
 
 	assert_int_equal(

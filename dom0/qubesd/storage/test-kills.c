@@ -128,12 +128,16 @@ static void read_all(int *to)
 	for (unsigned i = 0; i < N_PLACES; i++)
 		to[i] = 256;
 	FILE *f = popen(command, "r");
-	unsigned place, count, value;
+	char line[64];
 
 	assert_non_null(f);
-	while (fscanf(f, "%u %u %x", &place, &count, &value) == 3)
+	while (fgets(line, sizeof(line), f)) {
+		char *at = line;
+		unsigned long place = strtoul(at, &at, 10), count = strtoul(at, &at, 10);
+
 		if (place < N_PLACES && count == 65536)
-			to[place] = (int)value;
+			to[place] = (int)strtoul(at, NULL, 16);
+	}
 	assert_int_equal(pclose(f), 0);
 }
 

@@ -456,7 +456,7 @@ static int check_dispvms(CHECK_ARGS)
 
 #define NONE
 #define TEXT(t)          .text = (t)
-#define OF_GLOBAL(g)     .global = GLOBAL_##g + 1
+#define OF_GLOBAL(g)     .global = (GLOBAL_##g + 1)
 #define COMPUTED(f)      .compute = compute_##f
 #define TEMPLATE_OR(...) .from_template = true, __VA_ARGS__
 #define ADM              (1u << KLASS_ADMIN)

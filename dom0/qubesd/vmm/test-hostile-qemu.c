@@ -37,13 +37,15 @@ static void answer(const char *with)
 	ssize_t n = read(MONITOR_FD_QMP, line, sizeof(line) - 1);
 	unsigned long long id;
 	const char *at;
+	char *end;
 	char reply[256];
 
 	if (n <= 0)
 		_exit(0);
 	line[n] = '\0';
 	at = strstr(line, "\"id\":");
-	if (!at || sscanf(at + 5, "%llu", &id) != 1)
+	id = at ? strtoull(at + 5, &end, 10) : 0;
+	if (!at || end == at + 5)
 		_exit(9);
 	(void)snprintf(reply, sizeof(reply), "{\"return\": %s, \"id\": %llu}\r\n", with, id);
 	say(reply);

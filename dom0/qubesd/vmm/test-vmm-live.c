@@ -99,7 +99,7 @@ static bool console_has(const char *text)
 /* Runs the loop until the condition holds. */
 static void wait_state(struct qube *q, enum vmm_state state, unsigned seconds)
 {
-	uint64_t end = io_now_ms() + seconds * 1000;
+	uint64_t end = io_now_ms() + UINT64_C(1000) * seconds;
 
 	while (q->state != state && io_now_ms() < end)
 		assert_true(sd_event_run(q->event, 100000) >= 0);
@@ -120,7 +120,7 @@ static void wait_done(struct qube *q, int expected)
 
 static void wait_console(struct qube *q, const char *text)
 {
-	uint64_t end = io_now_ms() + BOOT_S * 1000;
+	uint64_t end = io_now_ms() + UINT64_C(1000) * BOOT_S;
 
 	while (!console_has(text)) {
 		if (io_now_ms() > end || q->state == VMM_GONE)

@@ -154,7 +154,7 @@ static void hostile_path(char *to, size_t size)
 	to[n] = '\0';
 	slash = strrchr(to, '/');
 	assert_non_null(slash);
-	(void)strcpy(slash, "/test-hostile-qemu");
+	assert_int_equal(str_format(slash, size - (size_t)(slash - to), "/test-hostile-qemu"), 0);
 }
 
 static void a_start_that_cannot_be_says_why(void **state)

@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 #include "base/io.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -302,6 +303,7 @@ static void refs_layout(uint64_t n, uint64_t *ret_n_blocks, uint64_t *ret_n_tabl
 		table = (blocks * 8 + QCOW2_CLUSTER - 1) / QCOW2_CLUSTER;
 		need = (n + blocks + table + QCOW2_REFS - 1) / QCOW2_REFS;
 	} while (need > blocks);
+	assert(table > 0);
 	*ret_n_blocks = blocks;
 	*ret_n_table = table;
 }

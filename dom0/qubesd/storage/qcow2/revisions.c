@@ -3,6 +3,7 @@
 
 #include "image.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -131,6 +132,7 @@ static int flatten(struct folder *f, const struct file *file, const struct say *
 		r = image_open(&images[n], chain.fds[n]);
 	if (r == 0)
 		r = folder_tmp(f, "flat.tmp", &fd);
+	assert(r != 0 || n > 0);
 	if (r == 0)
 		r = writer_init(&w, fd, images[0].size);
 	if (r == 0)

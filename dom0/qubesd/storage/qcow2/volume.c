@@ -648,7 +648,7 @@ static int copy_in(struct source *s, struct writer *w, const struct say *to)
 	if (!buf)
 		return -ENOMEM;
 	while (s->at < s->size) {
-		uint64_t n = s->size - s->at;
+		uint64_t n;
 		int r = maybe_hole ? skip_hole(s) : 0;
 
 		if (r < 0)
