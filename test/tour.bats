@@ -29,7 +29,7 @@ teardown_file() {
 	qvm-run -p untrusted 'echo kept > /home/user/flushed; sync'
 	qvm-kill untrusted
 	[ "$(state untrusted)" = Halted ]
-	timeout 120 qvm-start untrusted
+	timeout 300 qvm-start untrusted
 	run -0 qvm-run -p untrusted 'cat /home/user/flushed'
 	[ "$output" = kept ]
 }
@@ -42,13 +42,13 @@ teardown_file() {
 }
 
 @test "a template changed while its qubes run: they see it at their next start" {
-	timeout 120 qvm-start debian-12
+	timeout 300 qvm-start debian-12
 	qvm-run -p -u root debian-12 'echo new > /usr/share/template-mark; sync'
 	run ! qvm-run -p work 'cat /usr/share/template-mark'
-	timeout 120 qvm-shutdown --wait debian-12
+	timeout 300 qvm-shutdown --wait debian-12
 	run ! qvm-run -p work 'cat /usr/share/template-mark'
-	timeout 120 qvm-shutdown --wait work
-	timeout 120 qvm-start work
+	timeout 300 qvm-shutdown --wait work
+	timeout 300 qvm-start work
 	run -0 qvm-run -p work 'cat /usr/share/template-mark'
 	[ "$output" = new ]
 }
