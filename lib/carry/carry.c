@@ -134,11 +134,6 @@ void carry_timer(struct carry *c, unsigned delay_ms, void (*fn)(void *data), voi
 	c->timer_data = data;
 }
 
-bool carry_is_up(const struct carry *c)
-{
-	return mux_is_up(c->m);
-}
-
 /* Its end is taken before anything else is done: the streams are gone already. */
 static void violate(struct carry *c, const char *why)
 {

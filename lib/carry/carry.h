@@ -95,8 +95,6 @@ void carry_servers_forget(struct carry *c);
 MUST_CHECK int carry_open(struct carry *c, const struct vmux_where *where, int *fd);
 /** carry_abort() - end every stream at @where at once */
 void carry_abort(struct carry *c, const struct vmux_where *where);
-/** carry_is_up() - in session with the peer */
-bool carry_is_up(const struct carry *c);
 
 /** carry_run() - until the carrier is gone for good. Return: what the cut hook said;
  * CARRY_GIVEN_UP; -errno */

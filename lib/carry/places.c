@@ -115,15 +115,6 @@ int places_new(int *dir_fd, unsigned own, const struct places_hooks *hooks, stru
 	return 0;
 }
 
-void places_free(struct places *p)
-{
-	if (!p)
-		return;
-	close_fd(&p->src.fd);
-	(void)closedir(p->dir);
-	free(p);
-}
-
 int places_start(struct places *p, struct carry *c)
 {
 	int r = carry_add(c, &p->src, EPOLLIN);

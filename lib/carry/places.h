@@ -32,7 +32,6 @@ struct places_hooks {
  */
 MUST_CHECK int places_new(int *dir_fd, unsigned own, const struct places_hooks *hooks,
 			  struct places **ret);
-void places_free(struct places *p);
 /** places_start() - look at what is there, then follow changes in @c's loop */
 MUST_CHECK int places_start(struct places *p, struct carry *c);
 

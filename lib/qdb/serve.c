@@ -44,19 +44,6 @@ static void client_free(struct qdb_serve *s, struct qdb_client *c)
 	free(c);
 }
 
-void qdb_serve_done(struct qdb_serve *s)
-{
-	while (s->clients) {
-		struct qdb_client *c = s->clients;
-
-		s->clients = c->next;
-		client_free(s, c);
-	}
-	for (size_t i = 0; i < s->n_listeners; i++)
-		close_fd(&s->listeners[i].fd);
-	s->n_listeners = 0;
-}
-
 void qdb_serve_listen(struct qdb_serve *s, int *fd, bool read_only)
 {
 	if (s->n_listeners == QDB_MAX_LISTENERS)

@@ -65,8 +65,6 @@ struct qdb_source {
 };
 
 void qdb_serve_init(struct qdb_serve *s, struct qdb_tree *tree, void *data);
-/** qdb_serve_done() - lets all clients go; the tree stays the program's, listeners are closed */
-void qdb_serve_done(struct qdb_serve *s);
 
 /** qdb_serve_listen() - serve who connects to @fd, which is taken; @read_only: WRITE and RM are
  * ERROR */

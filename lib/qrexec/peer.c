@@ -86,11 +86,6 @@ short qrexec_peer_events(const struct qrexec_peer *p)
 	return p->message ? POLLOUT : POLLIN;
 }
 
-bool qrexec_peer_ready(const struct qrexec_peer *p)
-{
-	return p->version != 0;
-}
-
 bool qrexec_peer_idle(const struct qrexec_peer *p)
 {
 	return !p->message;

@@ -30,8 +30,6 @@ void qrexec_peer_free(struct qrexec_peer *p);
 int qrexec_peer_fd(const struct qrexec_peer *p);
 /** qrexec_peer_events() - what to poll for: nothing is read while our message is on its way */
 short qrexec_peer_events(const struct qrexec_peer *p);
-/** qrexec_peer_ready() - HELLO has been heard */
-bool qrexec_peer_ready(const struct qrexec_peer *p);
 /** qrexec_peer_idle() - nothing of ours is on its way */
 bool qrexec_peer_idle(const struct qrexec_peer *p);
 

@@ -496,15 +496,6 @@ static int rx_fill(struct relay *r)
 
 /* ---- the command --------------------------------------------------------------------------- */
 
-unsigned relay_wait_status(int status)
-{
-	if (WIFEXITED(status))
-		return (unsigned)WEXITSTATUS(status);
-	if (WIFSIGNALED(status))
-		return QREXEC_EXIT_SIGNAL + (unsigned)WTERMSIG(status);
-	return QREXEC_EXIT_PROBLEM;
-}
-
 static void command_look(struct relay *r)
 {
 	const bool stdin_ended = r->out[0].ended;

@@ -80,9 +80,6 @@ MUST_CHECK int relay_run(struct relay *r, unsigned *ret_code);
  * for calls that have no process */
 MUST_CHECK int relay_code_send(struct vchan *v, bool streams, unsigned code);
 
-/** relay_wait_status() - an exit code from what wait() says: 128+signal for a signal */
-unsigned relay_wait_status(int status);
-
 /**
  * relay_fd_own() - make a descriptor non-blocking without changing it for those who share it
  *

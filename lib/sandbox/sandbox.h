@@ -55,9 +55,8 @@ struct sandbox {
 /**
  * sandbox_enter() - build the walls; there is no way back
  *
- * Should: be called with every descriptor the program needs already open, and, with sd-event, after
- * loop_warm() (lib/loop/warm.h) and after all signal and child sources were added: sd-event opens a
- * file when it arms its first timer. Mustn't: be called twice, or after threads were started. On
+ * Should: be called with every descriptor the program needs already open; with sd-event, which opens
+ * a file when it arms its first timer, after that and after all signal and child sources. Mustn't: be called twice, or after threads were started. On
  * failure the program must exit: some walls may stand, others not.
  *
  * Afterwards the root directory is empty (unless @read_paths), ids other than our own show as

@@ -65,11 +65,6 @@ const char *power_state_name(const struct qube *q)
 	return q->power ? names[q->power->state] : "Halted";
 }
 
-bool power_is_running(const struct qube *q)
-{
-	return q->qid == 0 || (q->power && q->power->vmm && q->power->state != STARTING);
-}
-
 static struct vmm_usage usage(const struct qube *q)
 {
 	struct vmm_usage u = {0};

@@ -23,8 +23,6 @@ struct request;
 
 /** power_state_name() - "Halted", "Running"... */
 const char *power_state_name(const struct qube *q);
-/** power_is_running() - the guest is there, perhaps paused */
-bool power_is_running(const struct qube *q);
 /** power_memory_kib(), power_cputime_ms() - of a running qube; 0 for one that does not run */
 uint64_t power_memory_kib(const struct qube *q);
 uint64_t power_cputime_ms(const struct qube *q);

@@ -192,14 +192,6 @@ struct qube *model_template(const struct model *m, const struct qube *q)
 	return property_qube(m, q, PROP_template);
 }
 
-const struct volume *model_volume(const struct qube *q, const char *name)
-{
-	for (unsigned i = 0; i < N_DISKS; i++)
-		if (q->volumes[i].pool && strcmp(disk_name((enum disk)i), name) == 0)
-			return &q->volumes[i];
-	return NULL;
-}
-
 const struct volume *model_source(const struct model *m, const struct qube *q, enum disk d)
 {
 	const struct qube *from;

@@ -130,8 +130,6 @@ unsigned model_label(const struct model *m, const char *name);
 unsigned model_free_qid(const struct model *m);
 /** model_template() - the qube whose root @q starts from, or NULL */
 struct qube *model_template(const struct model *m, const struct qube *q);
-/** model_volume() - "root", "private" or "volatile" of @q; NULL if it has none of that name */
-const struct volume *model_volume(const struct qube *q, const char *name);
 /** model_source() - the volume that a snap_on_start volume starts from, and its owner; or NULL */
 const struct volume *model_source(const struct model *m, const struct qube *q, enum disk d);
 /** model_volume_size() - as the guest sees it */

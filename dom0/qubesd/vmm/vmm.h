@@ -152,12 +152,3 @@ struct vmm_usage {
 };
 /** vmm_get_usage() - from /proc, at once */
 MUST_CHECK int vmm_get_usage(const struct vmm *v, struct vmm_usage *ret);
-
-/** struct vmm_host - what `bulkhead doctor` and qubesd ask of this machine */
-struct vmm_host {
-	bool kvm;            /* guests will run under KVM */
-	char accel_why[160]; /* why, in words */
-	char qemu_path[128], qemu_version[64];
-};
-/** vmm_probe() - look at the machine; 0 even if things are missing (empty strings) */
-MUST_CHECK int vmm_probe(struct vmm_host *ret);

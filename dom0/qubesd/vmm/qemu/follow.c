@@ -10,7 +10,6 @@
 
 #include "base/io.h"
 #include "base/log.h"
-#include "base/machine.h"
 #include "base/sweep.h"
 
 #include <dirent.h>
@@ -458,21 +457,5 @@ int vmm_scan(const char *run_dir, struct vmm_found **ret, size_t *ret_n)
 		return r;
 	*ret = take_ptr(&found);
 	*ret_n = n;
-	return 0;
-}
-
-int vmm_probe(struct vmm_host *ret)
-{
-	struct machine_accel accel;
-	struct machine_qemu qemu;
-
-	*ret = (struct vmm_host){0};
-	machine_accel(&accel);
-	ret->kvm = accel.kvm;
-	(void)snprintf(ret->accel_why, sizeof(ret->accel_why), "%s", accel.why);
-	if (machine_qemu(true, &qemu) == 0) {
-		(void)snprintf(ret->qemu_path, sizeof(ret->qemu_path), "%s", qemu.path);
-		(void)snprintf(ret->qemu_version, sizeof(ret->qemu_version), "%s", qemu.version);
-	}
 	return 0;
 }
