@@ -302,6 +302,22 @@ void calls_done(struct calls *c)
 	}
 }
 
+int calls_finish(struct calls *c, int r, const char *harmless, int result)
+{
+	if (r < 0)
+		result = ui_fail_errno(c->args, NULL, r);
+	for (unsigned i = 0; i < c->n; i++) {
+		const struct call *call = &c->list[i];
+
+		if (call->r == CLIENT_E_EXCEPTION && str_eq(call->answer.type, harmless))
+			continue;
+		if (call->r != 0)
+			result = qubesd_failed(c->args, call->qube, call->r, &call->answer);
+	}
+	calls_done(c);
+	return result;
+}
+
 static bool state_fits(const char *state, const char *wanted)
 {
 	if (!wanted)

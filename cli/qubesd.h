@@ -90,6 +90,15 @@ struct calls {
 
 /** calls_run() - do them all; 0, or -errno of our own */
 MUST_CHECK int calls_run(struct calls *c);
+/**
+ * calls_finish() - say which calls failed, and calls_done()
+ * @r:		what calls_run() returned
+ * @harmless:	an exception that is no failure; NULL = all are
+ * @result:	the exit code so far
+ *
+ * Return: the exit code.
+ */
+int calls_finish(struct calls *c, int r, const char *harmless, int result);
 /** calls_done() - free what the list holds, not the list */
 void calls_done(struct calls *c);
 

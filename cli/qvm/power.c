@@ -25,7 +25,7 @@ static int power(const struct args *a, const struct power *p)
 	struct choice choice = {.all = ALL, .exclude = EXCLUDE, .state = p->state};
 	AUTO_FREE struct call *list = NULL;
 	struct calls calls = {.args = a, .method = p->method, .verb = p->verb};
-	int r, result = 0;
+	int r;
 
 	r = choice_make(a, &choice);
 	if (r != 0)
@@ -36,17 +36,7 @@ static int power(const struct args *a, const struct power *p)
 	for (unsigned i = 0; i < choice.n; i++)
 		list[calls.n++].qube = choice.names[i];
 	calls.list = list;
-	r = calls_run(&calls);
-	if (r < 0)
-		result = ui_fail_errno(a, NULL, r);
-	for (unsigned i = 0; i < calls.n; i++) {
-		if (list[i].r == CLIENT_E_EXCEPTION && str_eq(list[i].answer.type, p->harmless))
-			continue;
-		if (list[i].r != 0)
-			result = qubesd_failed(a, list[i].qube, list[i].r, &list[i].answer);
-	}
-	calls_done(&calls);
-	return result;
+	return calls_finish(&calls, calls_run(&calls), p->harmless, 0);
 }
 
 static int run_kill(const struct args *a)

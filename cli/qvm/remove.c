@@ -44,8 +44,6 @@ static int run(const struct args *a)
 		list[calls.n++].qube = choice.names[i];
 	calls.list = list;
 	r = calls_run(&calls);
-	if (r < 0)
-		result = ui_fail_errno(a, NULL, r);
 	/* a template may have been refused because its qubes went in the same batch: once more */
 	for (unsigned i = 0; i < calls.n; i++) {
 		if (list[i].r != CLIENT_E_EXCEPTION ||
@@ -54,12 +52,7 @@ static int run(const struct args *a)
 		client_answer_done(&list[i].answer);
 		list[i].r = qubesd_remove(list[i].qube, &list[i].answer);
 	}
-	for (unsigned i = 0; i < calls.n; i++) {
-		if (list[i].r != 0)
-			result = qubesd_failed(a, list[i].qube, list[i].r, &list[i].answer);
-	}
-	calls_done(&calls);
-	return result;
+	return calls_finish(&calls, r, NULL, result);
 }
 
 static const struct option options[] = {

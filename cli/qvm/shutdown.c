@@ -114,19 +114,9 @@ static int run(const struct args *a)
 	if (wait && timeout)
 		calls.deadline_ms = io_now_ms() + timeout_s * 1000;
 	r = wait ? run_in_order(&calls) : calls_run(&calls);
-	if (r < 0)
-		result = ui_fail_errno(a, NULL, r);
 	if (wait)
 		kill_slow(a, &calls);
-	for (unsigned i = 0; i < calls.n; i++) {
-		if (list[i].r == CLIENT_E_EXCEPTION &&
-		    str_eq(list[i].answer.type, "QubesVMNotStartedError"))
-			continue;
-		if (list[i].r != 0)
-			result = qubesd_failed(a, list[i].qube, list[i].r, &list[i].answer);
-	}
-	calls_done(&calls);
-	return result;
+	return calls_finish(&calls, r, "QubesVMNotStartedError", result);
 }
 
 static const struct option options[] = {

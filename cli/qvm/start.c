@@ -40,15 +40,7 @@ static int run(const struct args *a)
 			result = ui_fail(a, "%s is running already", name);
 	}
 	calls.list = list;
-	r = calls_run(&calls);
-	if (r < 0)
-		result = ui_fail_errno(a, NULL, r);
-	for (unsigned i = 0; i < calls.n; i++) {
-		if (list[i].r != 0)
-			result = qubesd_failed(a, list[i].qube, list[i].r, &list[i].answer);
-	}
-	calls_done(&calls);
-	return result;
+	return calls_finish(&calls, calls_run(&calls), NULL, result);
 }
 
 static const struct option options[] = {

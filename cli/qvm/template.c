@@ -500,27 +500,39 @@ static int install(const struct args *a)
 	return r;
 }
 
-static int reinstall(const struct args *a)
+/* load(), and the words name templates; 0 or the exit code */
+static int load_named(const struct args *a, struct table *t)
 {
-	AUTO(table_done) struct table t = {0};
 	int r;
 
 	if (a->n_words < 2) {
 		(void)ui_usage(a, "name a template that is installed");
 		return 2;
 	}
-	r = load(a, &t);
-	if (r != 0)
-		return r;
-	for (unsigned i = 1; i < a->n_words; i++) {
-		int row = table_find(&t, a->words[i]);
+	r = load(a, t);
+	for (unsigned i = 1; r == 0 && i < a->n_words; i++) {
+		int row = table_find(t, a->words[i]);
 
-		if (row < 0 || !str_eq(table_cell(&t, (unsigned)row, T_CLASS), "TemplateVM"))
+		if (row < 0 || !str_eq(table_cell(t, (unsigned)row, T_CLASS), "TemplateVM"))
 			return ui_fail(
 				a,
 				"there is no template %s; qvm-template list shows those that "
 				"are",
 				a->words[i]);
+	}
+	return r;
+}
+
+static int reinstall(const struct args *a)
+{
+	AUTO(table_done) struct table t = {0};
+	int r = load_named(a, &t);
+
+	if (r != 0)
+		return r;
+	for (unsigned i = 1; i < a->n_words; i++) {
+		int row = table_find(&t, a->words[i]);
+
 		if (!installable_find(table_cell(&t, (unsigned)row, T_WHAT)))
 			return ui_fail(a, "%s was not made by qvm-template and cannot be made anew",
 				       a->words[i]);
@@ -674,25 +686,10 @@ static int list(const struct args *a)
 static int remove_templates(const struct args *a)
 {
 	AUTO(table_done) struct table t = {0};
-	int r;
+	int r = load_named(a, &t);
 
-	if (a->n_words < 2) {
-		(void)ui_usage(a, "name a template that is installed");
-		return 2;
-	}
-	r = load(a, &t);
 	if (r != 0)
 		return r;
-	for (unsigned i = 1; i < a->n_words; i++) {
-		int row = table_find(&t, a->words[i]);
-
-		if (row < 0 || !str_eq(table_cell(&t, (unsigned)row, T_CLASS), "TemplateVM"))
-			return ui_fail(
-				a,
-				"there is no template %s; qvm-template list shows those that "
-				"are",
-				a->words[i]);
-	}
 	if (!args_has(a, YES) &&
 	    !ui_confirm("Remove %s%s?", a->words[1], a->n_words > 2 ? " and the others" : ""))
 		return ui_fail(a, "nothing was removed");

@@ -1,46 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "journal.h"
 
+#include "base/io.h"
+
 #include <fcntl.h>
 #include <string.h>
 #include <sys/uio.h>
 
 #define LOAD_MAX    (64u << 20)
 #define COMPACT_MIN (1 << 20)
-
-static int read_all(int fd, char **ret, size_t *ret_len)
-{
-	AUTO_FREE char *buf = NULL;
-	size_t len = 0, size = 0;
-
-	(void)lseek(fd, 0, SEEK_SET); /* not on a pipe */
-	for (;;) {
-		ssize_t n;
-
-		if (len == size) {
-			char *more;
-
-			size = size > 0 ? size * 2 : 16384;
-			if (size > LOAD_MAX)
-				return -EFBIG;
-			more = realloc(buf, size);
-			if (!more)
-				return -ENOMEM;
-			buf = more;
-		}
-		n = read(fd, buf + len, size - len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return fail_errno();
-		if (n == 0)
-			break;
-		len += (size_t)n;
-	}
-	*ret = take_ptr(&buf);
-	*ret_len = len;
-	return 0;
-}
 
 struct record {
 	char kind; /* '+', '-' or, for the plain form, 0 */
@@ -102,7 +70,8 @@ int journal_load(struct journal *j, int *fd, struct qdb_tree *t)
 	*j = (struct journal){.fd = NO_FD};
 	if (own < 0)
 		return 0;
-	r = read_all(own, &bytes, &len);
+	(void)lseek(own, 0, SEEK_SET); /* not on a pipe */
+	r = io_read_all(own, LOAD_MAX, &bytes, &len);
 	if (r < 0)
 		return r;
 	at = bytes;

@@ -84,14 +84,11 @@ int io_set_nonblock(int fd, bool on)
 	return 0;
 }
 
-int io_read_file(int at, const char *path, size_t max, char **ret, size_t *ret_len)
+int io_read_all(int fd, size_t max, char **ret, size_t *ret_len)
 {
-	AUTO_CLOSE int fd = openat(at, path, O_RDONLY | O_CLOEXEC);
 	AUTO_FREE char *buf = NULL;
 	size_t len = 0, room = 0;
 
-	if (fd < 0)
-		return fail_errno();
 	for (;;) {
 		ssize_t n;
 
@@ -120,6 +117,13 @@ int io_read_file(int at, const char *path, size_t max, char **ret, size_t *ret_l
 	if (ret_len)
 		*ret_len = len;
 	return 0;
+}
+
+int io_read_file(int at, const char *path, size_t max, char **ret, size_t *ret_len)
+{
+	AUTO_CLOSE int fd = openat(at, path, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? fail_errno() : io_read_all(fd, max, ret, ret_len);
 }
 
 static int io_sync_parent(int at, const char *path)

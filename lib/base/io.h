@@ -18,11 +18,15 @@ MUST_CHECK int io_write_full(int fd, const void *buf, size_t len);
 MUST_CHECK int io_set_nonblock(int fd, bool on);
 
 /**
- * io_read_file() - a whole small file
- * @at:		directory descriptor or AT_FDCWD
+ * io_read_all() - what is left in a descriptor, to its end
  * @max:	more bytes than this are -EFBIG
  * @ret:	its bytes and a NUL behind them; owned by the caller (free)
  * @ret_len:	length without that NUL; may be NULL
+ */
+MUST_CHECK int io_read_all(int fd, size_t max, char **ret, size_t *ret_len);
+/**
+ * io_read_file() - a whole small file, as io_read_all()
+ * @at:		directory descriptor or AT_FDCWD
  */
 MUST_CHECK int io_read_file(int at, const char *path, size_t max, char **ret, size_t *ret_len);
 

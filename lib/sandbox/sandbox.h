@@ -55,9 +55,10 @@ struct sandbox {
 /**
  * sandbox_enter() - build the walls; there is no way back
  *
- * Should: be called with every descriptor the program needs already open; with sd-event, which opens
- * a file when it arms its first timer, after that and after all signal and child sources. Mustn't: be called twice, or after threads were started. On
- * failure the program must exit: some walls may stand, others not.
+ * Should: be called with every descriptor the program needs already open; with sd-event, which
+ * opens a file when it arms its first timer, after that and after all signal and child sources.
+ * Mustn't: be called twice, or after threads were started. On failure the program must exit: some
+ * walls may stand, others not.
  *
  * Afterwards the root directory is empty (unless @read_paths), ids other than our own show as
  * 65534, and core dumps and ptrace by the same user are off. The parent-death signal stays as it

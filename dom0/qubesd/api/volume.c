@@ -371,6 +371,20 @@ static struct qube *redeem(struct call *c, enum disk *ret_disk)
 	return NULL;
 }
 
+/* the volume the call names, which is not in use and keeps what is @done */
+static int find_kept(struct call *c, const char *done, enum disk *ret)
+{
+	int r = find(c, ret);
+
+	if (r == 0)
+		r = idle(c);
+	if (r == 0 && !c->dest->volumes[*ret].save_on_stop)
+		r = refuse(&c->why, "StoragePoolException",
+			   "volume '%s' of '%s' would not keep what is %s", c->q.arg, c->dest_name,
+			   done);
+	return r;
+}
+
 int volume_clone_to(struct call *c)
 {
 	struct request AUTO(request_done) request = {0};
@@ -378,16 +392,10 @@ int volume_clone_to(struct call *c)
 	enum disk from_disk = DISK_ROOT;
 	const struct qube *from;
 	char source[128];
-	int r = find(c, &w.disk);
+	int r = find_kept(c, "cloned to it", &w.disk);
 
-	if (r == 0)
-		r = idle(c);
 	if (r != 0)
 		return r;
-	if (!c->dest->volumes[w.disk].save_on_stop)
-		return refuse(&c->why, "StoragePoolException",
-			      "volume '%s' of '%s' would not keep what is cloned to it", c->q.arg,
-			      c->dest_name);
 	from = redeem(c, &from_disk);
 	if (!from)
 		return refuse(&c->why, "QubesVolumeCopyTokenNotFoundError",
@@ -419,16 +427,10 @@ int volume_import_file(struct call *c)
 	uint64_t size = 0;
 	struct stat st;
 	char text[32];
-	int r = find(c, &w.disk);
+	int r = find_kept(c, "imported", &w.disk);
 
-	if (r == 0)
-		r = idle(c);
 	if (r != 0)
 		return r;
-	if (!c->dest->volumes[w.disk].save_on_stop)
-		return refuse(&c->why, "StoragePoolException",
-			      "volume '%s' of '%s' would not keep what is imported", c->q.arg,
-			      c->dest_name);
 	if (c->fd < 0)
 		return refuse(&c->why, "ProtocolError",
 			      "the image's descriptor did not come along");

@@ -65,22 +65,14 @@ int run_fail(const char *type, const char *format, ...)
 
 static int read_request(struct request *r)
 {
-	char buf[4096];
+	AUTO_FREE char *bytes = NULL;
+	size_t len;
+	int e = io_read_all(JOB_REQUEST_FD, REQUEST_MAX, &bytes, &len);
 
-	for (;;) {
-		ssize_t n = read(JOB_REQUEST_FD, buf, sizeof(buf));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return fail_errno();
-		if (n == 0)
-			break;
-		text_bytes(&r->body, buf, (size_t)n);
-		if (r->body.failed || r->body.len > REQUEST_MAX)
-			return -EFBIG;
-	}
-	return 0;
+	if (e < 0)
+		return e;
+	text_bytes(&r->body, bytes, len);
+	return r->body.failed ? -EFBIG : 0;
 }
 
 int run_job(const char *kind)
