@@ -72,6 +72,13 @@ state() {
 	qvm-ls --raw-data --fields STATE "$1"
 }
 
+# ask FRAME [SOCKET]: the answer to a request given as printf wants it, NUL shown as |
+ask() {
+	# \0 always three digits: what follows may be one
+	# shellcheck disable=SC2059
+	printf "${1//\\0/\\000}" | timeout 20 socat -t20 - "UNIX-CONNECT:$BULKHEAD_HOME/run/${2:-qubesd.sock}" 2>/dev/null | tr '\0' '|'
+}
+
 # full_counts: are we asked for the full counts (make soak) rather than samples?
 full_counts() {
 	[ -n "${BULKHEAD_TEST_FULL-}" ]

@@ -39,13 +39,6 @@ answers() {
 	[ -S "$BULKHEAD_HOME/run/qubesd.sock" ] && [[ $(ask 'admin.vm.List dom0 name dom0\0') == 0\|dom0* ]]
 }
 
-# ask FRAME [SOCKET]: the answer to a request given as printf wants it, NUL shown as |
-ask() {
-	# \0 always three digits: what follows may be one
-	# shellcheck disable=SC2059
-	printf "${1//\\0/\\000}" | timeout 20 socat -t20 - "UNIX-CONNECT:$BULKHEAD_HOME/run/${2:-qubesd.sock}" 2>/dev/null | tr '\0' '|'
-}
-
 # make_template NAME; make_app NAME TEMPLATE
 make_template() {
 	[ "$(ask "admin.vm.Create.TemplateVM dom0 name dom0\0name=$1 label=black")" = '0|' ]

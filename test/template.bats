@@ -102,49 +102,71 @@ root_copy() {
 
 @test "the appliance starts to its agent" {
 	appliance_begin app
-	run -0 timeout 180 qvm-start app
-	run -0 timeout 60 qvm-run -p app 'id -un; hostname; cat /proc/swaps | wc -l'
+	run -0 timeout 300 qvm-start app
+	run -0 timeout 120 qvm-run -p app 'id -un; hostname; cat /proc/swaps | wc -l'
 	[ "${lines[0]}" = user ]
 	[ "${lines[1]}" = app ]
 	[ "${lines[2]}" = 2 ]
 }
 
 @test "first use made /rw, and /home and /usr/local are in it" {
-	run -0 timeout 60 qvm-run -p app 'grep -c " /rw \| /home \| /usr/local " /proc/mounts; ls -d /rw/config /rw/bind-dirs; stat -c %U /home/user'
+	run -0 timeout 120 qvm-run -p app 'grep -c " /rw \| /home \| /usr/local " /proc/mounts; ls -d /rw/config /rw/bind-dirs; stat -c %U /home/user'
 	[ "${lines[0]}" = 3 ]
 	[ "${lines[3]}" = user ]
 }
 
-@test "paths of one's own and rc.local hold at the next start" {
-	timeout 60 qvm-run -p -u root app 'mkdir -p /rw/config/qubes-bind-dirs.d /etc/kept; echo before > /etc/kept/file
+@test "bind-dirs, rc.local, /home and /usr/local hold at the next start, the root does not" {
+	timeout 120 qvm-run -p -u root app 'mkdir -p /rw/config/qubes-bind-dirs.d /etc/kept; echo before > /etc/kept/file
 		echo "binds+=( \"/etc/kept\" )" > /rw/config/qubes-bind-dirs.d/50.conf
 		mkdir -p /rw/bind-dirs/etc/kept; echo mine > /rw/bind-dirs/etc/kept/file
 		printf "#!/bin/sh\ntouch /run/rc-local-ran\n" > /rw/config/rc.local; chmod +x /rw/config/rc.local
-		cp /etc/machine-id /rw/id-before; echo lost > /etc/lost'
-	timeout 120 qvm-shutdown --wait app
-	timeout 180 qvm-start app
-	run -0 timeout 60 qvm-run -p app 'cat /etc/kept/file; ls /run/rc-local-ran; cmp /etc/machine-id /rw/id-before && echo same; ls /etc/lost || true'
-	[ "${lines[0]}" = mine ]
-	[ "${lines[1]}" = /run/rc-local-ran ]
-	[ "${lines[2]}" = same ]
-	[[ $output != *$'\n/etc/lost'* ]]
+		cp /etc/machine-id /rw/id-before; echo lost > /etc/lost; echo lost > /usr/lib/lost
+		echo kept > /home/user/kept; echo kept > /usr/local/bin/kept'
+	timeout 300 qvm-shutdown --wait app
+	timeout 300 qvm-start app
+	run -0 timeout 120 qvm-run -p app 'cat /etc/kept/file; ls /run/rc-local-ran; cmp /etc/machine-id /rw/id-before && echo same
+		cat /home/user/kept /usr/local/bin/kept; ls /etc/lost /usr/lib/lost 2>/dev/null; echo end'
+	[ "${lines[*]}" = "mine /run/rc-local-ran same kept kept end" ]
+}
+
+@test "a template keeps its whole root, /home too; its running qubes see that at their next start" {
+	timeout 300 qvm-start appliance
+	run -0 timeout 120 qvm-run -p -u root appliance 'echo new > /etc/changed; echo new > /home/user/changed
+		grep -c " /home \| /usr/local " /proc/mounts'
+	[ "${lines[0]}" = 0 ]
+	timeout 300 qvm-shutdown --wait appliance
+	run -1 timeout 120 qvm-run -p app 'test -e /etc/changed'
+	timeout 300 qvm-shutdown --wait app
+	timeout 300 qvm-start app
+	# what is in the template's /home is copied at first use only
+	run -0 timeout 120 qvm-run -p app 'cat /etc/changed /home/user/kept; ls /home/user/changed 2>/dev/null; echo end'
+	[ "${lines[*]}" = "new kept end" ]
+	timeout 300 qvm-start appliance
+	run -0 timeout 120 qvm-run -p appliance 'cat /home/user/changed'
+	[ "$output" = new ]
+	timeout 300 qvm-shutdown --wait appliance
 }
 
 @test "no two qubes have one machine-id, and the seed is used up" {
 	timeout 30 qvm-create --template appliance --label red other
-	timeout 180 qvm-start other
-	a=$(timeout 60 qvm-run -p app 'cat /etc/machine-id')
-	b=$(timeout 60 qvm-run -p other 'cat /etc/machine-id')
+	timeout 300 qvm-start other
+	a=$(timeout 120 qvm-run -p app 'cat /etc/machine-id')
+	b=$(timeout 120 qvm-run -p other 'cat /etc/machine-id')
 	[ "${#a}" = 32 ]
 	[ "$a" != "$b" ]
-	run timeout 60 qvm-run -p -u root other 'qubesdb-read /qubes-random-seed'
+	# the value goes at the first read, in the guest and in dom0
+	run timeout 120 qvm-run -p -u root other 'qubesdb-read /qubes-random-seed'
 	[ "$status" -ne 0 ]
+	run timeout 60 qubesdb-read -d other /qubes-random-seed
+	[ "$status" -ne 0 ]
+	[ "$(timeout 60 qubesdb-read -d other /name)" = other ]
 }
 
-@test "a private volume that was resized is larger inside at the next start" {
-	timeout 120 qvm-shutdown --wait other
-	timeout 30 qvm-volume resize other:private 3GiB || skip "no qvm-volume here"
-	timeout 180 qvm-start other
-	run -0 timeout 60 qvm-run -p other "df -k /rw | awk 'END { print (\$2 > 2600000) }'"
-	[ "$output" = 1 ]
+@test "a private volume that was made larger is larger inside at the next start, and keeps its files" {
+	timeout 120 qvm-run -p other 'echo kept > /home/user/kept'
+	timeout 300 qvm-shutdown --wait other
+	[ "$(ask 'admin.vm.volume.Resize+private dom0 name other\03221225472')" = '0|' ]
+	timeout 300 qvm-start other
+	run -0 timeout 120 qvm-run -p other "cat /home/user/kept; df -k /rw | awk 'END { print (\$2 > 2600000) }'"
+	[ "${lines[*]}" = "kept 1" ]
 }

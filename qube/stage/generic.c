@@ -50,9 +50,13 @@ static void loopback_up(void)
 		log_warn(NULL, "lo: %s", log_errno_str(errno));
 }
 
-/* what udev loads elsewhere: the power button, and the events it makes */
+/* what udev loads elsewhere: the power button, and the events it makes; our initramfs has them, one
+ * of another make may not */
 static void modules_load(void)
 {
+	if (access("/sys/module/button", F_OK) == 0 && access("/sys/module/evdev", F_OK) == 0)
+		return;
+
 	static char program[] = "modprobe", all[] = "-a", button[] = "button", evdev[] = "evdev";
 	int status = 0;
 	int r = program_run((char *[]){program, all, button, evdev, NULL}, 0, &status);

@@ -23,7 +23,9 @@
 	"dump-guest-core=off"
 /* what TCG emulates a byte at a time, guests do in loops of words when they are not told of it */
 #define TCG_CPU "max,-erms,-fsrm"
-#define CMDLINE "console=ttyS0 no_timer_check tsc=reliable panic=-1 net.ifnames=0"
+#define CMDLINE                                                                                    \
+	"console=ttyS0 no_timer_check tsc=reliable panic=-1 net.ifnames=0 "                        \
+	"cryptomgr.notests"
 #define SANDBOX "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 static int add(struct qemu_argv *a, const char *format, ...) PRINTF_LIKE(2, 3);
