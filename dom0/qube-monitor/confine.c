@@ -7,7 +7,8 @@
  * processor emulation asks for, and the very files of the descriptors it was given; it may create
  * and write nothing. QEMU's own seccomp list comes on top (-sandbox). What does not work here: an
  * empty root and an empty PID namespace, since QEMU loads its accelerator and firmware after it
- * has started.
+ * has started. Sockets by path and signals, which neither Landlock nor namespaces keep from our own
+ * user, a short seccomp list of ours refuses.
  *
  * The monitor itself must start children, some again after a crash, so it keeps fork, exec and the
  * ids; what it gives up is what neither it nor any child of it needs. The bytes that QEMU writes it
@@ -23,6 +24,7 @@
 #include <seccomp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -151,6 +153,73 @@ static int namespaces(void)
 	return r < 0 ? r : write_text("/proc/self/gid_map", line);
 }
 
+/* clang-format off */
+/*
+ * QEMU's own list (-sandbox) is about programs and privilege. It leaves open what reaches others
+ * without a path: Landlock does not know sockets, and without root QEMU's user is ours.
+ */
+static const char *const qemu_refused[] = {
+	"socket", "socketpair", "bind", "connect",	/* qubesd's, the session bus, the display */
+	"kill", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo",	/* processes of the same user */
+	"pidfd_open", "pidfd_send_signal", "ioprio_set",
+	"chmod", "fchmod", "fchmodat", "fchmodat2",	/* files it may only read would become its own */
+	"chown", "fchown", "lchown", "fchownat", "setxattr", "lsetxattr", "fsetxattr",
+	"mount", "umount2", "pivot_root", "chroot",	/* the kernel's more intricate parts */
+	"open_tree", "move_mount", "fsopen", "fspick", "fsconfig", "fsmount", "mount_setattr",
+	"shmget", "msgget", "semget", "mq_open",	/* shared with the session if there are no namespaces */
+};
+
+/* the same where the second argument decides, of which the kernel looks at 32 bits */
+static const struct {
+	const char *name;
+	uint32_t value;
+} qemu_refused_if[] = {
+	{"fcntl", F_SETOWN},	/* signals to who is named, as kill() sends them */
+	{"fcntl", F_SETOWN_EX},
+	{"fcntl", F_SETSIG},
+	{"ioctl", FIOSETOWN},
+	{"ioctl", SIOCSPGRP},
+};
+/* clang-format on */
+
+/* @when: NULL = always */
+static int refuse(scmp_filter_ctx ctx, const char *name, const struct scmp_arg_cmp *when)
+{
+	int nr = seccomp_syscall_resolve_name(name);
+
+	if (nr == __NR_SCMP_ERROR)
+		return 0;
+	return seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EPERM), nr, when ? 1 : 0, when);
+}
+
+static int qemu_seccomp(void)
+{
+	/* its own threads are its own; exec keeps the id */
+	const struct scmp_arg_cmp others = {0, SCMP_CMP_NE, (uint32_t)getpid(), 0};
+	const struct scmp_arg_cmp named = {0, SCMP_CMP_NE, 0, 0};
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+	int r = 0;
+
+	if (!ctx)
+		return -ENOMEM;
+	for (size_t i = 0; i < ARRAY_LEN(qemu_refused) && r == 0; i++)
+		r = refuse(ctx, qemu_refused[i], NULL);
+	for (size_t i = 0; i < ARRAY_LEN(qemu_refused_if) && r == 0; i++) {
+		const struct scmp_arg_cmp when = {1, SCMP_CMP_MASKED_EQ, UINT32_MAX,
+						  qemu_refused_if[i].value};
+
+		r = refuse(ctx, qemu_refused_if[i].name, &when);
+	}
+	if (r == 0)
+		r = refuse(ctx, "tgkill", &others);
+	if (r == 0)
+		r = refuse(ctx, "prlimit64", &named); /* limits of others */
+	if (r == 0)
+		r = seccomp_load(ctx);
+	seccomp_release(ctx);
+	return r;
+}
+
 int confine_qemu(void *data)
 {
 	const struct confine_qemu *c = data;
@@ -168,13 +237,14 @@ int confine_qemu(void *data)
 		return r;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return fail_errno();
-	return landlock(c->program);
+	r = landlock(c->program);
+	return r < 0 ? r : qemu_seccomp();
 }
 
 /* clang-format off */
 /* What neither the monitor nor QEMU nor any daemon needs; their own lists are much shorter. */
 static const char *const refused[] = {
-	"ptrace", "process_vm_readv", "process_vm_writev", "kcmp",	/* other processes */
+	"ptrace", "process_vm_readv", "process_vm_writev", "kcmp", "pidfd_getfd",	/* other processes */
 	"bpf", "perf_event_open", "userfaultfd",			/* parts of the kernel with a history */
 	"io_uring_setup", "io_uring_enter", "io_uring_register",
 	"keyctl", "add_key", "request_key",

@@ -178,13 +178,7 @@ static bool words_read(void)
 	reader.words_bytes += (size_t)n;
 	if (reader.words_bytes > WORDS_MAX)
 		return true; /* read on, so that QEMU does not hang; nobody needs more of it */
-	for (ssize_t i = 0; i < n; i++) {
-		bool fine = bytes[i] == '\n' || (bytes[i] >= 0x20 && bytes[i] < 0x7f);
-
-		note.words[i] = '?';
-		if (fine)
-			note.words[i] = bytes[i];
-	}
+	memcpy(note.words, bytes, (size_t)n);
 	if (tell(&note) < 0)
 		_exit(1);
 	return true;
@@ -319,6 +313,9 @@ int reader_take(int notes_fd, struct reader_note *ret)
 	    (unsigned)ret->qmp.event > QMP_EVENT_BLOCK_IO_ERROR)
 		return -EPROTO;
 	ret->words[sizeof(ret->words) - 1] = '\0';
+	for (char *at = ret->words; *at; at++)
+		if (*at != '\n' && (*at < 0x20 || *at >= 0x7f))
+			*at = '?';
 	ret->qmp.reason[sizeof(ret->qmp.reason) - 1] = '\0';
 	ret->qmp.device[sizeof(ret->qmp.device) - 1] = '\0';
 	ret->qmp.status[sizeof(ret->qmp.status) - 1] = '\0';

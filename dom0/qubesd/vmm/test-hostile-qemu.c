@@ -8,9 +8,13 @@
 #include "proto/monitor.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 
 static char block[65536];
 
@@ -60,6 +64,29 @@ static void behave(void)
 	answer("{\"status\": \"running\", \"running\": true}");
 }
 
+/* what reaches others of the same user without a path below Landlock */
+static void escape_to_others(void)
+{
+	struct rlimit limit;
+	int pair[2];
+
+	if (socket(AF_UNIX, SOCK_STREAM, 0) >= 0 ||
+	    socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0)
+		say("{\"escaped\": 5}\n");
+	if (kill(getppid(), 0) == 0 || syscall(SYS_tgkill, getppid(), getppid(), 0) == 0)
+		say("{\"escaped\": 6}\n");
+	if (fcntl(MONITOR_FD_QMP, F_SETOWN, getppid()) == 0 ||
+	    fcntl(MONITOR_FD_QMP, F_SETSIG, SIGKILL) == 0)
+		say("{\"escaped\": 7}\n");
+	if (prlimit(getppid(), RLIMIT_NOFILE, NULL, &limit) == 0)
+		say("{\"escaped\": 8}\n");
+	if (fchmod(MONITOR_FD_FIRST, 0600) == 0 || errno != EPERM)
+		say("{\"escaped\": 9}\n");
+	/* its own threads are its own */
+	if (syscall(SYS_tgkill, getpid(), getpid(), 0) < 0)
+		say("{\"locked\": 1}\n");
+}
+
 int main(void)
 {
 	const char *how = getenv("BULKHEAD_HOSTILE");
@@ -106,6 +133,7 @@ int main(void)
 			say("{\"escaped\": 3}\n");
 		if (geteuid() == 0)
 			say("{\"escaped\": 4}\n");
+		escape_to_others();
 		(void)fputs("held\n", stderr);
 		return 1;
 	}
