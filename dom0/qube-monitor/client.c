@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -39,10 +40,19 @@ static void client_send(struct client *c, const struct monitor_msg *msg)
 	client_close(c);
 }
 
+/*
+ * A QEMU may stop and go on faster than a client listens. Only the last status counts, so who is
+ * behind is told when there is room again; replies, which nobody may miss, still have room then.
+ */
 static void send_status(struct client *c)
 {
 	const struct monitor *m = c->m;
+	struct pollfd room = {.fd = c->fd, .events = POLLOUT};
 
+	c->behind = poll(&room, 1, 0) == 0 && m->state != MONITOR_GONE;
+	(void)sd_event_source_set_io_events(c->source, c->behind ? EPOLLIN | EPOLLOUT : EPOLLIN);
+	if (c->behind)
+		return;
 	client_send(c, &(struct monitor_msg){.type = MONITOR_STATUS,
 					     .status = {.state = m->state,
 							.stage = m->stage,
@@ -116,7 +126,8 @@ static int on_message(sd_event_source *source, int fd, uint32_t revents, void *d
 	struct client *c = data;
 
 	(void)source;
-	(void)revents;
+	if ((revents & EPOLLOUT) && c->behind)
+		send_status(c);
 	for (int i = 0; i < MESSAGES_PER_TURN && c->id != 0; i++) {
 		int fds[MONITOR_MAX_FDS];
 		size_t len, n_fds;

@@ -163,6 +163,7 @@ struct client {
 	uint64_t id; /* 0: free slot */
 	int fd;
 	bool starts; /* the start channel: its end before READY is the end of all */
+	bool behind; /* the last status is still to be sent */
 	sd_event_source *source;
 };
 

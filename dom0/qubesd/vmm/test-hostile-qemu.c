@@ -70,8 +70,7 @@ static void escape_to_others(void)
 	struct rlimit limit;
 	int pair[2];
 
-	if (socket(AF_UNIX, SOCK_STREAM, 0) >= 0 ||
-	    socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0)
+	if (socket(AF_UNIX, SOCK_STREAM, 0) >= 0 || socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0)
 		say("{\"escaped\": 5}\n");
 	if (kill(getppid(), 0) == 0 || syscall(SYS_tgkill, getppid(), getppid(), 0) == 0)
 		say("{\"escaped\": 6}\n");
@@ -104,6 +103,11 @@ int main(void)
 	if (str_eq(how, "flood-later")) {
 		behave();
 		flood(MONITOR_FD_QMP, "{\"event\": \"STOP\"}\n{\"event\": \"RESUME\"}\n");
+	}
+	if (str_eq(how, "wave")) { /* as many as nobody calls a flood */
+		behave();
+		for (unsigned i = 0; i < 2000; i++)
+			say("{\"event\": \"STOP\"}\n{\"event\": \"RESUME\"}\n");
 	}
 	if (str_eq(how, "greetings"))
 		say(GREETING GREETING);

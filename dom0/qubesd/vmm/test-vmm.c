@@ -307,6 +307,27 @@ static void a_flood_after_the_start_ends_only_its_qube(void **state)
 	check_nothing_left();
 }
 
+static void a_qube_whose_state_changes_all_the_time_can_still_be_killed(void **state)
+{
+	struct heard h = {0};
+	struct vmm *v = NULL;
+
+	(void)state;
+	assert_true(sd_event_new(&h.event) >= 0);
+	start_hostile("wave", 302);
+	assert_int_equal(vmm_attach(h.event, run_dir, 302, &events, &h, &v), 0);
+	(void)usleep(1500000); /* busy elsewhere, then back */
+	while (sd_event_run(h.event, 300000) > 0)
+		continue;
+	assert_int_equal(h.state, VMM_RUNNING);
+	assert_int_equal(vmm_kill(v), 0);
+	assert_int_equal(run_for(&h, 20000000), 0);
+	assert_string_equal(h.why, "it was killed");
+	vmm_free(v);
+	sd_event_unref(h.event);
+	check_nothing_left();
+}
+
 static void a_console_flood_stays_within_its_file_and_the_monitor_serves(void **state)
 {
 	struct heard h = {0};
@@ -351,6 +372,7 @@ int main(void)
 		cmocka_unit_test(a_qemu_that_breaks_the_rules_is_cut_off),
 		cmocka_unit_test(silence_ends_with_the_time),
 		cmocka_unit_test(a_flood_after_the_start_ends_only_its_qube),
+		cmocka_unit_test(a_qube_whose_state_changes_all_the_time_can_still_be_killed),
 		cmocka_unit_test(a_console_flood_stays_within_its_file_and_the_monitor_serves),
 	};
 
