@@ -15,6 +15,9 @@ enum {
 	INCOMPATIBLE_DIRTY = 1,
 	INCOMPATIBLE_CORRUPT = 2,
 	REFCOUNT_ORDER = 4,
+	/* 8 are enough for QCOW2_MAX_FILE; QEMU makes its table larger than it needs. A file with
+	 * holes could otherwise make who checks it read zeros for hours */
+	MAX_REFS_CLUSTERS = 64,
 };
 
 #define COPIED     (UINT64_C(1) << 63)
@@ -57,7 +60,8 @@ static int check_tables(const struct qcow2_header *h, uint64_t file_size)
 	uint64_t refs_len = (uint64_t)h->n_refs_clusters * QCOW2_CLUSTER;
 
 	if (h->size % 512 != 0 || h->size > QCOW2_MAX_SIZE || h->n_l1 < qcow2_n_l1(h->size) ||
-	    h->n_l1 > qcow2_n_l1(QCOW2_MAX_SIZE) || h->n_refs_clusters == 0)
+	    h->n_l1 > qcow2_n_l1(QCOW2_MAX_SIZE) || h->n_refs_clusters == 0 ||
+	    h->n_refs_clusters > MAX_REFS_CLUSTERS)
 		return QCOW2_E_FORMAT;
 	if (!lies_inside(h->l1_at, l1_len, file_size) ||
 	    !lies_inside(h->refs_at, refs_len, file_size))

@@ -78,6 +78,7 @@ static void each_wrong_field_is_refused(void **state)
 		{"reference table behind the end", 48, 8, 0x40000, QCOW2_E_BOUNDS},
 		{"reference table too long", 56, 4, 4, QCOW2_E_BOUNDS},
 		{"no reference table", 56, 4, 0, QCOW2_E_FORMAT},
+		{"reference table longer than any file needs", 56, 4, 65, QCOW2_E_FORMAT},
 		{"snapshots", 60, 4, 1, QCOW2_E_FEATURE},
 		{"dirty", 72, 8, 1, QCOW2_E_CORRUPT},
 		{"corrupt", 72, 8, 2, QCOW2_E_CORRUPT},
