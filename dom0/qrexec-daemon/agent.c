@@ -10,6 +10,9 @@
 #include "qrexec/peer.h"
 #include "vchan/vchan.h"
 
+/* AGAIN_MS - a qube whose agent comes and goes is looked at no more often */
+#define AGAIN_MS 1000
+
 /* pauses between tries: soon while the qube starts, rarely for one that has no agent */
 static uint64_t pause_ms(const struct daemon *d)
 {
@@ -62,8 +65,12 @@ int agent_lost(struct daemon *d, int why)
 	why_log(d, why);
 	qrexec_peer_free(d->agent);
 	d->agent = NULL;
+	/* at once for an agent that was started anew; one that comes and goes waits, or it would fill
+	 * the logs and keep the parent busy */
+	d->retry_ms = io_now_ms();
+	if (why > 0 || (d->down_ms > 0 && d->retry_ms - d->down_ms < AGAIN_MS))
+		d->retry_ms += AGAIN_MS;
 	d->down_ms = io_now_ms();
-	d->retry_ms = d->down_ms + (why > 0 ? 1000 : 0);
 	ports_reset(&d->ports);
 	clients_drop_all(d);
 	if (!d->agent_up)
