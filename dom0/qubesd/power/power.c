@@ -29,6 +29,9 @@ struct waiting {
 	struct call *first;
 };
 
+/** PRESS_AGAIN_S - between presses of a qube's power button */
+#define PRESS_AGAIN_S 5
+
 struct power {
 	struct qubesd *d;
 	unsigned qid;
@@ -36,12 +39,13 @@ struct power {
 	uint64_t operation;
 	struct vmm *vmm;
 	sd_event_source *timer;
-	bool job;         /* a start or stop job works on it */
-	bool kill_wanted; /* before there was anything to kill */
-	bool announced;   /* domain-start was told */
-	bool gone;        /* the monitor has ended */
-	bool clean;       /* and the guest had powered itself off */
-	bool failed;      /* it did not start; @why says it */
+	int64_t patience_s; /* what is left of shutdown_timeout */
+	bool job;           /* a start or stop job works on it */
+	bool kill_wanted;   /* before there was anything to kill */
+	bool announced;     /* domain-start was told */
+	bool gone;          /* the monitor has ended */
+	bool clean;         /* and the guest had powered itself off */
+	bool failed;        /* it did not start; @why says it */
 	struct refusal why;
 	char gone_why[256];
 	struct waiting starters, stoppers, pausers, unpausers, again;
@@ -462,7 +466,12 @@ int power_call_start(struct call *c, struct qube *q)
 
 /* Stopping. */
 
-static int on_shutdown_timeout(sd_event_source *s, uint64_t usec, void *data)
+static void shutdown_wait(struct power *p);
+
+/* A guest that has just started may answer calls before anything in it listens to the power
+ * button, so the button is pressed again; one that is going down already takes no notice.
+ */
+static int on_shutdown_tick(sd_event_source *s, uint64_t usec, void *data)
 {
 	struct power *p = data;
 	struct qube *q = qube_of(p);
@@ -470,6 +479,13 @@ static int on_shutdown_timeout(sd_event_source *s, uint64_t usec, void *data)
 
 	(void)s, (void)usec;
 	timer_off(p);
+	p->patience_s -= PRESS_AGAIN_S;
+	if (p->patience_s > 0) {
+		if (vmm_shutdown(p->vmm) < 0)
+			log_warn(q->name, "its power button cannot be pressed again");
+		shutdown_wait(p);
+		return 0;
+	}
 	(void)refuse(&why, "QubesVMShutdownTimeoutError",
 		     "'%s' did not shut down within %" PRId64 " s; it still runs. Kill it with "
 		     "qvm-kill %s",
@@ -478,6 +494,12 @@ static int on_shutdown_timeout(sd_event_source *s, uint64_t usec, void *data)
 	event_emit(p->d, q, "domain-shutdown-failed", "reason", why.text, NULL);
 	answer(&p->stoppers, &why);
 	return 0;
+}
+
+static void shutdown_wait(struct power *p)
+{
+	timer_set(p, p->patience_s < PRESS_AGAIN_S ? p->patience_s : PRESS_AGAIN_S,
+		  on_shutdown_tick);
 }
 
 static int check_clients(struct call *c, const struct qube *q)
@@ -529,8 +551,8 @@ int power_call_shutdown(struct call *c, struct qube *q, bool force, bool wait)
 				      log_errno_str(r));
 		event_emit(c->d, q, "domain-pre-shutdown", "force", force ? "True" : "False", NULL);
 		p->state = HALTING;
-		timer_set(p, property_int(c->d->model, q, PROP_shutdown_timeout),
-			  on_shutdown_timeout);
+		p->patience_s = property_int(c->d->model, q, PROP_shutdown_timeout);
+		shutdown_wait(p);
 	}
 	if (!wait)
 		return 0;
