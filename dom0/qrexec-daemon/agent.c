@@ -40,12 +40,16 @@ static int agent_greeted(struct daemon *d)
 		return r;
 	}
 	d->agent_up = true;
-	log_info(d->name, "agent connected");
+	if (log_allowed(&d->noise, d->name))
+		log_info(d->name, "agent connected");
 	return state_tell(d, true);
 }
 
-static void why_log(const struct daemon *d, int why)
+/* the qube can come and go as often as it likes: not as many lines */
+static void why_log(struct daemon *d, int why)
 {
+	if (!log_allowed(&d->noise, d->name))
+		return;
 	if (why > 0)
 		log_warn(d->name, "agent sent a message that is refused (%s), channel closed",
 			 qrexec_outcome_str(why));

@@ -107,7 +107,7 @@ static int do_bind(void *data, const struct vmux_where *w, int *ret_fd)
 	struct vchand *v = data;
 	int r = ask_place(v, ASK_VCHAN_BIND, w, ret_fd);
 
-	if (r < 0)
+	if (r < 0 && log_allowed(&v->limit, v->o.name))
 		log_warn(v->o.name, "no proxy for its port %u: %s", w->port, log_errno_str(r));
 	return r;
 }
