@@ -822,7 +822,7 @@ static void check(const struct scenario *s, const char *root, unsigned cut, bool
 			  &v, ERR);
 	CHECK(r == 0, "clone: %s", error);
 	if (judge)
-		CHECK(shell("find %s -name '*.qcow2' | while read f; do qemu-img check -q -f qcow2 "
+		CHECK(shell("find %s -name '*.old' -prune -o -name '*.qcow2' -print | while read f; do qemu-img check -q -f qcow2 "
 			    "\"$f\" || exit 1; done",
 			    root) == 0,
 		      "qemu-img check");
@@ -833,24 +833,69 @@ static void check(const struct scenario *s, const char *root, unsigned cut, bool
 	      "something is left");
 }
 
+/* Where a full run is: of the second test or not, in which scenario, the next cut. Kept in a file, so
+ * that a run that was interrupted goes on there. */
+struct progress {
+	unsigned power, scenario, cut;
+};
+
+static const char *progress_path(void)
+{
+	const char *path = getenv("BULKHEAD_TEST_STATE");
+
+	return path ? path : "storage-faults.state";
+}
+
+static struct progress progress_load(void)
+{
+	AUTO_FREE char *text = NULL;
+	struct progress p = {0, 0, 1};
+
+	if (io_read_file(AT_FDCWD, progress_path(), 64, &text, NULL) < 0 ||
+	    sscanf(text, "%u %u %u", &p.power, &p.scenario, &p.cut) != 3 || p.power > 1)
+		p = (struct progress){0, 0, 1};
+	return p;
+}
+
+static void progress_save(struct progress p)
+{
+	char line[64];
+
+	(void)snprintf(line, sizeof(line), "%u %u %u\n", p.power, p.scenario, p.cut);
+	assert_int_equal(io_write_file(AT_FDCWD, progress_path(), line, strlen(line), 0644), 0);
+}
+
+static bool kills_done;
+
 static void faults(bool power)
 {
 	const bool full = getenv("BULKHEAD_TEST_FULL") != NULL;
+	const struct progress from = full ? progress_load() : (struct progress){power, 0, 1};
 	const unsigned n_seeds = power && full ? 20 : 1;
 	char root[80] = "";
 	unsigned n = 0;
 
+	if (from.power > power) { /* done by the run that was interrupted */
+		kills_done = true;
+		return;
+	}
+	if (full && power && !kills_done)
+		skip(); /* what failed there is where the next run begins */
 	assert_int_equal(
 		shell("truncate -s 1G %s/raw && qemu-io -f raw -c 'write -P %d 0 2M' "
 		      "-c 'write -P %d 511M 1M' -c 'write -P %d 700M 64k' %s/raw >/dev/null",
 		      base, 'i', 'i', 'i', base),
 		0);
-	for (size_t i = 0; i < ARRAY_LEN(scenarios); i++) {
+	for (unsigned i = from.power < power ? 0 : from.scenario; i < ARRAY_LEN(scenarios); i++) {
 		const struct scenario *s = &scenarios[i];
+		bool resumes = from.power == power && from.scenario == i;
 		bool ended = false;
 
 		prepare(s);
-		for (unsigned cut = 1; !ended; cut += full ? 1 : 1 + cut / 12)
+		for (unsigned cut = resumes ? from.cut : 1; !ended;
+		     cut += full ? 1 : 1 + cut / 12) {
+			if (full)
+				progress_save((struct progress){power, i, cut});
 			for (unsigned k = 0; k < n_seeds && !ended; k++) {
 				unsigned with_seed = cut * 1000 + k;
 				int r = run_cut(s, cut, power, with_seed);
@@ -863,7 +908,12 @@ static void faults(bool power)
 				check(s, root, cut, power, with_seed, full || cut % 5 == 1);
 				n++;
 			}
+		}
+		if (full && i + 1 == ARRAY_LEN(scenarios))
+			progress_save(power ? (struct progress){0, 0, 1}
+					    : (struct progress){1, 0, 1});
 	}
+	kills_done = true;
 	(void)printf("%u cuts\n", n);
 }
 
