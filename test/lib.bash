@@ -38,12 +38,12 @@ instance_end() {
 
 # instance_processes: pids of all that belongs to this instance (they carry its BULKHEAD_HOME), but this shell's own
 instance_processes() {
-	local p
-	for p in /proc/[0-9]*; do
-		p=${p#/proc/}
-		grep -qzxF "BULKHEAD_HOME=$BULKHEAD_HOME" "/proc/$p/environ" 2>/dev/null || continue
-		case $(cat "/proc/$p/comm" 2>/dev/null) in
-		qubesd | qube-monitor | vchand | qubesdb-daemon | qrexec-daemon | qemu-system-x86*) echo "$p" ;;
+	local p comm
+	for p in $(grep -slzxF "BULKHEAD_HOME=$BULKHEAD_HOME" /proc/[0-9]*/environ); do
+		p=${p%/environ}
+		{ read -r comm <"$p/comm"; } 2>/dev/null || continue
+		case $comm in
+		qubesd | qube-monitor | vchand | qubesdb-daemon | qrexec-daemon | qemu-system-x86*) echo "${p#/proc/}" ;;
 		esac
 	done
 }

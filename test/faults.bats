@@ -1,0 +1,379 @@
+#!/usr/bin/env bats
+# What goes wrong around a qube: too little of something, something damaged or missing, a guest that never answers, and
+# kill -9 of each of dom0's processes at any moment. Each time: the cause is said, nothing is left behind, and what the guest had
+# synced is there at the next start.
+# shellcheck shell=bash disable=SC2016
+
+bats_require_minimum_version 1.5.0
+load lib
+# shellcheck source=test/lib.bash
+: "${top:?}"
+
+# bounds, not expectations: the guests are emulated and share the processors with others
+start_s=600
+answer_s=120
+
+setup_file() {
+	instance_begin
+	appliance_begin q
+	qvm-prefs q qrexec_timeout $((start_s - 20))
+}
+
+teardown_file() {
+	instance_end
+}
+
+setup() {
+	bulkhead start >&2
+}
+
+teardown() {
+	timeout 60 bulkhead start >&2 || true
+	timeout $answer_s qvm-kill q 2>/dev/null || true
+	within $answer_s is q Halted
+	qvm-prefs --default q kernelopts
+	qvm-prefs q qrexec_timeout $((start_s - 20))
+	qvm-prefs --default q memory
+}
+
+# is QUBE STATE
+is() {
+	[ "$(state "$1")" = "$2" ]
+}
+
+# settled QUBE: nothing works on it any more
+settled() {
+	local s
+	s=$(state "$1")
+	[ "$s" = Halted ] || [ "$s" = Running ]
+}
+
+# the instance's processes called NAME; jobs of qubesd are not qubesd
+processes() {
+	local p comm args
+	for p in $(instance_processes); do
+		{ read -r comm <"/proc/$p/comm" && mapfile -d '' args <"/proc/$p/cmdline"; } 2>/dev/null || continue
+		[ "$comm" = "$1" ] && [ "${args[1]-}" != --job ] || continue
+		echo "$p"
+	done
+}
+
+# wants_none NAME...: no such process of this instance
+wants_none() {
+	local name
+	for name in "$@"; do
+		[ -z "$(processes "$name")" ] || return 1
+	done
+}
+
+# halt_is_whole: q is Halted, and nothing of a run is left: processes, sockets, files, images
+halt_is_whole() {
+	local left
+	is q Halted
+	wants_none qube-monitor qemu-system-x86 vchand qubesdb-daemon qrexec-daemon
+	left=$(find "$BULKHEAD_HOME"/run/q/ "$BULKHEAD_HOME"/run/qubesdb/ "$BULKHEAD_HOME"/run/qrexec/ -mindepth 1 2>/dev/null || true)
+	echo "left in run: $left"
+	[ -z "$left" ]
+	left=$(find "$(volumes)"/root "$(volumes)"/volatile -type f)
+	echo "left in the pool: $left"
+	[ -z "$left" ]
+}
+
+# the folder of q's volumes
+volumes() {
+	echo "$BULKHEAD_HOME/state/pools/default/vm/$(qvm-prefs q uuid)"
+}
+
+# refused PATTERN: q does not start, the cause is said, and nothing is left
+refused() {
+	run timeout $start_s qvm-start q
+	refusal_is "$1"
+}
+
+# refusal_is PATTERN: the qvm-start that was run
+refusal_is() {
+	echo "$output"
+	[ "$status" = 1 ]
+	[[ $output =~ $1 ]]
+	halt_is_whole
+}
+
+start_q() {
+	timeout $start_s qvm-start --skip-if-running q >&2
+}
+
+# in_q COMMAND, as root
+in_q() {
+	timeout $answer_s qvm-run -p -u root q "$1" </dev/null
+}
+
+answers_in_q() {
+	[ "$(in_q 'echo fine' 2>/dev/null)" = fine ]
+}
+
+kill_9() {
+	local p
+	[ $# -gt 0 ]
+	for p in "$@"; do
+		kill -9 "$p"
+	done
+}
+
+kill_qubesd() {
+	local pid
+	pid=$(processes qubesd)
+	kill_9 $pid
+	within 20 wants_none qubesd
+}
+
+# moments N FULL: so many delays in seconds, other ones at each run; BATS_SEED repeats them
+moments() {
+	local n=$1
+	! full_counts || n=$2
+	RANDOM=${BATS_SEED:-$$}
+	echo "BATS_SEED=${BATS_SEED:-$$}" >&2
+	while [ $((n--)) -gt 0 ]; do
+		# short ones more often
+		echo $((RANDOM % 3)) $((RANDOM % 1000)) | awk -v m="$3" '{ x = $2 / 1000; print $1 ? x * x * m : x * x * x * m }'
+	done
+}
+
+@test "more memory than there is: said before anything is made" {
+	qvm-prefs q memory $(($(awk '$1 == "MemTotal:" { print int($2 / 1024) }' /proc/meminfo) - 40))
+	refused 'memory'
+}
+
+@test "a full disk: said, and the qube starts once there is room" {
+	[ "$(id -u)" = 0 ] || skip "needs root for a small file system"
+	local small=$BULKHEAD_HOME/small vm
+	vm=$(volumes)
+	mkdir "$small"
+	mount -t tmpfs -o size=256k small "$small" || skip "no mounting here"
+	cp -a "$vm/." "$small/"
+	mount --bind "$small" "$vm"
+	head -c 1M /dev/zero >"$small/filler" 2>/dev/null || true
+	run timeout $start_s qvm-start q
+	rm "$small/filler"
+	umount "$vm"
+	umount "$small"
+	rmdir "$small"
+	refusal_is 'full|space'
+}
+
+@test "QEMU is missing, or is no QEMU" {
+	bulkhead stop
+	BULKHEAD_QEMU=/nonexistent/qemu bulkhead start
+	refused 'QEMU'
+	bulkhead stop
+	BULKHEAD_QEMU=$(command -v false) bulkhead start
+	refused 'QEMU'
+	bulkhead stop
+}
+
+# newest DIR: the last revision of a volume, which others rest on
+newest() {
+	find "$1" -name '*.qcow2' | sort -V | tail -n 1
+}
+
+@test "damaged images: the volume is named, the others untouched, and mended it starts" {
+	local file
+	for file in "$(volumes)"/private/*.qcow2 "$(newest "$BULKHEAD_HOME/state/pools/default/vm/$(qvm-prefs appliance uuid)/root")"; do
+		cp --sparse=always "$file" "$BATS_TEST_TMPDIR/was"
+		printf 'garbage!' | dd of="$file" conv=notrunc status=none
+		run timeout $start_s qvm-start q
+		dd if="$BATS_TEST_TMPDIR/was" of="$file" bs=8 count=1 conv=notrunc status=none
+		echo "$file"
+		refusal_is "volume '$(basename "$(dirname "$file")")' cannot be used: .*$(basename "$file") is not a sound qcow2"
+	done
+	start_q
+	answers_in_q
+}
+
+@test "a damaged kernel: the qube ends with a reason" {
+	local kernel
+	for kernel in "$BULKHEAD_HOME"/state/kernels/*/vmlinuz; do
+		mv "$kernel" "$kernel.was"
+		head -c 3000 "$kernel.was" >"$kernel"
+	done
+	run timeout $start_s qvm-start q
+	for kernel in "$BULKHEAD_HOME"/state/kernels/*/vmlinuz; do
+		mv "$kernel.was" "$kernel"
+	done
+	refusal_is 'kernel|QEMU'
+}
+
+@test "a guest that never answers is killed after qrexec_timeout, and that is said" {
+	qvm-prefs q kernelopts 'init=/bin/cat'
+	qvm-prefs q qrexec_timeout 20
+	refused 'did not answer|never answered|qrexec_timeout'
+	[[ $output == *qrexec_timeout* ]]
+}
+
+@test "a guest that ends as it starts: said at once" {
+	qvm-prefs q kernelopts 'init=/bin/true'
+	refused 'ended|powered|reboot|shut'
+}
+
+@test "qubesd killed while a qube runs: taken back, with all that can be done to it" {
+	start_q
+	in_q 'echo kept >/rw/kept; sync'
+	local qemu
+	qemu=$(processes qemu-system-x86)
+	kill_qubesd
+	# the qube does not need qubesd to go on
+	[ "$(processes qemu-system-x86)" = "$qemu" ]
+	bulkhead start
+	within $answer_s is q Running
+	[ "$(in_q 'cat /rw/kept')" = kept ]
+	qvm-pause q
+	kill_qubesd
+	bulkhead start
+	within $answer_s is q Paused
+	qvm-unpause q
+	answers_in_q
+	timeout $start_s qvm-shutdown --wait q
+	halt_is_whole
+}
+
+# startable: q comes to rest, and runs
+startable() {
+	within $start_s settled q
+	! is q Halted || halt_is_whole
+	start_q
+	answers_in_q
+}
+
+@test "qubesd killed in the middle of a start" {
+	local delay
+	for delay in $(moments 4 40 4); do
+		timeout $start_s qvm-start q >/dev/null 2>&1 3>&- &
+		sleep "$delay"
+		echo "after $delay s: $(state q)"
+		kill_qubesd
+		wait $! || true
+		bulkhead start
+		startable
+		qvm-kill q
+		within $answer_s is q Halted
+		halt_is_whole
+	done
+}
+
+@test "qubesd killed in the middle of a stop: what was synced is there" {
+	local delay n=0
+	for delay in $(moments 3 40 3); do
+		start_q
+		in_q "echo $n >/rw/round; sync"
+		if [ $((n % 2)) = 0 ]; then
+			timeout $start_s qvm-shutdown --wait q >/dev/null 2>&1 &
+		else
+			timeout $start_s qvm-kill q >/dev/null 2>&1 &
+			delay=$(awk -v d="$delay" 'BEGIN { print d / 20 }')
+		fi
+		sleep "$delay"
+		echo "after $delay s: $(state q)"
+		kill_qubesd
+		wait $! || true
+		bulkhead start
+		startable
+		[ "$(in_q 'cat /rw/round')" = $n ]
+		n=$((n + 1))
+	done
+}
+
+made_s() {
+	qvm-ls --raw-list | grep -qx s || qvm-create --class StandaloneVM --template appliance --label green s 2>/dev/null
+}
+
+@test "qubesd killed while a qube is made or removed: it is whole, or it is not there" {
+	local delay n=0
+	for delay in $(moments 8 200 0.6); do
+		timeout $answer_s qvm-create --class StandaloneVM --template appliance --label green s >/dev/null 2>&1 &
+		sleep "$delay"
+		kill_qubesd
+		wait $! || true
+		bulkhead start
+		# a half one is on its way out, and its name is free when it is gone
+		within $answer_s made_s
+		timeout $answer_s qvm-remove -f s >/dev/null 2>&1 &
+		sleep "$delay"
+		kill_qubesd
+		wait $! || true
+		bulkhead start
+		! qvm-ls --raw-list | grep -qx s || timeout $answer_s qvm-remove -f s
+		n=$((n + 1))
+	done
+	# as many folders as qubes, but dom0
+	within 20 eval '[ "$(ls "$BULKHEAD_HOME/state/pools/default/vm" | wc -l)" = "$(($(qvm-ls --raw-list | wc -l) - 1))" ]'
+}
+
+@test "kill -9 of a daemon: it is started again, and qvm-run works as before" {
+	start_q
+	local name before
+	for name in vchand qubesdb-daemon qrexec-daemon; do
+		before=$(processes $name)
+		kill_9 $before
+		within $answer_s eval '[ -n "$(processes $name)" ] && [ "$(processes $name)" != "$before" ]'
+		echo "$name"
+		within $answer_s answers_in_q
+		is q Running
+	done
+	[ "$(in_q 'qubesdb-read /name')" = q ]
+	timeout $start_s qvm-shutdown --wait q
+	halt_is_whole
+}
+
+@test "a daemon that ends again and again: the qube is killed, and that is said" {
+	start_q
+	local n p
+	for ((n = 0; n < 40; n++)); do
+		p=$(processes qrexec-daemon)
+		[ -z "$p" ] || kill -9 "$p" 2>/dev/null || true
+		! is q Halted || break
+		sleep 0.3
+	done
+	within $answer_s is q Halted
+	halt_is_whole
+	grep -q 'q: halted: qrexec-daemon ended again and again' "$BULKHEAD_HOME/state/log/qubesd.log"
+}
+
+# committed: what no crash may change
+committed() {
+	(cd "$(volumes)/private" && sha256sum -- *.qcow2)
+}
+
+@test "kill -9 of QEMU or of its monitor: halted, private goes on, its last revision is as it was" {
+	local name before
+	start_q
+	in_q 'echo first >/rw/first; sync'
+	timeout $start_s qvm-shutdown --wait q
+	before=$(committed)
+	for name in qemu-system-x86 qube-monitor; do
+		start_q
+		in_q "echo $name >/rw/flushed; sync"
+		# shellcheck disable=SC2046
+		kill_9 $(processes $name)
+		within $answer_s is q Halted
+		halt_is_whole
+		[ "$(committed)" = "$before" ]
+		start_q
+		[ "$(in_q 'cat /rw/first /rw/flushed')" = "first"$'\n'"$name" ]
+	done
+}
+
+@test "everything killed at once: private has what was synced, and everything starts" {
+	local n rounds=2
+	! full_counts || rounds=30
+	for ((n = 0; n < rounds; n++)); do
+		start_q
+		in_q "echo $n >/rw/cut; sync; (while :; do dd if=/dev/urandom of=/rw/busy bs=64k count=20; sync; done) >/dev/null 2>&1 &"
+		# shellcheck disable=SC2046
+		kill -9 $(instance_processes) 2>/dev/null || true
+		within 60 wants_none qubesd qube-monitor qemu-system-x86 vchand qubesdb-daemon qrexec-daemon
+		bulkhead start
+		within $answer_s is q Halted
+		halt_is_whole
+		start_q
+		[ "$(in_q 'cat /rw/cut')" = $n ]
+	done
+}
