@@ -213,8 +213,9 @@ static int signals_open(int *ret_fd)
 }
 
 /* both ends of the three streams; stdin is a socket so that it can be made bidirectional, the
- * others are pipes so that /dev/stdout and /dev/stderr can be opened. Our ends do not block */
-static int streams_open(int command[3], int own[3])
+ * others are pipes, its user's, so that /dev/stdout and /dev/stderr can be opened. Our ends do not
+ * block */
+static int streams_open(const struct login *l, int command[3], int own[3])
 {
 	int in[2], out[2], err[2];
 
@@ -222,6 +223,8 @@ static int streams_open(int command[3], int own[3])
 	    pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0)
 		return fail_errno(); /* the process ends */
 	if (io_set_nonblock(out[0], true) < 0 || io_set_nonblock(err[0], true) < 0)
+		return fail_errno();
+	if (l->change && (fchown(out[1], l->uid, l->gid) < 0 || fchown(err[1], l->uid, l->gid) < 0))
 		return fail_errno();
 	command[0] = in[1];
 	command[1] = out[1];
@@ -243,7 +246,7 @@ static int run(struct call *c, struct vchan *v, uint32_t version)
 		return relay_code_send(v, true, (unsigned)c->outcome);
 	r = signals_open(&o.signal_fd);
 	if (r == 0)
-		r = streams_open(command, own);
+		r = streams_open(&c->login, command, own);
 	if (r == 0)
 		r = command_start(c, command, &o.pid);
 	if (r < 0)
