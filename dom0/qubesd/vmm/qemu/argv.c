@@ -162,7 +162,7 @@ static int add_machine(struct qemu_argv *a, const struct vmm_spec *spec, bool kv
 		"-chardev", "socket,id=vchan,fd=4,server=on,wait=off",
 	};
 	static const char *const after_disks[] = {
-		"-device", "pcie-pci-bridge,id=" QMP_HOT_BUS,
+		"-device", ("pcie-pci-bridge,id=" QMP_HOT_BUS),
 		"-device", "virtio-serial-pci,id=serial,max_ports=2,disable-legacy=on",
 		"-device", "virtserialport,bus=serial.0,nr=1,chardev=vchan,id=vchan,name=org.bulkhead.vchan",
 		"-object", "rng-builtin,id=rng",
