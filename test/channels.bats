@@ -76,6 +76,7 @@ both_ways() {
 		mkfifo "$BATS_TEST_TMPDIR/f$i"
 		in_work 'cat /dev/zero' </dev/null >"$BATS_TEST_TMPDIR/f$i" 3>&- &
 		stalled+=($!)
+		# shellcheck disable=SC2034 # held open, never read
 		exec {fd}<"$BATS_TEST_TMPDIR/f$i"
 		in_work 'sleep 1000' </dev/zero >/dev/null 3>&- &
 		stalled+=($!)

@@ -275,6 +275,8 @@ startable() {
 		kill_qubesd
 		wait $! || true
 		bulkhead start
+		# a guest whose button was pressed goes down, whoever asked for it; if it was not, it stays
+		within 20 is q Halted || true
 		startable
 		[ "$(in_q 'cat /rw/round')" = $n ]
 		n=$((n + 1))

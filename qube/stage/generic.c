@@ -41,6 +41,23 @@ static void file_systems_mount(void)
 	}
 }
 
+/* what udev or systemd links elsewhere */
+static void links_make(void)
+{
+	static const struct {
+		const char *to, *at;
+	} table[] = {
+		{"/proc/self/fd", "/dev/fd"},
+		{"fd/0", "/dev/stdin"},
+		{"fd/1", "/dev/stdout"},
+		{"fd/2", "/dev/stderr"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(table); i++)
+		if (symlink(table[i].to, table[i].at) < 0 && errno != EEXIST)
+			log_warn(NULL, "%s: %s", table[i].at, log_errno_str(errno));
+}
+
 static void loopback_up(void)
 {
 	struct ifreq ifr = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
@@ -79,6 +96,7 @@ int main(int argc, char **argv)
 	log_open("stage-generic");
 	(void)umask(0022);
 	file_systems_mount();
+	links_make();
 	(void)mkdir("/run/qubes", 0755);
 	(void)mkdir("/run/vchan", 0755);
 	loopback_up();

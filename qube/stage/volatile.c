@@ -19,7 +19,7 @@
 #define AT_LAST_PAGE 1028
 #define AT_MAGIC     (PAGE_SIZE - 10)
 #define VERSION      1
-static const char magic[10] __attribute__((nonstring)) = "SWAPSPACE2";
+static const uint8_t magic[10] = {'S', 'W', 'A', 'P', 'S', 'P', 'A', 'C', 'E', '2'};
 
 int volatile_use(const char *device)
 {
