@@ -59,11 +59,15 @@ attack() {
 
 # KiB of dom0's memory for this instance, QEMU apart
 dom0_kib() {
-	local p sum=0
+	local p n sum=0
 	for p in $(instance_processes); do
 		case $(cat "/proc/$p/comm" 2>/dev/null) in
 		qemu*) ;;
-		*) sum=$((sum + $(awk '$1 == "Pss:" { n = $2 } END { print n + 0 }' "/proc/$p/smaps_rollup" 2>/dev/null))) ;;
+		*)
+			# one that ended just now uses nothing
+			n=$(awk '$1 == "Pss:" { print $2 }' "/proc/$p/smaps_rollup" 2>/dev/null) || n=0
+			sum=$((sum + ${n:-0}))
+			;;
 		esac
 	done
 	echo $sum

@@ -163,6 +163,8 @@ in_work() {
 }
 
 @test "shutdown: --dry-run, --wait with a timeout that kills, and of what is halted already" {
+	# qvm-run --all has started the template as well
+	timeout 300 qvm-shutdown --wait appliance
 	[ "$(qvm-shutdown --dry-run --all)" = work ]
 	[ "$(state work)" = Running ]
 	run timeout 60 qvm-shutdown --wait --timeout 0 work
