@@ -141,6 +141,14 @@ static void violate(struct carry *c, const char *why)
 	c->held_until_ms = 0;
 }
 
+/* Closing alone does not take a socket out of the epoll set while somebody else holds it too: our parent may not have
+ * closed its copy yet, and who sent a ticket keeps one. An event would then come for what is gone. */
+static void source_close(struct carry *c, struct carry_source *src)
+{
+	carry_remove(c, src);
+	close_fd(&src->fd);
+}
+
 /* ---- links ---- */
 
 static void link_ready(struct link *l)
@@ -162,7 +170,7 @@ static void link_drop(struct link *l)
 
 	if (l->src.fd < 0)
 		c->n_trying--;
-	close_fd(&l->src.fd); /* which takes it out of the epoll set */
+	source_close(c, &l->src);
 	l->s = NULL;
 	*l->prev_next = l->next;
 	if (l->next)
@@ -320,7 +328,7 @@ static void proxy_free(struct proxy *p)
 	if (p->paused)
 		c->n_paused--;
 	c->n_proxies--;
-	close_fd(&p->src.fd);
+	source_close(c, &p->src);
 	c->hooks.unbind(c->hooks.data, &p->where);
 	p->next = c->doomed_proxies;
 	c->doomed_proxies = p;

@@ -463,6 +463,32 @@ static void a_ticket_joins_two_qubes(void **state)
 			 -ETIMEDOUT);
 }
 
+/* Whoever handed a socket over may keep a copy: what then still happens on it is nobody's any more. */
+static void a_socket_that_others_hold_too_is_let_go(void **state)
+{
+	(void)state;
+	(void)start(true, true);
+	check_echo(channel(true, 1), "up");
+	for (unsigned port = 600; port < 620; port++) {
+		struct ends e;
+		int pair[2];
+		char c;
+
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+		assert_int_equal(send_ticket(TICKET_GRANT, OTHER, DOMID, port, &pair[0]), 0);
+		assert_int_equal(
+			vchan_client_new(qube_dir, VCHAN_SELF, OTHER, port, WAIT_MS, &e.qube), 0);
+		assert_int_equal(vchan_write_full(e.qube, "x", 1), 0);
+		assert_int_equal(io_read_full(pair[1], &c, 1), 0);
+		vchan_free(e.qube);
+		assert_int_equal(send_ticket(TICKET_REVOKE, OTHER, DOMID, port, NULL), 0);
+		assert_int_equal(io_write_full(pair[1], "late", 4), 0);
+		(void)close(pair[1]);
+		check_echo(channel(true, port), "alive");
+		(void)close(pair[0]);
+	}
+}
+
 static void tickets_are_checked(void **state)
 {
 	struct vchan *v;
@@ -604,6 +630,7 @@ int main(int argc, char **argv)
 		T(opening_and_closing_leaks_nothing),
 		T(either_side_may_be_started_anew),
 		T(a_ticket_joins_two_qubes),
+		T(a_socket_that_others_hold_too_is_let_go),
 		T(tickets_are_checked),
 		T(garbage_without_end_is_given_up),
 		T(another_qubes_places_are_refused),
