@@ -106,10 +106,12 @@ static int qrexec_names(const struct ask_rules *rules, struct qrexec_names *ret)
 			  rules->uuid);
 }
 
-static int replace_link(const char *target, const char *path)
+/* Made beside and renamed, under a name that no qube can have: theirs begin with a letter, and to
+ * one called NAME.new the link PATH.new belongs. */
+static int replace_link(const char *dir, const char *target, const char *path)
 {
-	char beside[PATHS_RUN_MAX + UNIX_PATH_MAX];
-	int r = str_format(beside, sizeof(beside), "%s.new", path);
+	char beside[UNIX_PATH_MAX + 1];
+	int r = str_format(beside, sizeof(beside), "%s/.%s", dir, target);
 
 	if (r < 0)
 		return r;
@@ -156,7 +158,7 @@ static int answer_qrexec(const struct ask_rules *rules, const struct ask *q, int
 	}
 	r = io_unix_listen(names.socket, SOCK_STREAM, 0600, &fd);
 	for (unsigned i = 0; r == 0 && i < names.n_links; i++)
-		r = replace_link(names.target, names.link[i]);
+		r = replace_link(rules->qrexec_dir, names.target, names.link[i]);
 	if (r < 0) {
 		qrexec_unlink(&names);
 		return r;

@@ -244,6 +244,22 @@ static void the_qrexec_socket_comes_and_goes_with_its_links(void **state)
 	end_answerer(pid);
 }
 
+static void the_links_of_a_qube_with_a_similar_name_stay(void **state)
+{
+	AUTO_CLOSE int fd = NO_FD;
+	char path[256];
+	pid_t pid;
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "%s/qrexec.work.new", dir);
+	assert_int_equal(symlink("qrexec.9", path), 0);
+	pid = answerer();
+	assert_int_equal(ask(ASK_QREXEC_BIND, 0, 0, 0, &fd), 0);
+	check_link("qrexec.work", "qrexec.7");
+	check_link("qrexec.work.new", "qrexec.9");
+	end_answerer(pid);
+}
+
 static void the_agents_state_is_told(void **state)
 {
 	const struct ask up = {ASK_AGENT_STATE, 1, 0, 0}, down = {ASK_AGENT_STATE, 0, 0, 0};
@@ -304,6 +320,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_kind_outside_the_table_is_refused, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(the_qrexec_socket_comes_and_goes_with_its_links,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_links_of_a_qube_with_a_similar_name_stay,
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_agents_state_is_told, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
