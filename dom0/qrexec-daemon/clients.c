@@ -3,8 +3,9 @@
  * Local clients: each asks for one thing and gets one answer.
  *
  * Requests that cannot be served yet (all ports in use, the agent not reading) wait in the order
- * they came, each in the memory of its own client. A client that was served stays connected until
- * it leaves, so that the end of the agent can be told to those who still wait for its call back.
+ * they came, each in the memory of its own client, but not for ever: it is the qube that says when a
+ * port is free again. A client that was served stays connected until it leaves, so that the end of
+ * the agent can be told to those who still wait for its call back.
  */
 #include "base/io.h"
 #include "base/str.h"
@@ -119,6 +120,7 @@ static void client_read(struct daemon *d, struct client *c)
 	}
 	c->request = m;
 	c->state = CLIENT_WAITING;
+	c->until_ms = io_now_ms() + WAIT_MS;
 }
 
 unsigned clients_poll(struct daemon *d, struct pollfd *p, unsigned first)
@@ -149,6 +151,12 @@ int clients_turn(struct daemon *d, const struct pollfd *p, unsigned n)
 			client_read(d, c);
 		if (c->state == CLIENT_ASKING && now >= c->until_ms)
 			client_refuse(d, c, "it did not say what it wants");
+		if (c->state == CLIENT_WAITING && now >= c->until_ms)
+			client_refuse(
+				d, c,
+				d->ports.n_used == QREXEC_N_PORTS
+					? "no call of the qube ended, and all ports are in use"
+					: "the agent does not read");
 	}
 	clients_sweep(d);
 	return 0;
@@ -225,7 +233,7 @@ int clients_timeout_ms(const struct daemon *d)
 	for (const struct client *c = d->clients; c; c = c->next) {
 		int left;
 
-		if (c->state != CLIENT_ASKING)
+		if (c->state != CLIENT_ASKING && c->state != CLIENT_WAITING)
 			continue;
 		left = c->until_ms <= now ? 0 : (int)(c->until_ms - now);
 		if (least < 0 || left < least)

@@ -19,6 +19,8 @@ struct qrexec_peer;
 #define CLIENTS_MAX 512
 /** REQUEST_MS - how long a client may take to say what it wants */
 #define REQUEST_MS 10000
+/** WAIT_MS - how long a request waits for a port, and for an agent that does not read */
+#define WAIT_MS 60000
 /** HELLO_MS - how long the agent may take to say HELLO */
 #define HELLO_MS 60000
 /** MESSAGES_MAX - messages of one peer handled in one turn */
@@ -36,7 +38,7 @@ struct client {
 	struct client *next;
 	struct qrexec_peer *peer;
 	enum client_state state;
-	uint64_t until_ms;
+	uint64_t until_ms;         /* ASKING, WAITING */
 	struct qrexec_msg request; /* WAITING: borrows from the peer */
 	unsigned poll_at;
 };

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/io.h"
+#include "base/str.h"
+#include "daemon.h"
+#include "qrexec/peer.h"
+#include "vchan/vchan.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+static char dir[] = "/tmp/clients-test-XXXXXX";
+static char path[64];
+static struct daemon d;
+
+/* what stands behind the clients: an agent that takes what @agent_result says */
+static int agent_result;
+static unsigned n_sent;
+
+int agent_send(struct daemon *daemon, const struct qrexec_msg *m)
+{
+	(void)daemon, (void)m;
+	n_sent += agent_result == 0;
+	return agent_result;
+}
+
+int agent_lost(struct daemon *daemon, int why)
+{
+	(void)daemon, (void)why;
+	fail();
+	return 0;
+}
+
+static int set_up(void **state)
+{
+	int pair[2];
+	struct vchan *v = NULL;
+
+	(void)state;
+	memset(dir + strlen(dir) - 6, 'X', 6);
+	if (!mkdtemp(dir) || str_format(path, sizeof(path), "%s/s", dir) < 0)
+		return -1;
+	d = (struct daemon){.name = "work", .default_user = "user", .domid = 7, .agent_up = true};
+	agent_result = 0;
+	n_sent = 0;
+	/* an agent whose HELLO has left: it is idle */
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 ||
+	    vchan_new_from_fd(&pair[0], &v) < 0 ||
+	    qrexec_peer_new(&v, QREXEC_AGENT_TO_DAEMON, QREXEC_VERSION, &d.agent) < 0 ||
+	    qrexec_peer_flush(d.agent) < 0)
+		return -1;
+	(void)close(pair[1]);
+	return io_unix_listen(path, SOCK_STREAM, 0600, &d.listen_fd);
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	clients_drop_all(&d);
+	qrexec_peer_free(d.agent);
+	close_fd(&d.listen_fd);
+	return io_remove_tree(AT_FDCWD, dir);
+}
+
+/* a client that has said all it has to say */
+static int client_ask(void)
+{
+	const struct qrexec_msg hello = {.type = QREXEC_HELLO, .version = QREXEC_VERSION_LOCAL};
+	const struct qrexec_msg exec = {
+		.type = QREXEC_EXEC_CMDLINE, .command = "user:id", .command_len = 7};
+	uint8_t bytes[256];
+	size_t len = qrexec_msg_encode(&hello, bytes, sizeof(bytes));
+	int fd;
+
+	len += qrexec_msg_encode(&exec, bytes + len, sizeof(bytes) - len);
+	assert_int_equal(io_unix_connect(path, SOCK_STREAM, &fd), 0);
+	assert_int_equal(io_write_full(fd, bytes, len), 0);
+	assert_int_equal(clients_accept(&d), 0);
+	return fd;
+}
+
+static void turn(void)
+{
+	static struct pollfd p[CLIENTS_MAX];
+	unsigned n = clients_poll(&d, p, 0);
+
+	assert_true(poll(p, n, 0) >= 0);
+	assert_int_equal(clients_turn(&d, p, n), 0);
+	assert_int_equal(clients_dispatch(&d), 0);
+}
+
+/* true if the daemon has closed its side */
+static bool is_closed(int fd)
+{
+	char bytes[256];
+	ssize_t n;
+
+	do
+		n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+	while (n > 0);
+	return n == 0;
+}
+
+static void all_ports_taken(void)
+{
+	for (unsigned i = 0; i < QREXEC_N_PORTS; i++)
+		assert_int_not_equal(ports_take(&d.ports, 0), 0);
+}
+
+static void a_client_gets_the_port_that_comes_free(void **state)
+{
+	AUTO_CLOSE int fd = NO_FD;
+
+	(void)state;
+	all_ports_taken();
+	fd = client_ask();
+	turn();
+	assert_int_equal(d.clients->state, CLIENT_WAITING);
+	assert_int_equal(n_sent, 0);
+	assert_true(ports_release(&d.ports, 0, QREXEC_PORT_DATA + 9));
+	turn();
+	assert_int_equal(d.clients->state, CLIENT_SERVED);
+	assert_int_equal(n_sent, 1);
+	/* and is not waited for any more: its call may take as long as it likes */
+	assert_int_equal(clients_timeout_ms(&d), -1);
+	d.clients->until_ms = 1;
+	turn();
+	assert_false(is_closed(fd));
+}
+
+static void a_qube_that_ends_no_call_does_not_hold_clients_for_ever(void **state)
+{
+	AUTO_CLOSE int fd = NO_FD;
+	int left;
+
+	(void)state;
+	all_ports_taken();
+	fd = client_ask();
+	turn();
+	left = clients_timeout_ms(&d);
+	assert_true(left >= 0 && left <= WAIT_MS);
+	d.clients->until_ms = 1; /* its time is over */
+	turn();
+	assert_int_equal(d.n_clients, 0);
+	assert_true(is_closed(fd));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_client_gets_the_port_that_comes_free, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_qube_that_ends_no_call_does_not_hold_clients_for_ever, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
