@@ -159,15 +159,18 @@ teardown() {
 	run -0 timeout 10 "$dom0/qrexec-client" --socket-dir="$dir" -d 42 "$me:echo by id"
 }
 
-@test "what cannot be: 125 and a sentence" {
+@test "what cannot be: 125, or 2 for a wrong call, and a sentence" {
 	run -125 timeout 10 "$dom0/qrexec-client" --socket-dir="$dir" -d absent "$me:true"
 	[[ $output == *"not running"* ]]
-	run -125 timeout 10 "$dom0/qrexec-client" --socket-dir="$dir" -d ../work "$me:true"
-	run -125 timeout 10 "$dom0/qrexec-client" --socket-dir="$dir" -d work "no user"
-	run -125 timeout 10 "$dom0/qrexec-client" --socket-dir="$dir" -d work
-	run -125 timeout 10 "$dom0/qrexec-client" --socket-dir="$dir" "$me:true"
+	run -2 timeout 10 "$dom0/qrexec-client" --socket-dir="$dir" -d ../work "$me:true"
+	run -2 timeout 10 "$dom0/qrexec-client" --socket-dir="$dir" -d work "no user"
+	run -2 timeout 10 "$dom0/qrexec-client" --socket-dir="$dir" -d work
+	run -2 timeout 10 "$dom0/qrexec-client" --socket-dir="$dir" "$me:true"
 	run -125 timeout 10 "$dom0/qrexec-client" --socket-dir="$dir" -d dom0 "QUBESRPC a b name c"
 	run -125 timeout 10 "$dom0/qrexec-client" --socket-dir="$dir" -d work -k "$me:true"
+	run -2 --separate-stderr timeout 10 "$dom0/qrexec-client" --no-such-option
+	[ -z "$output" ]
+	[[ $stderr == *usage:* ]]
 	run -125 timeout 10 "$dom0/qrexec-client" --socket-dir="$dir" -d work "nosuchuser:true"
 	[[ $output == *nosuchuser* ]]
 	run -127 call "no-such-command-here"

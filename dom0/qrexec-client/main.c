@@ -9,7 +9,7 @@
  * the first byte of the call is read
  *
  * There is no handler for signals: one that ends this process closes the channel, and the agent
- * ends the command. Everything that goes wrong on our side is 125.
+ * ends the command. A wrong call is 2; everything else that goes wrong on our side is 125.
  */
 #include "base/io.h"
 #include "base/log.h"
@@ -31,6 +31,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+/** EXIT_USAGE - the call is wrong, as of every other tool */
+#define EXIT_USAGE 2
 /** TIMEOUT_S - how long the qube may take to connect; a busy one without KVM is slow */
 #define TIMEOUT_S 60
 /** DAEMON_MS - how long the daemon may take to say HELLO */
@@ -88,9 +90,10 @@ static void usage(FILE *to)
 		"      --socket-dir=DIR   where the daemons' sockets are\n"
 		"  -h, --help             show this\n"
 		"      --version          show the version\n\n"
-		"Exit codes: the command's; 125 problems here; 126 refused; 127 no such service "
-		"or\n"
-		"command; 128+N the command was killed by signal N; 255 the qube went away.\n"
+		"Exit codes: the command's; 2 a wrong call; 125 problems here; 126 refused; 127 no "
+		"such\n"
+		"service or command; 128+N the command was killed by signal N; 255 the qube went "
+		"away.\n"
 		"Environment: VCHAN_SOCKET_DIR instead of the qube's own directory of channels.\n",
 		to);
 }
@@ -497,7 +500,7 @@ int main(int argc, char **argv)
 
 	r = options_take(&o, argc, argv);
 	if (r != 0)
-		return r > 0 ? 0 : QREXEC_EXIT_PROBLEM;
+		return r > 0 ? 0 : r == -EINVAL ? EXIT_USAGE : QREXEC_EXIT_PROBLEM;
 	c.o = &o;
 	if (!o.socket_dir || !getenv("VCHAN_SOCKET_DIR")) {
 		r = paths_init(&paths, false);
