@@ -204,9 +204,18 @@ teardown() {
 	run -125 call 'QUBESRPC ../rpc/test.Ok dom0'
 }
 
-@test "qubes.VMShell takes its command from the first line, qubes.VMExec from the argument" {
+@test "qubes.VMShell takes its script from its input, qubes.VMExec its command from the argument" {
 	run -3 call 'QUBESRPC qubes.VMShell dom0' < <(printf 'cat; exit 3\nrest\n')
 	[ "$output" = rest ]
+	# a shell that reads ahead gets the first line alone, bash all of them
+	printf '#!/bin/sh\nSHELL=/bin/sh exec "%s"\n' "$qube/etc/qubes-rpc/qubes.VMShell" >"$dir/rpc/test.Sh"
+	chmod +x "$dir/rpc/test.Sh"
+	run -3 call 'QUBESRPC test.Sh dom0' < <(printf 'cat; exit 3\nrest\n')
+	[ "$output" = rest ]
+	printf '#!/bin/sh\nSHELL=/bin/bash exec "%s"\n' "$qube/etc/qubes-rpc/qubes.VMShell" >"$dir/rpc/test.Bash"
+	chmod +x "$dir/rpc/test.Bash"
+	run -4 call 'QUBESRPC test.Bash dom0' < <(printf 'a=1\nread b\ntext\nif :; then\necho $a $b\nfi\nexit 4\n')
+	[ "$output" = "1 text" ]
 	run -0 call 'QUBESRPC qubes.VMExec+printf+-25s-0A+a-20b--c dom0'
 	[ "$output" = "a b-c" ]
 	run -125 call 'QUBESRPC qubes.VMExec+a-zz dom0'

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * qubes.VMShell and qubes.VMRootShell: the first line of standard input is a command for the user's
- * shell; all behind that line is the command's own standard input, so not a byte of it is taken.
+ * qubes.VMShell and qubes.VMRootShell: standard input is a script for the user's shell, and what the
+ * script has not taken when a command runs is that command's standard input. So not a byte too many
+ * may be read. bash reads like that by itself; other shells read ahead, and get the first line alone
+ * from us, which is what dom0's tools send ("COMMAND; exit").
  *
  * runs as the user the call is for (VMRootShell: root, by its configuration).
  */
@@ -66,22 +68,33 @@ static const char *shell_get(void)
 	return pw && pw->pw_shell && pw->pw_shell[0] == '/' ? pw->pw_shell : "/bin/sh";
 }
 
+/* @line: NULL if the shell reads its script itself. The '-' makes it a login shell */
+static int shell_exec(const char *shell, const char *name, const char *line)
+{
+	char arg0[64];
+
+	(void)snprintf(arg0, sizeof(arg0), "-%s", name);
+	if (line)
+		(void)execl(shell, arg0, "-c", line, (char *)NULL);
+	else
+		(void)execl(shell, arg0, (char *)NULL);
+	return errno;
+}
+
 int main(void)
 {
 	static char line[LINE_MAX_LEN];
 	const char *shell = shell_get();
-	char arg0[64];
-	int r = line_read(line);
+	const char *name = strrchr(shell, '/') + 1;
+	const int reads_itself = strcmp(name, "bash") == 0;
+	int r = reads_itself ? 0 : line_read(line);
 
 	if (r < 0) {
 		(void)fprintf(stderr, "qubes.VMShell: no command line on standard input: %s\n",
 			      strerrordesc_np(-r));
 		return EXIT_PROBLEM;
 	}
-	/* the '-' makes it a login shell */
-	(void)snprintf(arg0, sizeof(arg0), "-%s", strrchr(shell, '/') + 1);
-	(void)execl(shell, arg0, "-c", line, (char *)NULL);
-	r = errno;
+	r = shell_exec(shell, name, reads_itself ? NULL : line);
 	(void)fprintf(stderr, "qubes.VMShell: %s: %s\n", shell, strerrordesc_np(r));
 	return r == ENOENT ? EXIT_ABSENT : EXIT_CANNOT;
 }
