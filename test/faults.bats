@@ -3,6 +3,7 @@
 # kill -9 of each of dom0's processes at any moment. Each time: the cause is said, nothing is left behind, and what the guest had
 # synced is there at the next start.
 # shellcheck shell=bash disable=SC2016
+# bats file_tags=alone
 
 bats_require_minimum_version 1.5.0
 load lib

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # Commands from dom0 in a qube: output, input, exit codes, signals, many at once, and every end of every part.
 # Agent, daemon and clients are plain processes here; what is between them in a real qube is tested elsewhere.
+# bats file_tags=alone
 
 bats_require_minimum_version 1.5.0
 load qrexec-lib

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # qubesd as its clients meet it: real daemon, raw frames, and what must not happen. No qube runs here.
+# bats file_tags=alone
 
 bats_require_minimum_version 1.5.0
 load lib

@@ -100,7 +100,7 @@ liar() {
 	run -0 qubesdb-read --help
 }
 
-@test "unprintable bytes are shown as \\xNN unless asked for raw" {
+@test "unprintable bytes are shown as escapes, raw where asked" {
 	qubesdb-write -d work /bytes $'a\nb\x1b[0m'
 	run -0 qubesdb-read -d work /bytes
 	[ "$output" = 'a\x0ab\x1b[0m' ]

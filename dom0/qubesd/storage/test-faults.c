@@ -833,25 +833,27 @@ static void check(const struct scenario *s, const char *root, unsigned cut, bool
 	      "something is left");
 }
 
-/* Where a full run is: of the second test or not, in which scenario, the next cut. Kept in a file, so
- * that a run that was interrupted goes on there. */
+/* Where a full run is: of the second test or not, in which scenario, the next cut. Kept in the folder
+ * BULKHEAD_TEST_STATE, if there is one, so that a run that was interrupted goes on there. */
 struct progress {
 	unsigned power, scenario, cut;
 };
 
-static const char *progress_path(void)
+static bool progress_path(char *to, size_t size)
 {
-	const char *path = getenv("BULKHEAD_TEST_STATE");
+	const char *kept = getenv("BULKHEAD_TEST_STATE");
 
-	return path ? path : "storage-faults.state";
+	return kept && snprintf(to, size, "%s/cuts", kept) < (int)size;
 }
 
 static struct progress progress_load(void)
 {
 	AUTO_FREE char *text = NULL;
 	struct progress p = {0, 0, 1};
+	char path[512];
 
-	if (io_read_file(AT_FDCWD, progress_path(), 64, &text, NULL) < 0 ||
+	if (!progress_path(path, sizeof(path)) ||
+	    io_read_file(AT_FDCWD, path, 64, &text, NULL) < 0 ||
 	    sscanf(text, "%u %u %u", &p.power, &p.scenario, &p.cut) != 3 || p.power > 1)
 		p = (struct progress){0, 0, 1};
 	return p;
@@ -859,10 +861,11 @@ static struct progress progress_load(void)
 
 static void progress_save(struct progress p)
 {
-	char line[64];
+	char path[512], line[64];
 
 	(void)snprintf(line, sizeof(line), "%u %u %u\n", p.power, p.scenario, p.cut);
-	assert_int_equal(io_write_file(AT_FDCWD, progress_path(), line, strlen(line), 0644), 0);
+	if (progress_path(path, sizeof(path)))
+		assert_int_equal(io_write_file(AT_FDCWD, path, line, strlen(line), 0644), 0);
 }
 
 static bool kills_done;
