@@ -123,14 +123,29 @@ apt_fetch() {
 		cat "$list.log" >&2
 		fail "the archive has not got all of: $*"
 	}
-	# what is there was verified when it was fetched, and bears its version in its name
-	if awk '{ print $2 }' "$list" | (cd "$dir" && xargs ls >/dev/null 2>&1); then
+	# what is there bears its version in its name; a power cut may have left it empty, so its bytes count
+	if apt_has "$dir" "$list"; then
 		:
 	elif ! (cd "$dir" && "${APT[@]}" download "$@" >"$list.log" 2>&1); then
 		cat "$list.log" >&2
 		fail "packages cannot be fetched: look at the network and at the apt sources of this machine"
 	fi
 	awk -v dir="$dir" '{ print dir "/" $2 }' "$list"
+}
+
+# apt_has DIR LIST: each file of the list is in DIR with the hash that the archive signed; wrong ones go
+apt_has() {
+	local file hash all=0
+	while read -r _ file _ hash; do
+		[ -e "$1/$file" ] || { all=1 && continue; }
+		case $hash in
+		SHA256:*) [ "$(sha256sum <"$1/$file" | cut -d' ' -f1)" != "${hash#SHA256:}" ] || continue ;;
+		SHA512:*) [ "$(sha512sum <"$1/$file" | cut -d' ' -f1)" != "${hash#SHA512:}" ] || continue ;;
+		esac
+		rm -f "$1/$file"
+		all=1
+	done <"$2"
+	return $all
 }
 
 # kernel_package FLAVOUR: the name of the newest kernel of this flavour, after apt_open

@@ -1,0 +1,73 @@
+#!/usr/bin/env bats
+# How the build scripts of templates treat their surroundings. What is large or slow is played by small programs here;
+# template.bats has the real ones.
+
+bats_require_minimum_version 1.5.0
+load lib
+# shellcheck source=test/lib.bash
+: "${top:?}" "${libexec:?}"
+
+setup() {
+	dir=$(mktemp -d "${TMPDIR:-/tmp}/bulkhead build.XXXXXX")
+	mkdir "$dir/bin" "$dir/tmp"
+	chmod 0755 "$dir"
+	chmod 1777 "$dir/tmp"
+	export dir
+}
+
+teardown() {
+	rm -rf "$dir"
+}
+
+# fake NAME: a program of that name, its text on standard input, comes first
+fake() {
+	{
+		echo '#!/bin/bash'
+		cat
+	} >"$dir/bin/$1"
+	chmod 0755 "$dir/bin/$1"
+}
+
+@test "while a Debian template is built nobody else can write, or put something else, where its files are" {
+	[ "$(id -u)" = 0 ] || skip "the user's own mmdebstrap would be needed"
+	mkdir -p "$dir/debian"
+	tar -c -C "$dir/debian" -f "$dir/debian.tar" .
+	fake mmdebstrap <<-'END'
+		cp "$dir/debian.tar" "${@: -2:1}"
+	END
+	# for each file and folder it works on: may others write there, or rename it?
+	fake mke2fs <<-'END'
+		while [ $# -gt 1 ]; do
+			[ "$1" != -d ] || root=$2
+			shift
+		done
+		for path in "$root" "$1" "${root%/shared/*}/guest.tar"; do
+			[ -e "$path" ] || echo "not there: $path" >>"$dir/open"
+			while [ "$path" != "$dir/tmp" ] && [ "$path" != / ]; do
+				[[ $(stat -c %A "$path") != ????????w* ]] || [[ $(stat -c %A "$path") == *t ]] || echo "$path" >>"$dir/open"
+				path=${path%/*}
+			done
+		done
+		: >"$dir/looked"
+	END
+	PATH="$dir/bin:$PATH" TMPDIR="$dir/tmp" BULKHEAD_CACHE="$dir/cache" timeout 120 "$libexec/template/build-debian" bookworm "$dir/out"
+	[ -e "$dir/looked" ]
+	[ ! -e "$dir/open" ] || { cat "$dir/open" && false; }
+	[ -e "$dir/out/root.img" ]
+	[ -z "$(ls -A "$dir/tmp")" ]
+}
+
+@test "a cached package counts only with the bytes that the archive signed" {
+	cd "$dir"
+	echo good >good.deb
+	echo bad >bad.deb
+	printf "'http://x/a' good.deb 5 SHA256:%s\n" "$(sha256sum <good.deb | cut -d' ' -f1)" >list
+	run -0 bash -c '. "$0/template/common.sh" && apt_has . list' "$libexec"
+	printf "'http://x/b' bad.deb 5 SHA256:%s\n" "$(sha256sum <good.deb | cut -d' ' -f1)" >>list
+	run -1 bash -c '. "$0/template/common.sh" && apt_has . list' "$libexec"
+	# what is wrong goes, so that it is fetched again; what is right stays
+	[ -e good.deb ] && [ ! -e bad.deb ]
+	run -1 bash -c '. "$0/template/common.sh" && apt_has . list' "$libexec"
+	: >good.deb
+	run -1 bash -c '. "$0/template/common.sh" && apt_has . list' "$libexec"
+}
