@@ -592,6 +592,44 @@ static void a_damaged_image_is_an_error_that_names_file_and_cause(void **state)
 	}
 }
 
+static void a_work_file_that_qemu_gave_another_size_or_backing_is_refused(void **state)
+{
+	static const char *const lies[] = {
+		"qemu-img resize -q -f qcow2 $f +1G",
+		"qemu-img resize -q -f qcow2 --shrink $f 64M",
+		"at=$(grep -abo 3.qcow2 $f | head -n 1 | cut -d : -f 1) && "
+		"printf 2 | dd of=$f bs=1 seek=$at conv=notrunc status=none",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
+		struct storage_volume v = saved("vm/a/private");
+		struct storage_chain c = {0};
+
+		v.revisions_to_keep = 3;
+		DO(storage_create(&v, ERR));
+		cycle(&v, 0, 1);
+		cycle(&v, 2, 2);
+		DO(storage_start(&v, &c, ERR));
+		guest_writes(&c, 4, 1, 3);
+		storage_chain_done(&c);
+		assert_int_equal(shell("cd %s/vm/a/private && f=4.work && %s", pool, lies[i]), 0);
+		if (storage_stop(&v, true, ERR) != STORAGE_E_DAMAGED ||
+		    !strstr(error, "vm/a/private/4.work"))
+			fail_msg("stop after %s: %s", lies[i], error);
+		if (storage_start(&v, &c, ERR) != STORAGE_E_DAMAGED)
+			fail_msg("start after %s", lies[i]);
+		/* the committed state is still to be had */
+		DO(storage_revert(&v, NULL, ERR));
+		DO(storage_start(&v, &c, ERR));
+		assert_int_equal(c.size, GIB);
+		assert_true(guest_reads(&c, 2, 1, 2));
+		storage_chain_done(&c);
+		DO(storage_stop(&v, true, ERR));
+		DO(storage_remove(&v, ERR));
+	}
+}
+
 static void a_revision_never_changes(void **state)
 {
 	struct storage_volume v = saved("vm/a/private");
@@ -701,6 +739,7 @@ int main(void)
 		TEST(a_clone_has_the_content_and_goes_its_own_way),
 		TEST(sizes_grow_and_shrink_only_while_empty),
 		TEST(a_damaged_image_is_an_error_that_names_file_and_cause),
+		TEST(a_work_file_that_qemu_gave_another_size_or_backing_is_refused),
 		TEST(a_revision_never_changes),
 		TEST(removing_is_refused_while_in_use_and_leaves_nothing),
 		TEST(names_that_leave_the_pool_are_refused),

@@ -306,6 +306,33 @@ static int open_work(const struct folder *f, const char *name, int *ret_fd, cons
 	return 0;
 }
 
+/*
+ * A work file is as large as it was made and rests on the newest revision. The header that says so is
+ * written by QEMU: one that was taken over could make its disk larger than the volume, so small that
+ * it cannot be merged, or go back to older content unseen. A revision that is written itself (begin_direct()) has nothing to compare.
+ */
+static int check_work(const struct storage_volume *v, const struct folder *f,
+		      const struct file *work, const struct say *to)
+{
+	const struct file *newest = folder_newest(f);
+	const bool direct = work->backing == 0 && v->revisions_to_keep < 0;
+	const char *lie = NULL;
+	char name[24];
+
+	if (!newest || work->damaged || direct)
+		return 0;
+	if (work->size < newest->size || (work->size > v->size && work->size > newest->size))
+		lie = "says that it has another size than its volume";
+	else if (work->backing != newest->number)
+		lie = "does not say that it rests on the newest revision";
+	if (!lie)
+		return 0;
+	return say(to, STORAGE_E_DAMAGED,
+		   "%s/%s %s: its QEMU may have been taken over; go back to the last revision with "
+		   "qvm-volume revert",
+		   f->path, file_name(name, work->number, true), lie);
+}
+
 /* go on with a work file: what a crashed run had written, or the revision itself */
 static int go_on(const struct folder *f, const struct file *work, uint64_t size,
 		 struct storage_chain *c, const struct say *to)
@@ -430,7 +457,8 @@ static int start_saved(const struct storage_volume *v, struct storage_chain *c,
 	if (!work)
 		return begin_work(&f, newest, v->size, c, to);
 	c->unfinished = true;
-	return go_on(&f, work, v->size, c, to);
+	r = check_work(v, &f, work, to);
+	return r == 0 ? go_on(&f, work, v->size, c, to) : r;
 }
 
 /* the folder of a volume that keeps nothing; made if it is missing */
@@ -587,6 +615,10 @@ int storage_stop(const struct storage_volume *v, bool clean, char *error, size_t
 		r = image_check(&img);
 	if (r != 0 && clean)
 		return say_result(&to, r, "cannot commit", f.path, name);
+	if (clean)
+		r = check_work(v, &f, work, &to);
+	if (r > 0 && clean)
+		return r;
 	if (!clean) {
 		/* a start that failed before the guest wrote anything leaves nothing to go on from
 		 */
