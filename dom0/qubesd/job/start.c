@@ -54,6 +54,7 @@ static int start_volume(const struct request *request, const char *name, struct 
 					: (r < 0 ? log_errno_str(r) : "the driver refused"));
 	disk->name = name;
 	disk->writable = v.rw;
+	disk->size = chain->size;
 	for (unsigned i = 0; i < chain->n; i++) {
 		disk->fds[i] = chain->fds[i];
 		disk->formats[i] = format_of(chain->formats[i]);

@@ -64,6 +64,21 @@ static void behave(void)
 	answer("{\"status\": \"running\", \"running\": true}");
 }
 
+/* its first disk, of 1 MiB, becomes as large as the pool */
+static void escape_by_growth(void)
+{
+	const struct rlimit no_limit = {RLIM_INFINITY, RLIM_INFINITY};
+	const int disk = MONITOR_FD_FIRST + 2;
+
+	(void)signal(SIGXFSZ, SIG_IGN);
+	if (setrlimit(RLIMIT_FSIZE, &no_limit) == 0 || ftruncate(disk, 1ll << 40) == 0 ||
+	    pwrite(disk, "x", 1, 1ll << 30) == 1)
+		say("{\"escaped\": 10}\n");
+	/* but what the disk needs it may take */
+	if (ftruncate(disk, 2 << 20) < 0 || ftruncate(disk, 1 << 20) < 0)
+		say("{\"locked\": 2}\n");
+}
+
 /* what reaches others of the same user without a path below Landlock */
 static void escape_to_others(void)
 {
@@ -81,6 +96,7 @@ static void escape_to_others(void)
 		say("{\"escaped\": 8}\n");
 	if (fchmod(MONITOR_FD_FIRST, 0600) == 0 || errno != EPERM)
 		say("{\"escaped\": 9}\n");
+	escape_by_growth();
 	/* its own threads are its own */
 	if (syscall(SYS_tgkill, getpid(), getpid(), 0) < 0)
 		say("{\"locked\": 1}\n");

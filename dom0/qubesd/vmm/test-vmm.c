@@ -201,6 +201,12 @@ static void a_qemu_that_breaks_the_rules_is_cut_off(void **state)
 		struct vmm_spec spec = spec_of(100 + (unsigned)i);
 		char error[400];
 
+		spec.disks[spec.n_disks++] = (struct vmm_disk){.name = "root",
+							       .fds = {disk_fd},
+							       .formats = {VMM_RAW},
+							       .n_chain = 1,
+							       .writable = true,
+							       .size = 1 << 20};
 		assert_int_equal(setenv("BULKHEAD_HOSTILE", rows[i].how, 1), 0);
 		assert_int_equal(vmm_start(&spec, NULL, NULL, error, sizeof(error)), rows[i].r);
 		if (!strstr(error, rows[i].says))

@@ -18,6 +18,10 @@
 #define VMM_MAX_CHAIN 8
 #define VMM_MAX_NICS  4
 
+/** VMM_FILE_SPARE() - bytes that a file may have beyond the @size of its disk: tables, and what
+ * crashes left without a user */
+#define VMM_FILE_SPARE(size) ((size) / 8 + (UINT64_C(256) << 20))
+
 /** enum vmm_format - of one file of a disk's chain */
 enum vmm_format { VMM_RAW, VMM_QCOW2 };
 
@@ -27,6 +31,8 @@ enum vmm_format { VMM_RAW, VMM_QCOW2 };
  * @fds:	the chain of files, top (written) first, then what it rests on; borrowed
  * @formats:	of each
  * @writable:	the guest may write (only the top file is ever written)
+ * @size:	of what the guest sees, in bytes; 0 = unknown. At a start it bounds how large QEMU may
+ *		make any file (see VMM_FILE_SPARE): a disk that is added later must fit that too
  */
 struct vmm_disk {
 	const char *name;
@@ -34,6 +40,7 @@ struct vmm_disk {
 	enum vmm_format formats[VMM_MAX_CHAIN];
 	unsigned n_chain;
 	bool writable;
+	uint64_t size;
 };
 
 /** struct vmm_nic - @fd: a connected stream socket that carries the frames (QEMU's -netdev stream);

@@ -20,6 +20,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -180,6 +181,29 @@ static int send_start(int fd, const struct vmm_spec *spec, const struct qemu_arg
 	return send_msg(fd, msg, &log, 1);
 }
 
+/* A QEMU that was taken over could fill the pool through the one file it may write. The limit is
+ * inherited: the monitor and the daemons write nothing that comes near it. */
+static int limit_files(void *data)
+{
+	const struct vmm_spec *spec = data;
+	struct rlimit limit = {0};
+
+	for (unsigned i = 0; i < spec->n_disks; i++) {
+		const uint64_t size = spec->disks[i].size;
+
+		if (!spec->disks[i].writable)
+			continue;
+		if (size == 0)
+			return 0;
+		if (limit.rlim_max < size + VMM_FILE_SPARE(size))
+			limit.rlim_max = size + VMM_FILE_SPARE(size);
+	}
+	if (limit.rlim_max == 0)
+		return 0;
+	limit.rlim_cur = limit.rlim_max;
+	return setrlimit(RLIMIT_FSIZE, &limit) < 0 ? fail_errno() : 0;
+}
+
 static int spawn_monitor(struct start *s)
 {
 	char path[PATH_MAX], *argv[] = {(char *)"qube-monitor", NULL};
@@ -203,7 +227,9 @@ static int spawn_monitor(struct start *s)
 				     .fds = &map,
 				     .n_fds = 1,
 				     .new_session = true,
-				     .no_new_privs = true},
+				     .no_new_privs = true,
+				     .prepare = limit_files,
+				     .data = (void *)s->spec},
 		     NULL, &s->monitor);
 }
 
