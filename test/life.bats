@@ -137,6 +137,22 @@ in_work() {
 	[ "$(in_work 'echo still here')" = "still here" ]
 }
 
+@test "a qube that is paused while it shuts down is still shutting down afterwards" {
+	# nothing in it listens to the power button any more
+	in_work -u root 'mv /etc/acpi/PWRF /etc/acpi/PWRF.away'
+	qvm-prefs work shutdown_timeout 30
+	qvm-shutdown work
+	[ "$(state work)" = Halting ]
+	qvm-pause work
+	[ "$(state work)" = Paused ]
+	qvm-unpause work
+	[ "$(state work)" = Halting ]
+	# and the time it has for that goes on
+	within 120 eval '[ "$(state work)" = Running ]'
+	in_work -u root 'mv /etc/acpi/PWRF.away /etc/acpi/PWRF'
+	qvm-prefs --default work shutdown_timeout
+}
+
 @test "qvm-run starts a halted qube; several qubes at once" {
 	timeout 300 qvm-run --all 'echo $HOME >/home/user/mark'
 	[ "$(state red)" = Running ]

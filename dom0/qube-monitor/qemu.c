@@ -21,6 +21,7 @@
 #define REMOVAL_TIMEOUT_US (30 * USEC)
 #define EXIT_TIMEOUT_US    (20 * USEC) /* from SHUTDOWN to the end of the process */
 #define NOTES_PER_TURN     64
+#define UNASKED_MAX        8     /* in its life */
 #define FIRST_FREE_SET     10000 /* descriptor sets below are those of the command line */
 
 enum step { STEP_SEND, STEP_DONE, STEP_WAIT };
@@ -297,6 +298,18 @@ static struct op *op_next(struct qemu *q)
 	return first;
 }
 
+/* QEMU tells the change before it answers: what did not come by now does not come */
+static void check_paused(const struct monitor *m, struct op *op)
+{
+	if (op->error != 0 || !((op->type == MONITOR_PAUSE && m->state == MONITOR_RUNNING) ||
+				(op->type == MONITOR_UNPAUSE && m->state == MONITOR_PAUSED)))
+		return;
+	op->error = EIO;
+	(void)snprintf(op->text, sizeof(op->text), "%s",
+		       op->type == MONITOR_PAUSE ? "QEMU did not stop"
+						 : "QEMU did not go on, or stopped again");
+}
+
 /* puts the next line out, if there is one and none is out */
 static void work(struct monitor *m)
 {
@@ -327,6 +340,7 @@ static void work(struct monitor *m)
 			q->running = NULL;
 			if (op->type == MONITOR_DISK_ADD && op->error == 0)
 				disks_note(q, op);
+			check_paused(m, op);
 			op_finish(m, op);
 			break;
 		}
@@ -495,7 +509,14 @@ static void on_event(struct monitor *m, const struct qmp_msg *msg)
 			monitor_set_state(m, MONITOR_PAUSED);
 		break;
 	case QMP_EVENT_RESUME:
-		if (m->state == MONITOR_PAUSED)
+		if (m->state != MONITOR_PAUSED)
+			break;
+		/* it stops by itself where a disk is full, but goes on when it is told to: one that
+		 * does both by itself would keep all who follow it busy */
+		if (!(q->running && q->running->type == MONITOR_UNPAUSE) &&
+		    ++q->n_unasked > UNASKED_MAX)
+			cut_off(m, "it stops and goes on unasked");
+		else
 			monitor_set_state(m, MONITOR_RUNNING);
 		break;
 	case QMP_EVENT_DEVICE_DELETED:

@@ -114,6 +114,7 @@ struct qemu {
 	bool greeted, ready, shut_down, guest_asked, rebooted;
 	uint64_t next_id, waiting_id; /* 0: no command is out */
 	uint64_t next_seq;
+	unsigned n_unasked; /* times it went on though nobody had told it to */
 	struct op *running;
 	struct op ops[QEMU_MAX_OPS];
 	unsigned next_set;

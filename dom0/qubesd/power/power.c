@@ -39,7 +39,7 @@ struct power {
 	uint64_t operation;
 	struct vmm *vmm;
 	sd_event_source *timer;
-	int64_t patience_s; /* what is left of shutdown_timeout */
+	int64_t patience_s; /* what is left of shutdown_timeout; 0: not being shut down */
 	bool job;           /* a start or stop job works on it */
 	bool kill_wanted;   /* before there was anything to kill */
 	bool announced;     /* domain-start was told */
@@ -245,6 +245,8 @@ static void started(struct power *p)
 	answer(&p->starters, NULL);
 }
 
+static void shutdown_wait(struct power *p);
+
 static void on_state(void *data, struct vmm *v, enum vmm_state state, bool clean, const char *why)
 {
 	struct power *p = data;
@@ -256,7 +258,9 @@ static void on_state(void *data, struct vmm *v, enum vmm_state state, bool clean
 		break;
 	case VMM_RUNNING:
 		if (p->state == PAUSED) {
-			p->state = RUNNING;
+			p->state = p->patience_s > 0 ? HALTING : RUNNING;
+			if (p->state == HALTING)
+				shutdown_wait(p);
 			event_emit(p->d, q, "domain-unpaused", NULL);
 		} else if (p->state == STARTING && !p->job) {
 			started(p); /* taken back from an earlier qubesd */
@@ -267,6 +271,7 @@ static void on_state(void *data, struct vmm *v, enum vmm_state state, bool clean
 		if (p->state == STARTING && !p->job)
 			started(p);
 		if (p->state == RUNNING || p->state == HALTING) {
+			timer_off(p); /* a paused guest cannot be late */
 			p->state = PAUSED;
 			event_emit(p->d, q, "domain-paused", NULL);
 		}
@@ -466,8 +471,6 @@ int power_call_start(struct call *c, struct qube *q)
 
 /* Stopping. */
 
-static void shutdown_wait(struct power *p);
-
 /* A guest that has just started may answer calls before anything in it listens to the power
  * button, so the button is pressed again; one that is going down already takes no notice.
  */
@@ -491,6 +494,7 @@ static int on_shutdown_tick(sd_event_source *s, uint64_t usec, void *data)
 		     "qvm-kill %s",
 		     q->name, property_int(p->d->model, q, PROP_shutdown_timeout), q->name);
 	p->state = RUNNING;
+	p->patience_s = 0;
 	event_emit(p->d, q, "domain-shutdown-failed", "reason", why.text, NULL);
 	answer(&p->stoppers, &why);
 	return 0;
@@ -578,6 +582,33 @@ int power_call_kill(struct call *c, struct qube *q)
 	return wait_in(&p->stoppers, c);
 }
 
+/* that it went well the new state says */
+static void refuse_waiting(struct power *p, struct waiting *w, int r, const char *verb,
+			   const char *error)
+{
+	struct refusal why;
+
+	if (r == 0)
+		return;
+	(void)refuse(&why, "QubesVMError", "'%s' could not be %s: %s", qube_of(p)->name, verb,
+		     error);
+	answer(w, &why);
+}
+
+static void on_pause_done(void *data, int r, const char *error)
+{
+	struct power *p = data;
+
+	refuse_waiting(p, &p->pausers, r, "paused", error);
+}
+
+static void on_unpause_done(void *data, int r, const char *error)
+{
+	struct power *p = data;
+
+	refuse_waiting(p, &p->unpausers, r, "unpaused", error);
+}
+
 int power_call_pause(struct call *c, struct qube *q, bool pause)
 {
 	struct power *p = q->power;
@@ -592,12 +623,10 @@ int power_call_pause(struct call *c, struct qube *q, bool pause)
 	if (!pause && p->state != PAUSED)
 		return refuse(&c->why, "QubesVMNotPausedError", "'%s' is not paused", q->name);
 	event_emit(c->d, q, pause ? "domain-pre-paused" : "domain-pre-unpaused", NULL);
-	r = pause ? vmm_pause(p->vmm) : vmm_unpause(p->vmm);
+	r = pause ? vmm_pause(p->vmm, on_pause_done, p) : vmm_unpause(p->vmm, on_unpause_done, p);
 	if (r < 0)
 		return refuse(&c->why, "QubesVMError", "'%s' does not take the command: %s",
 			      q->name, log_errno_str(r));
-	if (pause)
-		timer_off(p); /* a paused guest cannot be late */
 	return wait_in(pause ? &p->pausers : &p->unpausers, c);
 }
 

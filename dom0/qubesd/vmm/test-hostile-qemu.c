@@ -125,6 +125,11 @@ int main(void)
 		for (unsigned i = 0; i < 2000; i++)
 			say("{\"event\": \"STOP\"}\n{\"event\": \"RESUME\"}\n");
 	}
+	if (str_eq(how, "deaf")) { /* says yes to all, and does nothing */
+		behave();
+		for (;;)
+			answer("{}");
+	}
 	if (str_eq(how, "greetings"))
 		say(GREETING GREETING);
 	if (str_eq(how, "answers"))

@@ -239,13 +239,13 @@ static void a_qube_lives_and_powers_itself_off(void **state)
 	assert_in_range(usage.memory_kib, 40000, 2000000);
 	assert_true(usage.cputime_ms > 0);
 
-	assert_int_equal(vmm_pause(q.v), 0);
+	assert_int_equal(vmm_pause(q.v, NULL, NULL), 0);
 	wait_state(&q, VMM_PAUSED, 10);
 	/* a second follower hears the same */
 	other.event = q.event;
 	assert_int_equal(vmm_attach(q.event, run_dir, q.domid, &events, &other, &second), 0);
 	wait_state(&other, VMM_PAUSED, 10);
-	assert_int_equal(vmm_unpause(q.v), 0);
+	assert_int_equal(vmm_unpause(q.v, NULL, NULL), 0);
 	wait_state(&q, VMM_RUNNING, 10);
 
 	assert_int_equal(vmm_disk_add(q.v, &disk, on_done, &q), 0);

@@ -313,7 +313,7 @@ static void a_flood_after_the_start_ends_only_its_qube(void **state)
 	check_nothing_left();
 }
 
-static void a_qube_whose_state_changes_all_the_time_can_still_be_killed(void **state)
+static void a_qube_whose_state_changes_all_the_time_is_cut_off(void **state)
 {
 	struct heard h = {0};
 	struct vmm *v = NULL;
@@ -321,11 +321,44 @@ static void a_qube_whose_state_changes_all_the_time_can_still_be_killed(void **s
 	(void)state;
 	assert_true(sd_event_new(&h.event) >= 0);
 	start_hostile("wave", 302);
-	assert_int_equal(vmm_attach(h.event, run_dir, 302, &events, &h, &v), 0);
-	(void)usleep(1500000); /* busy elsewhere, then back */
-	while (sd_event_run(h.event, 300000) > 0)
-		continue;
+	if (vmm_attach(h.event, run_dir, 302, &events, &h, &v) == 0) { /* else it is over by now */
+		(void)usleep(1500000); /* busy elsewhere, then back */
+		assert_int_equal(run_for(&h, 20000000), 0);
+		assert_non_null(strstr(h.why, "it stops and goes on unasked"));
+	}
+	vmm_free(v);
+	sd_event_unref(h.event);
+	check_nothing_left();
+}
+
+static void on_done(void *data, int r, const char *error)
+{
+	struct heard *h = data;
+
+	(void)snprintf(h->why, sizeof(h->why), "%s", error);
+	(void)sd_event_exit(h->event, -r);
+}
+
+static void a_qemu_that_only_says_that_it_paused_is_found_out(void **state)
+{
+	struct heard h = {0};
+	struct vmm *v = NULL;
+
+	(void)state;
+	assert_true(sd_event_new(&h.event) >= 0);
+	start_hostile("deaf", 303);
+	assert_int_equal(vmm_attach(h.event, run_dir, 303, &events, &h, &v), 0);
+	assert_int_equal(vmm_pause(v, on_done, &h), 0);
+	assert_int_equal(run_for(&h, 20000000), EIO);
+	assert_string_equal(h.why, "QEMU did not stop");
 	assert_int_equal(h.state, VMM_RUNNING);
+	vmm_free(v);
+	sd_event_unref(h.event);
+
+	h = (struct heard){0};
+	v = NULL;
+	assert_true(sd_event_new(&h.event) >= 0);
+	assert_int_equal(vmm_attach(h.event, run_dir, 303, &events, &h, &v), 0);
 	assert_int_equal(vmm_kill(v), 0);
 	assert_int_equal(run_for(&h, 20000000), 0);
 	assert_string_equal(h.why, "it was killed");
@@ -378,7 +411,8 @@ int main(void)
 		cmocka_unit_test(a_qemu_that_breaks_the_rules_is_cut_off),
 		cmocka_unit_test(silence_ends_with_the_time),
 		cmocka_unit_test(a_flood_after_the_start_ends_only_its_qube),
-		cmocka_unit_test(a_qube_whose_state_changes_all_the_time_can_still_be_killed),
+		cmocka_unit_test(a_qube_whose_state_changes_all_the_time_is_cut_off),
+		cmocka_unit_test(a_qemu_that_only_says_that_it_paused_is_found_out),
 		cmocka_unit_test(a_console_flood_stays_within_its_file_and_the_monitor_serves),
 	};
 

@@ -138,11 +138,13 @@ void vmm_free(struct vmm *v);
 /* Commands: sent, not waited for, unless the comment says so; their effect arrives as an event. */
 MUST_CHECK int vmm_shutdown(struct vmm *v); /* ACPI power button */
 MUST_CHECK int vmm_kill(struct vmm *v);
-MUST_CHECK int vmm_pause(struct vmm *v);
-MUST_CHECK int vmm_unpause(struct vmm *v);
 
 /** vmm_done_fn - a command's end: @r 0 or -errno with @error a sentence */
 typedef void (*vmm_done_fn)(void *data, int r, const char *error);
+/** vmm_pause(), vmm_unpause() - @done may be NULL; -EIO if the state did not change. If it did, the
+ * event may come before or after */
+MUST_CHECK int vmm_pause(struct vmm *v, vmm_done_fn done, void *data);
+MUST_CHECK int vmm_unpause(struct vmm *v, vmm_done_fn done, void *data);
 MUST_CHECK int vmm_disk_add(struct vmm *v, const struct vmm_disk *disk, vmm_done_fn done,
 			    void *data);
 MUST_CHECK int vmm_disk_remove(struct vmm *v, const char *name, vmm_done_fn done, void *data);

@@ -277,29 +277,29 @@ static int command(struct vmm *v, struct monitor_msg *msg, const int *fds, size_
 	return 0;
 }
 
-static int simple(struct vmm *v, enum monitor_type type)
+static int simple(struct vmm *v, enum monitor_type type, vmm_done_fn done, void *data)
 {
-	return command(v, &(struct monitor_msg){.type = type}, NULL, 0, NULL, NULL);
+	return command(v, &(struct monitor_msg){.type = type}, NULL, 0, done, data);
 }
 
 int vmm_shutdown(struct vmm *v)
 {
-	return simple(v, MONITOR_SHUTDOWN);
+	return simple(v, MONITOR_SHUTDOWN, NULL, NULL);
 }
 
 int vmm_kill(struct vmm *v)
 {
-	return simple(v, MONITOR_KILL);
+	return simple(v, MONITOR_KILL, NULL, NULL);
 }
 
-int vmm_pause(struct vmm *v)
+int vmm_pause(struct vmm *v, vmm_done_fn done, void *data)
 {
-	return simple(v, MONITOR_PAUSE);
+	return simple(v, MONITOR_PAUSE, done, data);
 }
 
-int vmm_unpause(struct vmm *v)
+int vmm_unpause(struct vmm *v, vmm_done_fn done, void *data)
 {
-	return simple(v, MONITOR_UNPAUSE);
+	return simple(v, MONITOR_UNPAUSE, done, data);
 }
 
 int vmm_disk_add(struct vmm *v, const struct vmm_disk *disk, vmm_done_fn done, void *data)
