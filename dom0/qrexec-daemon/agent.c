@@ -5,22 +5,59 @@
  * What breaks the rules ends its channel; trying again is free for us and slow for it.
  */
 #include "base/io.h"
+#include "base/str.h"
 #include "daemon.h"
 #include "loop/ask.h"
 #include "qrexec/peer.h"
 #include "vchan/vchan.h"
 
+#include <stdio.h>
+#include <sys/inotify.h>
+
 /* AGAIN_MS - a qube whose agent comes and goes is looked at no more often */
 #define AGAIN_MS 1000
+/* LOOK_MS - between tries that no news of the directory led to */
+#define LOOK_MS 1000
 
-/* pauses between tries: soon while the qube starts, rarely for one that has no agent */
-static uint64_t pause_ms(const struct daemon *d)
+int agent_watch(struct daemon *d, int dir_fd)
 {
-	const uint64_t down_ms = io_now_ms() - d->down_ms;
+	AUTO_CLOSE int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	char path[32];
+	int r;
 
-	if (down_ms < 5000)
-		return 20;
-	return down_ms < 60000 ? 100 : 500;
+	if (fd < 0)
+		return fail_errno();
+	r = str_format(path, sizeof(path), "/proc/self/fd/%d", dir_fd);
+	if (r < 0)
+		return r;
+	if (inotify_add_watch(fd, path, IN_CREATE | IN_MOVED_TO) < 0)
+		return fail_errno();
+	d->watch_fd = take_fd(&fd);
+	return 0;
+}
+
+/* sockets appeared; is one of them the agent's? Names that were lost count as its. */
+static bool news_of_agent(const struct daemon *d)
+{
+	char own[32], buf[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+	const struct inotify_event *e;
+	bool found = false;
+	ssize_t n;
+
+	(void)snprintf(own, sizeof(own), "vchan.%u.0.%u.sock", d->domid, QREXEC_PORT_CONTROL);
+	n = read(d->watch_fd, buf, sizeof(buf));
+	for (char *at = buf; n > 0 && at < buf + n; at += sizeof(*e) + e->len) {
+		e = (const struct inotify_event *)(const void *)at;
+		if ((e->mask & IN_Q_OVERFLOW) || (e->len > 0 && str_eq(e->name, own)))
+			found = true;
+	}
+	return found;
+}
+
+void agent_watch_turn(struct daemon *d)
+{
+	if (news_of_agent(d) && !d->agent)
+		d->retry_ms = d->hold_ms;
 }
 
 static int state_tell(const struct daemon *d, bool up)
@@ -74,6 +111,7 @@ int agent_lost(struct daemon *d, int why)
 	d->retry_ms = io_now_ms();
 	if (why > 0 || (d->down_ms > 0 && d->retry_ms - d->down_ms < AGAIN_MS))
 		d->retry_ms += AGAIN_MS;
+	d->hold_ms = d->retry_ms;
 	d->down_ms = io_now_ms();
 	ports_reset(&d->ports);
 	clients_drop_all(d);
@@ -97,7 +135,7 @@ int agent_connect(struct daemon *d)
 		return 0;
 	r = ask_call(d->ask_fd, &q, &fd);
 	if (r < 0) {
-		d->retry_ms = io_now_ms() + pause_ms(d);
+		d->retry_ms = io_now_ms() + LOOK_MS;
 		/* a parent that is gone or does not let us is the end; anything else may pass */
 		return r == -EPIPE || r == -EPERM || r == -EPROTO ? r : 0;
 	}

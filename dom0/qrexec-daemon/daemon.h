@@ -56,11 +56,13 @@ struct daemon {
 	const char *name, *default_user;
 	unsigned domid;
 	int ask_fd, listen_fd, signal_fd;
+	int watch_fd; /* tells of sockets that appear beside the agent's */
 
-	struct qrexec_peer *agent; /* NULL: not connected */
-	bool agent_up;             /* it has said HELLO */
-	uint64_t agent_until_ms;   /* its time to say HELLO */
-	uint64_t retry_ms, down_ms;
+	struct qrexec_peer *agent;  /* NULL: not connected */
+	bool agent_up;              /* it has said HELLO */
+	uint64_t agent_until_ms;    /* its time to say HELLO */
+	uint64_t retry_ms, hold_ms; /* the next try; none before */
+	uint64_t down_ms;
 
 	struct client *clients; /* oldest first */
 	unsigned n_clients;
@@ -78,6 +80,10 @@ void ports_reset(struct ports *p);
 
 /* ---- agent.c: the control channel */
 
+/** agent_watch() - be told when sockets appear in @dir_fd, the qube's; before confinement */
+MUST_CHECK int agent_watch(struct daemon *d, int dir_fd);
+/** agent_watch_turn() - sockets have appeared */
+void agent_watch_turn(struct daemon *d);
 /** agent_connect() - try to reach the agent, if it is time for that */
 MUST_CHECK int agent_connect(struct daemon *d);
 /** agent_turn() - @revents: what poll() said of its descriptor */

@@ -39,7 +39,7 @@ struct options {
 	const char *uuid, *socket_dir, *name, *user;
 	unsigned domid;
 	uid_t uid;
-	int ask_fd;
+	int ask_fd, vchan_dir_fd;
 	bool direct, quiet;
 };
 
@@ -62,6 +62,7 @@ static void usage(FILE *to)
 		"  -D, --direct               stay in the foreground\n"
 		"  -q, --quiet                say nothing while waiting for the agent\n"
 		"      --ask-fd=FD            socket to the parent that opens things for us\n"
+		"      --vchan-dir-fd=FD      the directory of the qube's vchan sockets\n"
 		"      --uid=UID              user and group to become, when root\n"
 		"  -h, --help                 show this\n"
 		"      --version              show the version\n\n"
@@ -119,6 +120,7 @@ static int options_take(struct options *o, int argc, char **argv)
 		{"direct", no_argument, NULL, 'D'},
 		{"quiet", no_argument, NULL, 'q'},
 		{"ask-fd", required_argument, NULL, 'a'},
+		{"vchan-dir-fd", required_argument, NULL, 'v'},
 		{"uid", required_argument, NULL, 'U'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
@@ -127,7 +129,7 @@ static int options_take(struct options *o, int argc, char **argv)
 	uint64_t n;
 	int c;
 
-	*o = (struct options){.ask_fd = NO_FD};
+	*o = (struct options){.ask_fd = NO_FD, .vchan_dir_fd = NO_FD};
 	while ((c = getopt_long(argc, argv, "Dqh", options, NULL)) != -1) {
 		switch (c) {
 		case 'u':
@@ -151,6 +153,11 @@ static int options_take(struct options *o, int argc, char **argv)
 			if (!number_take(optarg, 1 << 20, &n))
 				return 1 + 2;
 			o->ask_fd = (int)n;
+			break;
+		case 'v':
+			if (!number_take(optarg, 1 << 20, &n))
+				return 1 + 2;
+			o->vchan_dir_fd = (int)n;
 			break;
 		case 'U':
 			if (!number_take(optarg, UINT32_MAX - 1, &n))
@@ -251,7 +258,7 @@ static void streams_leave(const struct options *o)
 	(void)dup2(log >= 0 ? log : null, STDERR_FILENO);
 }
 
-static int by_hand(const struct options *o, int *ret_ask_fd)
+static int by_hand(const struct options *o, int *ret_ask_fd, int *ret_dir_fd)
 {
 	char vchan[UNIX_PATH_MAX + 1], qrexec[UNIX_PATH_MAX + 1];
 	AUTO(paths_done) struct paths paths = {0};
@@ -280,6 +287,9 @@ static int by_hand(const struct options *o, int *ret_ask_fd)
 		r = str_format(qrexec, sizeof(qrexec), "%s/qrexec", paths.run);
 		p.qrexec_dir = qrexec;
 	}
+	/* a qube that has no channels yet is looked for instead of being told of */
+	if (r == 0)
+		*ret_dir_fd = open(p.vchan_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (r == 0 && !o->direct)
 		r = background(o, &p.up_fd);
 	if (r == 0)
@@ -292,6 +302,7 @@ static int by_hand(const struct options *o, int *ret_ask_fd)
 
 static int acquire(struct daemon *d, const struct options *o)
 {
+	AUTO_CLOSE int dir_fd = o->vchan_dir_fd;
 	sigset_t set;
 	int r = 0;
 
@@ -301,14 +312,17 @@ static int acquire(struct daemon *d, const struct options *o)
 			     .ask_fd = o->ask_fd,
 			     .listen_fd = NO_FD,
 			     .signal_fd = NO_FD,
+			     .watch_fd = NO_FD,
 			     .down_ms = io_now_ms(),
 			     .noise = {.interval_s = 60, .burst = 10}};
 	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
 		return fail_errno();
 	if (d->ask_fd < 0)
-		r = by_hand(o, &d->ask_fd);
+		r = by_hand(o, &d->ask_fd, &dir_fd);
 	else if (fcntl(d->ask_fd, F_SETFD, FD_CLOEXEC) < 0)
 		r = fail_errno();
+	if (r == 0 && dir_fd >= 0)
+		r = agent_watch(d, dir_fd);
 	if (r < 0)
 		return r;
 	(void)sigemptyset(&set);
@@ -347,7 +361,7 @@ static int least(int a, int b)
 /* Return: 0; 1: asked to end; -errno */
 static int turn(struct daemon *d)
 {
-	enum { P_SIGNAL, P_ASK, P_AGENT, P_LISTEN, P_CLIENTS };
+	enum { P_SIGNAL, P_ASK, P_WATCH, P_AGENT, P_LISTEN, P_CLIENTS };
 	static struct pollfd p[P_CLIENTS + CLIENTS_MAX];
 	unsigned n;
 	int r;
@@ -355,6 +369,7 @@ static int turn(struct daemon *d)
 	p[P_SIGNAL] = (struct pollfd){.fd = d->signal_fd, .events = POLLIN};
 	/* nothing comes unasked; only that the parent is gone */
 	p[P_ASK] = (struct pollfd){.fd = d->ask_fd};
+	p[P_WATCH] = (struct pollfd){.fd = d->watch_fd, .events = POLLIN};
 	p[P_AGENT] = (struct pollfd){.fd = NO_FD};
 	if (d->agent)
 		p[P_AGENT] = (struct pollfd){.fd = qrexec_peer_fd(d->agent),
@@ -368,6 +383,8 @@ static int turn(struct daemon *d)
 		return 1;
 	if (p[P_ASK].revents)
 		return -EPIPE;
+	if (p[P_WATCH].revents)
+		agent_watch_turn(d);
 	/* clients first: the agent's end takes them along */
 	r = clients_turn(d, p, n);
 	if (r == 0)

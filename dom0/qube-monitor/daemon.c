@@ -98,6 +98,7 @@ static int plan_make(struct daemon *d, int ask_child_fd, struct plan *p)
 		break;
 	case DAEMON_QREXEC:
 		add_fd(p, "ask-fd", ask_child_fd);
+		add_fd(p, "vchan-dir-fd", m->dir.vchan_dir_fd);
 		add_arg(p, "%u", m->domid);
 		break;
 	case N_DAEMONS:
