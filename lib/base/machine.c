@@ -10,9 +10,17 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
+#include <x86intrin.h>
 
 #define QEMU        "qemu-system-x86_64"
 #define CPUINFO_MAX (16u << 20) /* a few KiB per processor */
+
+/* a moment is looked at so often, since whoever is interrupted between two clocks is misled */
+#define TSC_LOOKS   8
+#define TSC_MIN_NS  UINT64_C(1000000)
+#define TSC_MIN_KHZ UINT64_C(100000)
+#define TSC_MAX_KHZ UINT64_C(20000000)
 
 /* @word stands in the line @at, between white space */
 static bool line_has(const char *at, size_t len, const char *word)
@@ -154,4 +162,38 @@ int machine_qemu(bool ask_version, struct machine_qemu *ret)
 		q.version[0] = '\0';
 	*ret = q;
 	return 0;
+}
+
+void machine_tsc_now(struct machine_tsc *ret)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (unsigned i = 0; i < TSC_LOOKS; i++) {
+		struct timespec t = {0};
+		uint64_t before = __rdtsc(), took;
+
+		(void)clock_gettime(CLOCK_MONOTONIC, &t);
+		took = __rdtsc() - before;
+		if (took >= least)
+			continue;
+		least = took;
+		ret->ticks = before + took / 2;
+		ret->ns = (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+	}
+}
+
+unsigned machine_tsc_khz(const struct machine_tsc *since)
+{
+	struct machine_tsc now;
+	uint64_t ns, khz;
+
+	do {
+		machine_tsc_now(&now);
+		ns = now.ns - since->ns;
+	} while (ns < TSC_MIN_NS);
+	/* the difference fits for hours; a start takes milliseconds */
+	if (now.ticks <= since->ticks || now.ticks - since->ticks > UINT64_MAX / 1000000)
+		return 0;
+	khz = (now.ticks - since->ticks) * 1000000 / ns;
+	return khz >= TSC_MIN_KHZ && khz <= TSC_MAX_KHZ ? (unsigned)khz : 0;
 }

@@ -33,3 +33,19 @@ struct machine_qemu {
  * Return: 0; -ENOENT it is not installed.
  */
 MUST_CHECK int machine_qemu(bool ask_version, struct machine_qemu *ret);
+
+/** struct machine_tsc - one moment, by the processor's counter of cycles and by CLOCK_MONOTONIC */
+struct machine_tsc {
+	uint64_t ticks, ns;
+};
+
+/** machine_tsc_now() - this moment */
+void machine_tsc_now(struct machine_tsc *ret);
+
+/**
+ * machine_tsc_khz() - how fast the counter runs, to some parts in a million
+ * @since:	a moment before; if it is less than a millisecond ago, the rest of that is waited for
+ *
+ * Return: kHz; 0 if the counter tells nothing (it went back, or runs at no processor's speed).
+ */
+unsigned machine_tsc_khz(const struct machine_tsc *since);

@@ -63,12 +63,24 @@ static void qemu_is_found_and_tells_its_version(void **state)
 	(void)unlink(program);
 }
 
+static void the_counter_of_cycles_has_a_speed(void **state)
+{
+	struct machine_tsc since;
+
+	(void)state;
+	machine_tsc_now(&since);
+	assert_true(machine_tsc_khz(&since) >= 100000);
+	since.ticks = UINT64_MAX;
+	assert_int_equal(machine_tsc_khz(&since), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(kvm_needs_vmx_or_svm),
 		cmocka_unit_test(the_reason_is_always_said),
 		cmocka_unit_test(qemu_is_found_and_tells_its_version),
+		cmocka_unit_test(the_counter_of_cycles_has_a_speed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

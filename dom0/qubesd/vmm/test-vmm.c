@@ -63,6 +63,17 @@ static struct vmm_spec spec_of(unsigned domid)
 				 .uid = 0x70000000u + domid};
 }
 
+static const struct qemu_host tcg = {"/usr/bin/qemu-system-x86_64", false, 2500000},
+			      kvm = {"/usr/bin/qemu-system-x86_64", true, 2500000};
+
+static const char *value_of(const struct qemu_argv *a, const char *option)
+{
+	for (unsigned i = 0; i + 1 < a->n_args; i++)
+		if (str_eq(a->argv[i], option))
+			return a->argv[i + 1];
+	return "";
+}
+
 static bool has(const struct qemu_argv *a, const char *option, const char *value)
 {
 	for (unsigned i = 0; i + 1 < a->n_args; i++)
@@ -84,21 +95,24 @@ static void the_command_line_names_no_path_of_ours(void **state)
 	(void)state;
 	spec.disks[spec.n_disks++] = disk;
 	spec.nics[spec.n_nics++] = (struct vmm_nic){"eth0", "00:16:3e:5e:6c:00", disk_fd};
-	assert_int_equal(qemu_argv_build(&spec, "/usr/bin/qemu-system-x86_64", false, &a), 0);
+	assert_int_equal(qemu_argv_build(&spec, &tcg, &a), 0);
 	assert_true(has(&a, "-kernel", "/proc/self/fd/16"));
 	assert_true(has(&a, "-initrd", "/proc/self/fd/17"));
 	assert_true(has(&a, "-add-fd", "fd=18,set=1"));
 	assert_true(has(&a, "-add-fd", "fd=19,set=2"));
 	assert_true(has(&a, "-netdev", "stream,id=net-eth0,server=off,addr.type=fd,addr.str=20"));
 	assert_true(has(&a, "-accel", "tcg,thread=multi"));
+	assert_non_null(strstr(value_of(&a, "-append"), " tsc_early_khz=2500000 "));
+	assert_non_null(strstr(value_of(&a, "-append"), " root=/dev/vda"));
 	assert_true(has(&a, "-sandbox",
 			"on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"));
 	assert_int_equal(a.n_fds, 5);
 	assert_int_equal(a.fd_from[2], disk_fd);
 	for (unsigned i = 1; i < a.n_args; i++)
 		assert_null(strstr(a.argv[i], run_dir));
-	assert_int_equal(qemu_argv_build(&spec, "/usr/bin/qemu-system-x86_64", true, &a), 0);
+	assert_int_equal(qemu_argv_build(&spec, &kvm, &a), 0);
 	assert_true(has(&a, "-accel", "kvm"));
+	assert_null(strstr(value_of(&a, "-append"), "tsc_early_khz"));
 	assert_true(has(&a, "-cpu", "host"));
 }
 
@@ -110,20 +124,20 @@ static void options_do_not_hide_in_names(void **state)
 	(void)state;
 	spec = spec_of(7);
 	spec.name = "a,process=b";
-	assert_int_equal(qemu_argv_build(&spec, "q", false, &a), -EINVAL);
+	assert_int_equal(qemu_argv_build(&spec, &tcg, &a), -EINVAL);
 	spec = spec_of(7);
 	spec.uuid = "x,y";
-	assert_int_equal(qemu_argv_build(&spec, "q", false, &a), -EINVAL);
+	assert_int_equal(qemu_argv_build(&spec, &tcg, &a), -EINVAL);
 	spec = spec_of(7);
 	spec.disks[spec.n_disks++] =
 		(struct vmm_disk){.name = "a,b", .fds = {disk_fd}, .n_chain = 1};
-	assert_int_equal(qemu_argv_build(&spec, "q", false, &a), -EINVAL);
+	assert_int_equal(qemu_argv_build(&spec, &tcg, &a), -EINVAL);
 	spec = spec_of(7);
 	spec.nics[spec.n_nics++] = (struct vmm_nic){"a,b", "00:16:3e:5e:6c:00", disk_fd};
-	assert_int_equal(qemu_argv_build(&spec, "q", false, &a), -EINVAL);
+	assert_int_equal(qemu_argv_build(&spec, &tcg, &a), -EINVAL);
 	spec = spec_of(7);
 	spec.disks[spec.n_disks++] = (struct vmm_disk){.name = "a", .fds = {NO_FD}, .n_chain = 1};
-	assert_int_equal(qemu_argv_build(&spec, "q", false, &a), -EBADF);
+	assert_int_equal(qemu_argv_build(&spec, &tcg, &a), -EBADF);
 }
 
 /* below the run directory: nothing but the folders and the files of this test */

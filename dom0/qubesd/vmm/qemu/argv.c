@@ -130,19 +130,24 @@ static int add_nic(struct qemu_argv *a, const struct vmm_nic *nic)
 	return r < 0 ? r : add(a, "%s", json);
 }
 
-static int add_kernel(struct qemu_argv *a, const struct vmm_spec *spec)
+static int add_kernel(struct qemu_argv *a, const struct vmm_spec *spec,
+		      const struct qemu_host *host)
 {
+	char tsc[40] = "";
 	int kernel = give(a, spec->kernel_fd), initrd = give(a, spec->initrd_fd), r;
 
 	if (kernel < 0 || initrd < 0)
 		return kernel < 0 ? kernel : initrd;
+	/* a guest that measures it on a busy machine can be wrong by a factor of ten, and keeps that */
+	if (!host->kvm && host->tsc_khz > 0)
+		(void)snprintf(tsc, sizeof(tsc), " tsc_early_khz=%u", host->tsc_khz);
 	r = add(a, "-kernel");
 	r = r < 0 ? r : add(a, "/proc/self/fd/%d", kernel);
 	r = r < 0 ? r : add(a, "-initrd");
 	r = r < 0 ? r : add(a, "/proc/self/fd/%d", initrd);
 	r = r < 0 ? r : add(a, "-append");
 	return r < 0 ? r
-		     : add(a, CMDLINE "%s %s", spec->debug ? "" : " quiet",
+		     : add(a, CMDLINE "%s%s %s", tsc, spec->debug ? "" : " quiet",
 			   spec->cmdline ? spec->cmdline : "");
 }
 
@@ -197,7 +202,7 @@ static int add_machine(struct qemu_argv *a, const struct vmm_spec *spec, bool kv
 	return r;
 }
 
-int qemu_argv_build(const struct vmm_spec *spec, const char *program, bool kvm,
+int qemu_argv_build(const struct vmm_spec *spec, const struct qemu_host *host,
 		    struct qemu_argv *ret)
 {
 	int r;
@@ -208,13 +213,13 @@ int qemu_argv_build(const struct vmm_spec *spec, const char *program, bool kvm,
 	    spec->n_nics > VMM_MAX_NICS || spec->vcpus == 0 ||
 	    !bytes_are_alnum_or(spec->uuid, strlen(spec->uuid), "-"))
 		return -EINVAL;
-	r = add(ret, "%s", program);
+	r = add(ret, "%s", host->program);
 	r = r < 0 ? r : add(ret, "-name");
 	r = r < 0 ? r : add(ret, "guest=%s", spec->name);
 	if (r == 0 && spec->uuid[0] != '\0') {
 		r = add(ret, "-uuid");
 		r = r < 0 ? r : add(ret, "%s", spec->uuid);
 	}
-	r = r < 0 ? r : add_kernel(ret, spec);
-	return r < 0 ? r : add_machine(ret, spec, kvm);
+	r = r < 0 ? r : add_kernel(ret, spec, host);
+	return r < 0 ? r : add_machine(ret, spec, host->kvm);
 }

@@ -21,12 +21,24 @@ struct qemu_argv {
 };
 
 /**
+ * struct qemu_host - what the machine has for it
+ * @program:	path of QEMU
+ * @kvm:	use it, else TCG
+ * @tsc_khz:	how fast the processor's counter runs, which a guest under TCG reads as its own; 0: not known
+ */
+struct qemu_host {
+	const char *program;
+	bool kvm;
+	unsigned tsc_khz;
+};
+
+/**
  * qemu_argv_build() - the command line of one qube
  *
  * Return: 0; -EINVAL: the spec holds what it must not (a name with a comma, too many disks);
  * -E2BIG.
  */
-MUST_CHECK int qemu_argv_build(const struct vmm_spec *spec, const char *program, bool kvm,
+MUST_CHECK int qemu_argv_build(const struct vmm_spec *spec, const struct qemu_host *host,
 			       struct qemu_argv *ret);
 
 /** qemu_recv() - next message of a monitor within @timeout_ms. Return: 0; -ETIMEDOUT; -ECONNRESET

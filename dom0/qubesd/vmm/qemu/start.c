@@ -313,9 +313,12 @@ static int prepare(struct start *s, struct qemu_argv *a)
 {
 	const struct vmm_spec *spec = s->spec;
 	struct machine_accel accel;
+	struct machine_tsc began;
 	struct machine_qemu qemu;
-	int r = machine_qemu(false, &qemu);
+	int r;
 
+	machine_tsc_now(&began);
+	r = machine_qemu(false, &qemu);
 	if (r < 0) {
 		say(s->error, s->error_size,
 		    "QEMU is not installed: sudo apt-get install qemu-system-x86");
@@ -326,7 +329,8 @@ static int prepare(struct start *s, struct qemu_argv *a)
 	if (r < 0)
 		return r;
 	machine_accel(&accel);
-	return qemu_argv_build(spec, qemu.path, accel.kvm, a);
+	return qemu_argv_build(
+		spec, &(struct qemu_host){qemu.path, accel.kvm, machine_tsc_khz(&began)}, a);
 }
 
 int vmm_start(const struct vmm_spec *spec, void (*progress)(void *, enum vmm_stage), void *data,
