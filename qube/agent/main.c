@@ -7,6 +7,8 @@
  * trusts	dom0; whatever comes over data channels is read by a process per call
  * needs	/run/vchan; fork
  *
+ * Our own id is $VCHAN_DOMAIN, 32752 if unset (doc/protocol/vchan.md).
+ *
  * A call lives on its own: it outlasts the control channel, and it is reported to the daemon only
  * on the control channel it came by, since a new daemon counts its ports anew. The table of calls
  * is also the queue of reports: nothing is buffered for a daemon that does not read.
@@ -323,7 +325,7 @@ int main(int argc, char **argv)
 		usage(stderr);
 		return 2;
 	}
-	r = acquire(&a);
+	r = setenv("VCHAN_DOMAIN", "32752", 0) < 0 ? fail_errno() : acquire(&a);
 	while (r == 0 && !a.ending)
 		r = turn(&a);
 	qrexec_peer_free(a.daemon);

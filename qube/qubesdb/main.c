@@ -127,7 +127,7 @@ static int prepare(struct daemon *d, struct sockets *s)
 
 static int serve(struct daemon *d)
 {
-	int r = link_ask(d->link);
+	int r = 0;
 
 	while (r == 0) {
 		struct qdb_source sources[] = {
@@ -150,6 +150,9 @@ static int run_daemon(struct daemon *d, struct sockets *s)
 {
 	int r = prepare(d, s);
 
+	/* dom0 is looked for while the walls go up, and first heard behind them */
+	if (r == 0)
+		r = link_ask(d->link);
 	if (r == 0)
 		r = confine();
 	if (r == 0)

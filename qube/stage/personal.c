@@ -26,6 +26,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #define DONE           "/run/qubes/personal.done"
 #define MACHINE_ID     RW "/config/machine-id"
@@ -95,6 +96,26 @@ static void private_use(int qdb_fd)
 		report("/home in /rw", rw_bind());
 }
 
+/* swap, in a process beside ours: the kernel's own tables for it take their time */
+static pid_t swap_begin(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		report("swap", volatile_use(VOLATILE_DEVICE));
+		_exit(0);
+	}
+	if (pid < 0)
+		report("swap", fail_errno());
+	return pid;
+}
+
+static void swap_end(pid_t pid)
+{
+	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
 static void rc_local_run(void)
 {
 	static char program[] = RC_LOCAL;
@@ -119,6 +140,7 @@ static int personal(void)
 	if (r < 0)
 		return r;
 	seed_take(qdb_fd);
+	pid_t swap = swap_begin();
 	value = ask(qdb_fd, "/name");
 	if (value)
 		report("hostname", identity_hostname(value));
@@ -128,7 +150,7 @@ static int personal(void)
 	/* a small root has no zones, and then nothing that asks for one */
 	if (r != -ENOENT)
 		report("time zone", r);
-	report("swap", volatile_use(VOLATILE_DEVICE));
+	swap_end(swap);
 	return 0;
 }
 
