@@ -8,11 +8,12 @@
  * Trusts	nobody. A QEMU that breaks the rules of doc/protocol/qmp.md is cut off.
  *
  * What QEMU can make us hold is fixed: one QMP line, one block of console. The console's log is a
- * file of at most LOG_MAX bytes: when it is full its older half goes. A flood is slowed down to
- * CONSOLE_RATE, which QEMU and so the guest feel, and nobody else. Units are bytes.
+ * file of at most LOG_MAX bytes: when it is full its older half goes. What could command the
+ * terminal on which somebody reads it is replaced. A flood is slowed down to CONSOLE_RATE, which QEMU and so the guest feel, and nobody else. Units are bytes.
  */
 #include "qube-monitor.h"
 
+#include "base/escape.h"
 #include "base/log.h"
 #include "sandbox/sandbox.h"
 
@@ -163,6 +164,7 @@ static bool console_read(uint64_t now)
 		reader.console_bytes = 0;
 	}
 	reader.console_bytes += (size_t)n;
+	escape_filter((uint8_t *)bytes, (size_t)n);
 	log_append(bytes, (size_t)n);
 	return true;
 }

@@ -6,9 +6,9 @@
  */
 #include "qrexec/relay.h"
 
+#include "base/escape.h"
 #include "base/io.h"
 #include "proto/qrexec.h"
-#include "qrexec/escape.h"
 #include "vchan/vchan.h"
 
 #include <fcntl.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "qrexec/service.h"
 
+#include "base/escape.h"
 #include "base/io.h"
 #include "qrexec/command.h"
-#include "qrexec/escape.h"
 
 #include <fcntl.h>
 #include <setjmp.h>

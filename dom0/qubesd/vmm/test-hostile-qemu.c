@@ -164,7 +164,7 @@ int main(void)
 	}
 	if (str_eq(how, "console")) {
 		behave();
-		flood(MONITOR_FD_CONSOLE, "the quick brown fox\n");
+		flood(MONITOR_FD_CONSOLE, "the \x1b[31mquick\xc2\x9b brown fox\n");
 	}
 	(void)pause();
 	return 0;

@@ -386,6 +386,7 @@ static void a_console_flood_stays_within_its_file_and_the_monitor_serves(void **
 	struct heard h = {0};
 	struct vmm *v = NULL, *again = NULL;
 	struct vmm_found *found = NULL;
+	AUTO_FREE char *text = NULL;
 	struct stat st;
 	size_t n = 0;
 
@@ -397,6 +398,9 @@ static void a_console_flood_stays_within_its_file_and_the_monitor_serves(void **
 	assert_int_equal(h.state, VMM_RUNNING);
 	assert_int_equal(stat(log_path, &st), 0);
 	assert_in_range(st.st_size, 1, 1 << 20);
+	assert_int_equal(io_read_file(AT_FDCWD, log_path, 2 << 20, &text, NULL), 0);
+	assert_non_null(strstr(text, "the _[31mquick__ brown fox\n"));
+	assert_null(strpbrk(text, "\x1b\x9b"));
 	/* qubesd comes back: it finds the qube and takes it */
 	assert_int_equal(vmm_scan(run_dir, &found, &n), 0);
 	assert_int_equal(n, 1);
