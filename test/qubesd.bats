@@ -55,6 +55,11 @@ picture() {
 	find "$BULKHEAD_HOME/state/pools" | sort
 }
 
+@test "qubesd and its children are without the system calls that nobody needs" {
+	grep -qx 'Seccomp:[[:space:]]*2' "/proc/$daemon/status"
+	grep -qx 'NoNewPrivs:[[:space:]]*1' "/proc/$daemon/status"
+}
+
 @test "a qube is created, found by name and uuid, changed and removed with its files" {
 	make_template tmpl
 	make_app work tmpl

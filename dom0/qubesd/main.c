@@ -8,7 +8,8 @@
  * undecoded.
  * Needs	to start jobs, which start QEMU and write volumes: so it keeps nearly all its
  * privileges. What it can do without it gives up: new privileges by set-id programs, core dumps
- * (they would hold what clients sent), descriptors beyond its limit.
+ * (they would hold what clients sent), descriptors beyond its limit, and the system calls that none
+ * of its children needs either.
  *
  * One loop, nothing in it blocks but the store's commit (one fsync). Jobs are qubesd executed
  * again.
@@ -23,6 +24,7 @@
 #include "kernel.h"
 #include "power/power.h"
 #include "qubesd.h"
+#include "sandbox/sandbox.h"
 #include "store/store.h"
 #include "version.h"
 #include "vm.h"
@@ -33,7 +35,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
@@ -229,9 +230,7 @@ static int confine(struct qubesd *d)
 	/* the rest is for the store, running qubes and jobs */
 	d->max_clients = files.rlim_cur > 2048 ? (unsigned)files.rlim_cur - 1024
 					       : (unsigned)files.rlim_cur / 2;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return fail_errno();
-	return 0;
+	return sandbox_give_up();
 }
 
 /* operations that the last qubesd had begun */

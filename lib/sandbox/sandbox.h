@@ -79,5 +79,16 @@ MUST_CHECK int sandbox_enter(const struct sandbox *s, unsigned *ret_missing);
  */
 MUST_CHECK int sandbox_calls_only(const struct sandbox_call *calls, size_t n_calls);
 
+/**
+ * sandbox_give_up() - refuse for good what no program of dom0 needs, nor any child of one
+ *
+ * For those that start others and so must keep fork, exec and files: the network, other processes'
+ * memory, the machine itself, and parts of the kernel that were often a way out. Should: be called
+ * before anything is started. In a build with a sanitizer there is no list.
+ *
+ * Return: 0; -errno.
+ */
+MUST_CHECK int sandbox_give_up(void);
+
 /** sandbox_missing_str() - the missing walls in words, for a log line: "namespaces and Landlock" */
 const char *sandbox_missing_str(unsigned missing);

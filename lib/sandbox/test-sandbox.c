@@ -462,6 +462,33 @@ static void what_is_missing_is_told_and_seccomp_stands(void **state)
 	}
 }
 
+static void who_starts_others_gives_up_what_no_child_needs(void **state)
+{
+	char *const argv[] = {(char *)"true", NULL};
+	int status;
+	pid_t pid = fork();
+
+	(void)state;
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (sandbox_give_up() < 0)
+			_exit(99);
+		if (socket(AF_INET, SOCK_STREAM, 0) >= 0 || errno != EAFNOSUPPORT)
+			_exit(91);
+		if (syscall(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0) >= 0 || errno != EPERM)
+			_exit(92);
+		if (syscall(SYS_bpf, 0, NULL, 0) >= 0 || errno != EPERM)
+			_exit(93);
+		if (socket(AF_UNIX, SOCK_STREAM, 0) < 0 ||
+		    prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
+			_exit(94);
+		(void)execv("/bin/true", argv);
+		_exit(95);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 static int open_things(void **state)
 {
 	(void)state;
@@ -481,6 +508,7 @@ int main(void)
 		cmocka_unit_test(an_ordinary_user_is_walled_in_too),
 		cmocka_unit_test(a_foreign_id_without_root_is_refused),
 		cmocka_unit_test(what_is_missing_is_told_and_seccomp_stands),
+		cmocka_unit_test(who_starts_others_gives_up_what_no_child_needs),
 	};
 
 	return cmocka_run_group_tests(tests, open_things, NULL);
