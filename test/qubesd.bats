@@ -84,6 +84,8 @@ picture() {
 	before=$(picture)
 	while IFS='~' read -r frame type; do
 		[ -n "$frame" ] || continue
+		# @N@ stands for N letters
+		[[ $frame != *@[0-9]*@ ]] || frame=${frame/@*@/$(head -c "$(grep -o '@[0-9]*@' <<<"$frame" | tr -d @)" /dev/zero | tr '\0' x)}
 		row=$(ask "$frame")
 		echo "$frame -> $row"
 		[[ $row == "2|$type||"?* ]]
@@ -124,6 +126,10 @@ picture() {
 		admin.property.Set+default_template dom0 name dom0\0work~QubesPropertyValueError
 		admin.property.Set+default_pool dom0 name dom0\0none~QubesPropertyValueError
 		admin.vm.feature.Set+a/b dom0 name work\01~QubesValueError
+		admin.vm.feature.Set+vm-config.a dom0 name work\0@3072@~QubesValueError
+		admin.vm.feature.Set+timezone dom0 name work\0@3072@~QubesValueError
+		admin.vm.property.Set+default_user dom0 name work\0@64@~QubesPropertyValueError
+		admin.vm.property.Set+default_user dom0 name work\0-oops~QubesPropertyValueError
 		admin.vm.feature.Get+a dom0 name work\0~QubesFeatureNotFoundError
 		admin.vm.feature.Remove+a dom0 name work\0~QubesFeatureNotFoundError
 		admin.vm.tag.Set+a/b dom0 name work\0~QubesInvalidTagError

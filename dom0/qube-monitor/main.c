@@ -191,7 +191,7 @@ static int take_start(struct monitor *m, const struct monitor_start *s)
 
 	if (!str_is_qube_name(s->name, strlen(s->name)) || uuid_len >= sizeof(m->uuid) ||
 	    !bytes_are_alnum_or(s->uuid, uuid_len, "-") ||
-	    !bytes_are_alnum_or(s->default_user, strlen(s->default_user), "_.-@") ||
+	    !bytes_are_alnum_or(s->default_user, strlen(s->default_user), "_+,.-@") ||
 	    s->default_user[0] == '-' || s->domid == 0 || s->domid > 32751 || s->n_args == 0)
 		return -EPROTO;
 	r = str_copy(m->name, sizeof(m->name), s->name, strlen(s->name));

@@ -3,6 +3,7 @@
 #include "api/call.h"
 #include "api/event.h"
 #include "api/method.h"
+#include "proto/qubesdb.h"
 #include "qubesd.h"
 #include "store/property.h"
 
@@ -86,6 +87,12 @@ int feature_check_template_adminvm(struct call *c)
 										    : missing(c);
 }
 
+/* the qube gets the value at its start, which too long a one would prevent */
+static bool is_told(const char *name)
+{
+	return str_starts(name, "vm-config.") || str_eq(name, "timezone");
+}
+
 int feature_set(struct call *c)
 {
 	struct changes AUTO(changes_done) changes = {0};
@@ -101,6 +108,10 @@ int feature_set(struct call *c)
 		if (c->payload[i] < 0x20 || c->payload[i] >= 0x7f)
 			return refuse(&c->why, "QubesValueError",
 				      "a feature's value is printable ASCII");
+	if (c->q.payload_len > QDB_VALUE_MAX && is_told(c->q.arg))
+		return refuse(&c->why, "QubesValueError",
+			      "'%s' is told the qube by QubesDB: at most %u bytes", c->q.arg,
+			      QDB_VALUE_MAX);
 	changes_set_feature(&changes, c->dest->qid, c->q.arg, c->payload);
 	emit(c, "domain-feature-pre-set", "feature", c->payload, old);
 	r = call_apply(c, &changes);

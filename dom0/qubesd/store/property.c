@@ -284,13 +284,19 @@ static int check_virt_mode(CHECK_ARGS)
 	return refuse(why, value_error, "virt_mode is one of pvh, hvm and pv, not '%s'", raw);
 }
 
+/* qube-monitor takes no longer one, nor one that could be taken for an option */
+#define USER_NAME_MAX 63
+
 static int check_user(CHECK_ARGS)
 {
 	(void)m, (void)q, (void)p;
-	if (raw[0] != '\0' && bytes_are_alnum_or(raw, strlen(raw), "_+,.-"))
+	if (raw[0] != '\0' && raw[0] != '-' && strlen(raw) <= USER_NAME_MAX &&
+	    bytes_are_alnum_or(raw, strlen(raw), "_+,.-"))
 		return 0;
-	return refuse(why, value_error, "'%s' is no user name: letters, digits and _+,.- only",
-		      raw);
+	return refuse(why, value_error,
+		      "'%.64s' is no user name: 1 to %u letters, digits and _+,.-, not beginning "
+		      "with -",
+		      raw, USER_NAME_MAX);
 }
 
 static int check_keyboard(CHECK_ARGS)
