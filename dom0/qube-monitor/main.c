@@ -311,6 +311,8 @@ static void done(struct monitor *m)
 	daemons_done(m);
 	qemu_done(&m->qemu);
 	rundir_remove(&m->dir, m->name);
+	if (m->clean && m->stage == MONITOR_READY && rundir_note_clean(&m->dir, m->uuid) < 0)
+		log_warn(m->name, "that it ended cleanly cannot be noted");
 	m->state = MONITOR_GONE;
 	clients_tell(m); /* only now: who hears it finds nothing left */
 	clients_done(m);

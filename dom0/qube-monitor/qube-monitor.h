@@ -45,6 +45,8 @@ struct rundir {
 
 /** rundir_make() - make all of it; -EEXIST if another monitor lives there */
 MUST_CHECK int rundir_make(struct rundir *d, const char *run, unsigned domid, const char *name);
+/** rundir_note_clean() - leave a note that the qube powered itself off; who hears GONE removes it */
+MUST_CHECK int rundir_note_clean(const struct rundir *d, const char *uuid);
 /** rundir_remove() - close all, remove all that was made */
 void rundir_remove(struct rundir *d, const char *name);
 

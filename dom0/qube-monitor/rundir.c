@@ -2,7 +2,8 @@
 /*
  * run/q/DOMID (0700) with monitor.sock, vchand.sock, carrier.sock and vchan/; beside it the qube's
  * socket in run/qubesdb/. The sockets in vchan/ and run/qrexec/ come and go at the daemons'
- * questions; here they are only swept away at the end.
+ * questions; here they are only swept away at the end. What may stay is run/q/DOMID.clean, for a
+ * qubesd that was away when the qube powered itself off.
  */
 #include "qube-monitor.h"
 
@@ -11,6 +12,7 @@
 #include "base/sweep.h"
 
 #include <fcntl.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -90,6 +92,14 @@ int rundir_make(struct rundir *d, const char *run, unsigned domid, const char *n
 	if (r == 0)
 		r = listen_at(d->dir, "monitor.sock", SOCK_SEQPACKET, &d->monitor_fd);
 	return r;
+}
+
+int rundir_note_clean(const struct rundir *d, const char *uuid)
+{
+	char path[UNIX_PATH_MAX + 1];
+	int r = str_format(path, sizeof(path), "%s/q/%u.clean", d->run, d->domid);
+
+	return r < 0 ? r : io_write_file(AT_FDCWD, path, uuid, strlen(uuid), 0600);
 }
 
 void rundir_remove(struct rundir *d, const char *name)

@@ -15,6 +15,7 @@
  *		qrexec/qrexec.DOMID (+ links qrexec.NAME, qrexec.uuid:UUID)
  *		qubesdb/qubesdb.NAME.sock
  *		q/DOMID/monitor.sock	qubesd to qube-monitor
+ *		q/DOMID.clean		that qube powered itself off, and qubesd does not know yet
  *		q/DOMID/vchand.sock	tickets for streams between qubes
  *		q/DOMID/vchan/		the vchan sockets of this qube (VCHAN_SOCKET_DIR of its
  * daemons)

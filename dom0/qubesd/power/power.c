@@ -681,7 +681,9 @@ static int take_back(struct qubesd *d, const struct operation *op, const struct 
 		return 0;
 	}
 	p->gone = true;
-	(void)snprintf(p->gone_why, sizeof(p->gone_why), "it had ended while qubesd was away");
+	p->clean = vmm_ended_clean(d->paths.run, q->xid, q->uuid);
+	(void)snprintf(p->gone_why, sizeof(p->gone_why), "it had %s while qubesd was away",
+		       p->clean ? "powered itself off" : "ended");
 	put_away(p);
 	return 0;
 }

@@ -125,6 +125,13 @@ int main(void)
 		for (unsigned i = 0; i < 2000; i++)
 			say("{\"event\": \"STOP\"}\n{\"event\": \"RESUME\"}\n");
 	}
+	if (str_eq(how, "power-off")) { /* an honest one, at the press of its button */
+		behave();
+		answer("{}");
+		say("{\"event\": \"SHUTDOWN\", \"data\": {\"guest\": true, \"reason\": "
+		    "\"guest-shutdown\"}}\n");
+		return 0;
+	}
 	if (str_eq(how, "deaf")) { /* says yes to all, and does nothing */
 		behave();
 		for (;;)

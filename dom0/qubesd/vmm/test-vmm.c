@@ -381,6 +381,45 @@ static void a_qemu_that_only_says_that_it_paused_is_found_out(void **state)
 	check_nothing_left();
 }
 
+static void a_clean_end_while_nobody_follows_is_told_once(void **state)
+{
+	const char *uuid = spec_of(304).uuid;
+	struct heard h = {0};
+	struct vmm *v = NULL;
+	char path[64];
+
+	(void)state;
+	for (int followed = 0; followed < 2; followed++) {
+		h = (struct heard){0};
+		assert_true(sd_event_new(&h.event) >= 0);
+		start_hostile("power-off", 304);
+		assert_int_equal(vmm_attach(h.event, run_dir, 304, &events, &h, &v), 0);
+		while (h.state != VMM_RUNNING)
+			assert_true(sd_event_run(h.event, 20000000) > 0);
+		assert_int_equal(vmm_shutdown(v), 0);
+		if (followed) {
+			assert_int_equal(run_for(&h, 20000000), 0);
+			assert_true(h.clean);
+		}
+		vmm_free(v);
+		sd_event_unref(h.event);
+		(void)snprintf(path, sizeof(path), "%s/q/304", run_dir);
+		for (int i = 0; i < 1000 && access(path, F_OK) == 0; i++)
+			(void)usleep(20000);
+		(void)snprintf(path, sizeof(path), "%s/q/304.clean", run_dir);
+		for (int i = 0; i < 1000 && !followed && access(path, F_OK) < 0; i++)
+			(void)usleep(20000);
+		assert_int_equal(vmm_ended_clean(run_dir, 304, uuid), !followed);
+		assert_false(vmm_ended_clean(run_dir, 304, uuid));
+		check_nothing_left();
+	}
+	/* of another qube that had the same id */
+	(void)snprintf(path, sizeof(path), "%s/q/304.clean", run_dir);
+	assert_int_equal(io_write_file(AT_FDCWD, path, "x", 1, 0600), 0);
+	assert_false(vmm_ended_clean(run_dir, 304, uuid));
+	check_nothing_left();
+}
+
 static void a_console_flood_stays_within_its_file_and_the_monitor_serves(void **state)
 {
 	struct heard h = {0};
@@ -431,6 +470,7 @@ int main(void)
 		cmocka_unit_test(a_flood_after_the_start_ends_only_its_qube),
 		cmocka_unit_test(a_qube_whose_state_changes_all_the_time_is_cut_off),
 		cmocka_unit_test(a_qemu_that_only_says_that_it_paused_is_found_out),
+		cmocka_unit_test(a_clean_end_while_nobody_follows_is_told_once),
 		cmocka_unit_test(a_console_flood_stays_within_its_file_and_the_monitor_serves),
 	};
 

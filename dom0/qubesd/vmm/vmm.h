@@ -129,6 +129,13 @@ struct vmm_found {
  * dead ones left */
 MUST_CHECK int vmm_scan(const char *run_dir, struct vmm_found **ret, size_t *ret_n);
 
+/**
+ * vmm_ended_clean() - did that qube, which runs no more, power itself off while nobody followed it?
+ *
+ * Asked once: the answer is forgotten.
+ */
+bool vmm_ended_clean(const char *run_dir, unsigned domid, const char *uuid);
+
 /** vmm_attach() - follow and command a running qube; @ret is owned by the caller */
 MUST_CHECK int vmm_attach(sd_event *event, const char *run_dir, unsigned domid,
 			  const struct vmm_events *events, void *data, struct vmm **ret);

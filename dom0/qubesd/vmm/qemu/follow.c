@@ -168,6 +168,7 @@ static bool on_status(struct vmm *v, const struct monitor_status *s)
 	if (state == VMM_GONE) {
 		v->source = sd_event_source_disable_unref(v->source);
 		close_fd(&v->fd);
+		(void)vmm_ended_clean(v->run_dir, v->domid, s->uuid); /* it is told here */
 		if (finish_all(v))
 			(void)tell_state(v, state, s->clean, s->why);
 		return false;
@@ -392,6 +393,20 @@ int vmm_get_usage(const struct vmm *v, struct vmm_usage *ret)
 }
 
 /* ---- after a restart of qubesd ---- */
+
+bool vmm_ended_clean(const char *run_dir, unsigned domid, const char *uuid)
+{
+	char path[UNIX_PATH_MAX + 1];
+	AUTO_FREE char *text = NULL;
+	bool clean;
+
+	if (str_format(path, sizeof(path), "%s/q/%u.clean", run_dir, domid) < 0 ||
+	    io_read_file(AT_FDCWD, path, 64, &text, NULL) < 0)
+		return false;
+	clean = str_eq(text, uuid); /* else of an earlier start with this id */
+	(void)unlink(path);
+	return clean;
+}
 
 static int scan_one(const char *run_dir, unsigned domid, struct vmm_found *ret)
 {
