@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# How the build scripts of templates treat their surroundings. What is large or slow is played by small programs here;
+# How the scripts treat their surroundings. What is large or slow is played by small programs here;
 # template.bats has the real ones.
 
 bats_require_minimum_version 1.5.0
@@ -70,4 +70,12 @@ fake() {
 	run -1 bash -c '. "$0/template/common.sh" && apt_has . list' "$libexec"
 	: >good.deb
 	run -1 bash -c '. "$0/template/common.sh" && apt_has . list' "$libexec"
+}
+
+@test "make clean-run deletes the instance, and not what the user had linked there" {
+	mkdir -p "$dir/home/state" "$dir/home/other" "$dir/mine"
+	ln -s "$dir/mine" "$dir/home/run"
+	BULKHEAD_HOME="$dir/home" run -0 timeout 60 "$top/tools/stop" --clean
+	[ -d "$dir/mine" ] && [ -d "$dir/home/other" ]
+	[ ! -e "$dir/home/state" ] && [ ! -L "$dir/home/run" ]
 }
