@@ -236,6 +236,30 @@ newest() {
 	halt_is_whole
 }
 
+@test "qubesd killed while a qube shuts down: it is shutting down afterwards, and powers off though nobody saw it" {
+	start_q
+	# nothing in it listens to the power button any more
+	in_q 'mv /etc/acpi/PWRF /etc/acpi/PWRF.away; echo kept >/rw/kept; sync'
+	qvm-prefs q shutdown_timeout 600
+	qvm-shutdown q
+	is q Halting
+	kill_qubesd
+	bulkhead start
+	within $answer_s is q Halting
+	qvm-prefs --default q shutdown_timeout
+	timeout $answer_s qvm-kill q
+	start_q
+	[ "$(in_q 'cat /rw/kept')" = kept ]
+	# it goes down by itself while qubesd is away
+	in_q 'setsid sh -c "sleep 5; poweroff" >/dev/null 2>&1 &'
+	kill_qubesd
+	within $answer_s wants_none qube-monitor
+	bulkhead start
+	is q Halted || within $answer_s is q Halted
+	grep -q 'q: halted: it had powered itself off while qubesd was away' "$BULKHEAD_HOME/state/log/qubesd.log"
+	halt_is_whole
+}
+
 # startable: q comes to rest, and runs
 startable() {
 	within $start_s settled q

@@ -40,6 +40,12 @@ static void client_send(struct client *c, const struct monitor_msg *msg)
 	client_close(c);
 }
 
+static uint32_t pressed_s(const struct monitor *m)
+{
+	return m->pressed_ms == 0 ? MONITOR_NEVER
+				  : (uint32_t)((io_now_ms() - m->pressed_ms) / 1000);
+}
+
 /*
  * A QEMU may stop and go on faster than a client listens. Only the last status counts, so who is
  * behind is told when there is room again; replies, which nobody may miss, still have room then.
@@ -61,6 +67,7 @@ static void send_status(struct client *c)
 							.error = m->error,
 							.domid = m->domid,
 							.qemu_pid = (uint32_t)m->qemu.pid,
+							.pressed_s = pressed_s(m),
 							.name = m->name,
 							.uuid = m->uuid,
 							.why = m->why}});
@@ -100,6 +107,9 @@ static void command(struct client *c, const struct monitor_msg *msg, int *fds, s
 		client_reply(m, c->id, msg->id, (uint32_t)-r, r < 0 ? log_errno_str(r) : "");
 		break;
 	case MONITOR_SHUTDOWN:
+		m->pressed_ms = io_now_ms();
+		qemu_command(m, c->id, msg, fds, n_fds);
+		break;
 	case MONITOR_PAUSE:
 	case MONITOR_UNPAUSE:
 	case MONITOR_DISK_ADD:

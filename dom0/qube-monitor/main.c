@@ -337,6 +337,7 @@ static int give_up(struct monitor *m, int r)
 						   .status = {.state = MONITOR_GONE,
 							      .error = (uint32_t)-r,
 							      .domid = m->domid,
+							      .pressed_s = MONITOR_NEVER,
 							      .name = m->name,
 							      .uuid = m->uuid,
 							      .why = m->why}},

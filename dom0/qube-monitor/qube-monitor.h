@@ -190,6 +190,7 @@ struct monitor {
 	enum monitor_state state;
 	enum monitor_stage stage;
 	bool clean, agent, ending;
+	uint64_t pressed_ms; /* when the power button was last pressed; 0: never */
 	uint32_t error;
 	char why[WHY_MAX];
 	struct rundir dir;

@@ -141,6 +141,7 @@ static void get_status(struct rd *r, struct monitor_status *s)
 	s->error = rd_le32(r);
 	s->domid = rd_le32(r);
 	s->qemu_pid = rd_le32(r);
+	s->pressed_s = rd_le32(r);
 	s->name = get_text(r);
 	s->uuid = get_text(r);
 	s->why = get_text(r);
@@ -155,6 +156,7 @@ static void put_status(struct wr *w, const struct monitor_status *s)
 	wr_le32(w, s->error);
 	wr_le32(w, s->domid);
 	wr_le32(w, s->qemu_pid);
+	wr_le32(w, s->pressed_s);
 	put_text(w, s->name);
 	put_text(w, s->uuid);
 	put_text(w, s->why);

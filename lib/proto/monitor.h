@@ -84,6 +84,9 @@ enum monitor_state {
 	MONITOR_GONE,
 };
 
+/** MONITOR_NEVER - for @pressed_s */
+#define MONITOR_NEVER UINT32_MAX
+
 /** enum monitor_stage - how far a start has come */
 enum monitor_stage { MONITOR_SPAWNED, MONITOR_BOOTING, MONITOR_READY };
 
@@ -92,12 +95,13 @@ enum monitor_stage { MONITOR_SPAWNED, MONITOR_BOOTING, MONITOR_READY };
  * @clean:	MONITOR_GONE: the guest powered itself off
  * @error:	MONITOR_GONE: why a start failed, a positive errno; else 0
  * @why:	MONITOR_GONE, MONITOR_STOPPING: a sentence; may be empty
+ * @pressed_s:	seconds since the guest's power button was last pressed; MONITOR_NEVER
  */
 struct monitor_status {
 	enum monitor_state state;
 	enum monitor_stage stage;
 	bool clean, agent;
-	uint32_t error, domid, qemu_pid;
+	uint32_t error, domid, qemu_pid, pressed_s;
 	const char *name, *uuid, *why;
 };
 

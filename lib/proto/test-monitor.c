@@ -57,6 +57,7 @@ static void what_is_written_reads_back(void **state)
 			     .error = 5,
 			     .domid = 7,
 			     .qemu_pid = 99,
+			     .pressed_s = 12,
 			     .name = "work",
 			     .uuid = "u",
 			     .why = ""}},

@@ -247,6 +247,19 @@ static void started(struct power *p)
 
 static void shutdown_wait(struct power *p);
 
+/* an earlier qubesd was shutting it down, and had not given up */
+static void go_on_halting(struct power *p)
+{
+	const int64_t patience_s = property_int(p->d->model, qube_of(p), PROP_shutdown_timeout);
+	unsigned since_s;
+
+	if (!vmm_get_pressed(p->vmm, &since_s) || since_s >= patience_s)
+		return;
+	p->state = HALTING;
+	p->patience_s = patience_s - since_s;
+	shutdown_wait(p);
+}
+
 static void on_state(void *data, struct vmm *v, enum vmm_state state, bool clean, const char *why)
 {
 	struct power *p = data;
@@ -264,6 +277,7 @@ static void on_state(void *data, struct vmm *v, enum vmm_state state, bool clean
 			event_emit(p->d, q, "domain-unpaused", NULL);
 		} else if (p->state == STARTING && !p->job) {
 			started(p); /* taken back from an earlier qubesd */
+			go_on_halting(p);
 		}
 		answer(&p->unpausers, NULL);
 		break;

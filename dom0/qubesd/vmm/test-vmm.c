@@ -250,6 +250,7 @@ struct heard {
 	sd_event *event;
 	enum vmm_state state;
 	bool clean;
+	int r; /* of a command */
 	char why[400];
 };
 
@@ -349,23 +350,37 @@ static void on_done(void *data, int r, const char *error)
 {
 	struct heard *h = data;
 
+	h->r = r;
 	(void)snprintf(h->why, sizeof(h->why), "%s", error);
-	(void)sd_event_exit(h->event, -r);
+}
+
+/* pause, and wait for the answer */
+static void pause_answered(struct heard *h, struct vmm *v, int r, const char *why)
+{
+	h->r = 1;
+	assert_int_equal(vmm_pause(v, on_done, h), 0);
+	while (h->r == 1)
+		assert_true(sd_event_run(h->event, 20000000) > 0);
+	assert_int_equal(h->r, r);
+	assert_string_equal(h->why, why);
 }
 
 static void a_qemu_that_only_says_that_it_paused_is_found_out(void **state)
 {
 	struct heard h = {0};
 	struct vmm *v = NULL;
+	unsigned since_s;
 
 	(void)state;
 	assert_true(sd_event_new(&h.event) >= 0);
 	start_hostile("deaf", 303);
 	assert_int_equal(vmm_attach(h.event, run_dir, 303, &events, &h, &v), 0);
-	assert_int_equal(vmm_pause(v, on_done, &h), 0);
-	assert_int_equal(run_for(&h, 20000000), EIO);
-	assert_string_equal(h.why, "QEMU did not stop");
+	pause_answered(&h, v, -EIO, "QEMU did not stop");
 	assert_int_equal(h.state, VMM_RUNNING);
+	assert_false(vmm_get_pressed(v, &since_s));
+	assert_int_equal(vmm_shutdown(v), 0);
+	/* the answer to this says that that has arrived */
+	pause_answered(&h, v, -EIO, "QEMU did not stop");
 	vmm_free(v);
 	sd_event_unref(h.event);
 
@@ -373,6 +388,9 @@ static void a_qemu_that_only_says_that_it_paused_is_found_out(void **state)
 	v = NULL;
 	assert_true(sd_event_new(&h.event) >= 0);
 	assert_int_equal(vmm_attach(h.event, run_dir, 303, &events, &h, &v), 0);
+	while (h.state != VMM_RUNNING)
+		assert_true(sd_event_run(h.event, 20000000) > 0);
+	assert_true(vmm_get_pressed(v, &since_s)); /* who comes back learns of it */
 	assert_int_equal(vmm_kill(v), 0);
 	assert_int_equal(run_for(&h, 20000000), 0);
 	assert_string_equal(h.why, "it was killed");

@@ -34,7 +34,7 @@ struct vmm {
 	void *data;
 	enum vmm_state state;
 	bool known, agent;
-	uint32_t qemu_pid, next_id;
+	uint32_t qemu_pid, pressed_s, next_id;
 	struct {
 		uint32_t id; /* 0: free */
 		vmm_done_fn done;
@@ -162,6 +162,7 @@ static bool on_status(struct vmm *v, const struct monitor_status *s)
 
 	v->known = true;
 	v->qemu_pid = s->qemu_pid;
+	v->pressed_s = first ? s->pressed_s : v->pressed_s;
 	(void)snprintf(v->name, sizeof(v->name), "%s", s->name);
 	if (v->qemu_fd < 0 && s->qemu_pid > 0 && state != VMM_GONE)
 		v->qemu_fd = pidfd_open((pid_t)s->qemu_pid, 0);
@@ -358,6 +359,14 @@ int vmm_qdb_rm(struct vmm *v, const char *path)
 {
 	return command(v, &(struct monitor_msg){.type = MONITOR_QDB_RM, .qdb = {.path = path}},
 		       NULL, 0, NULL, NULL);
+}
+
+bool vmm_get_pressed(const struct vmm *v, unsigned *ret_s)
+{
+	if (!v->known || v->pressed_s == MONITOR_NEVER)
+		return false;
+	*ret_s = v->pressed_s;
+	return true;
 }
 
 /* field @n of proc(5)'s stat, counted from 1; @at is behind the second, which may hold blanks */
