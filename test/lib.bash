@@ -72,6 +72,13 @@ state() {
 	qvm-ls --raw-data --fields STATE "$1"
 }
 
+# services_settle QUBE: its systemd has started all it wanted to; says how it is ("running" if nothing failed) and what failed
+services_settle() {
+	# until there is a bus there is no answer
+	within 180 timeout 120 qvm-run -p -u root "$1" 'test -S /run/dbus/system_bus_socket' || return 1
+	timeout 300 qvm-run -p -u root "$1" 'systemctl is-system-running --wait; systemctl --failed --plain --no-legend'
+}
+
 # ask FRAME [SOCKET]: the answer to a request given as printf wants it, NUL shown as |
 ask() {
 	# \0 always three digits: what follows may be one

@@ -170,3 +170,18 @@ root_copy() {
 	run -0 timeout 120 qvm-run -p other "cat /home/user/kept; df -k /rw | awk 'END { print (\$2 > 2600000) }'"
 	[ "${lines[*]}" = "kept 1" ]
 }
+
+# debian-12 is tour.bats' business
+# shellcheck disable=SC2016
+@test "debian-13: an app qube answers, none of its services has failed, and it goes down when asked" {
+	timeout 1200 qvm-template install debian-13
+	timeout 30 qvm-create --template debian-13 --label blue trixie
+	timeout 600 qvm-start trixie
+	run -0 timeout 120 qvm-run -p trixie '. /etc/os-release; echo $VERSION_CODENAME; id -un; hostname; for d in /rw /home; do findmnt -no SOURCE $d; done'
+	[ "${lines[*]}" = "trixie user trixie /dev/vdb /dev/vdb[/home]" ]
+	run -0 services_settle trixie
+	[ "$output" = running ]
+	timeout 300 qvm-shutdown --wait trixie
+	[ "$(state trixie)" = Halted ]
+	timeout 30 qvm-remove -f trixie
+}

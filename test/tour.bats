@@ -34,6 +34,11 @@ teardown_file() {
 	[ "$output" = kept ]
 }
 
+@test "debian-12: none of its services has failed" {
+	run -0 services_settle work
+	[ "$output" = running ]
+}
+
 @test "make run again reuses what is there" {
 	run timeout 300 make -C "$top" run
 	echo "$output"
