@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # QubesDB with both daemons as processes over plain vchan sockets, typed at as a user would; no virtual machine.
+# bats file_tags=alone
 
 load lib
 
