@@ -46,14 +46,6 @@ struct reader {
 static struct reader reader; /* static: large, and one a process */
 static char console_block[LOG_MAX / 2 < 65536 ? LOG_MAX / 2 : 65536];
 
-/* clang-format off */
-static const struct sandbox_call calls[] = {
-	{"pwrite64"},	/* the console's log */
-	{"pread64"},	/* its newer half is moved to the front */
-	{"ftruncate"},	/* and the rest cut */
-};
-/* clang-format on */
-
 static int tell(const struct reader_note *note)
 {
 	return io_send_msg(reader.notes_fd, note, sizeof(*note), NULL, 0);
@@ -239,6 +231,12 @@ static int close_others(void)
 
 static NORETURN void run(const char *name, pid_t parent, uid_t uid)
 {
+	/* on the console's log only: standard error is a log too, and not the qube's to shorten */
+	const struct sandbox_call calls[] = {
+		{"pwrite64", 0, UINT32_MAX, (uint32_t)reader.log_fd},
+		{"pread64", 0, UINT32_MAX, (uint32_t)reader.log_fd},   /* its newer half is moved */
+		{"ftruncate", 0, UINT32_MAX, (uint32_t)reader.log_fd}, /* and the rest cut */
+	};
 	const struct sandbox walls = {
 		.calls = calls,
 		.n_calls = ARRAY_LEN(calls),

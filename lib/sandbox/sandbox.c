@@ -71,6 +71,7 @@ static int restore_death_signal(int signal_nr, pid_t parent)
 int sandbox_enter(const struct sandbox *s, unsigned *ret_missing)
 {
 	const pid_t parent = getppid();
+	struct rlimit files;
 	unsigned missing = 0;
 	int death_signal = 0, r;
 
@@ -93,6 +94,13 @@ int sandbox_enter(const struct sandbox *s, unsigned *ret_missing)
 	else if (r < 0)
 		return r;
 	r = limit(RLIMIT_CORE, 0);
+	/* standard error is a log on a disk that all qubes live from; more is an error, not a signal */
+	if (signal(SIGXFSZ, SIG_IGN) == SIG_ERR)
+		return fail_errno();
+	if (r == 0 && getrlimit(RLIMIT_FSIZE, &files) < 0)
+		return fail_errno();
+	if (r == 0 && files.rlim_max > SANDBOX_FILE_MAX)
+		r = limit(RLIMIT_FSIZE, SANDBOX_FILE_MAX);
 	if (r == 0 && s->max_fds > 0)
 		r = limit(RLIMIT_NOFILE, s->max_fds);
 	if (r == 0 && s->max_memory > 0 && !walls_sanitized)

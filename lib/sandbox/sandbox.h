@@ -34,6 +34,10 @@ struct sandbox_call {
 	uint64_t mask, value;
 };
 
+/** SANDBOX_FILE_MAX - no file becomes larger by a confined program, its log included: what it writes
+ * behind that fails with EFBIG */
+#define SANDBOX_FILE_MAX (UINT64_C(64) << 20)
+
 /**
  * struct sandbox - what a program keeps
  * @calls, @n_calls:	beyond the base set

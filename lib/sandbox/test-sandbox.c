@@ -26,7 +26,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
-static int pair[2], epoll_fd, dir_fd;
+static int pair[2], epoll_fd, dir_fd, large_fd;
 
 /* ---- what is tried ------------------------------------------------------------------------- */
 
@@ -43,6 +43,12 @@ static void try_bytes(void)
 	if (write(pair[0], "1", 1) != 1 || read(pair[1], buf, 8) != 1 ||
 	    send(pair[0], "2", 1, MSG_NOSIGNAL) != 1 || recv(pair[1], buf, 8, 0) != 1 ||
 	    sendmsg(pair[0], &m, 0) != 8 || recvmsg(pair[1], &m, 0) != 8 || close(pair[1]) < 0)
+		_exit(90);
+}
+
+static void try_large_file(void)
+{
+	if (write(large_fd, "x", 1) != -1 || errno != EFBIG)
 		_exit(90);
 }
 
@@ -219,6 +225,7 @@ static void what_lives_and_what_dies(void **state)
 	} rows[] = {
 		{"nothing", try_nothing, 0},
 		{"bytes", try_bytes, 0},
+		{"a file that is too large", try_large_file, 0},
 		{"waiting", try_waiting, 0},
 		{"memory", try_memory, 0},
 		{"flags", try_flags, 0},
@@ -494,6 +501,9 @@ static int open_things(void **state)
 	(void)state;
 	dir_fd = open("/etc", O_PATH | O_DIRECTORY);
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	large_fd = memfd_create("log", MFD_CLOEXEC);
+	if (lseek(large_fd, SANDBOX_FILE_MAX, SEEK_SET) < 0)
+		return -1;
 	return dir_fd < 0 || epoll_fd < 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0;
 }
 
