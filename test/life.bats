@@ -91,6 +91,10 @@ in_work() {
 @test "--localcmd: the command speaks with a program of dom0" {
 	timeout 120 qvm-run -p --localcmd "cat >'$BATS_TEST_TMPDIR/said'" work 'echo from the qube'
 	[ "$(cat "$BATS_TEST_TMPDIR/said")" = "from the qube" ]
+	# byte by byte, on a terminal too
+	local said=$BATS_TEST_TMPDIR/bytes
+	timeout 120 script -qec "qvm-run -p --localcmd 'cat >$said' work 'printf \"a\\033\\377b\"'" /dev/null </dev/null
+	[ "$(od -An -tx1 "$said" | tr -d ' ')" = 611bff62 ]
 }
 
 @test "ending qvm-run ends the command in the qube" {

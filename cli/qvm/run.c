@@ -262,7 +262,10 @@ static int choose_colours(struct run *r)
 	const char *no = getenv("NO_COLOR");
 	bool may = r->pass_io && (!no || no[0] == '\0');
 
-	r->filter = args_switch(r->a, FILTER, NO_FILTER, r->pass_io && isatty(STDOUT_FILENO) != 0);
+	/* what a local command takes is data: it must come as it is */
+	r->filter =
+		args_switch(r->a, FILTER, NO_FILTER,
+			    r->pass_io && !args_has(r->a, LOCALCMD) && isatty(STDOUT_FILENO) != 0);
 	r->colour_output = args_value(r->a, COLOUR_OUTPUT);
 	r->colour_stderr = args_value(r->a, COLOUR_STDERR);
 	if (r->colour_output && !r->filter) {
@@ -395,7 +398,7 @@ static const struct option options[] = {
 	{GUI, 0, "gui", NULL, "with the qube's windows, the default"},
 	{NO_GUI, 0, "no-gui,nogui", NULL, "without waiting for the qube's session"},
 	{FILTER, 0, "filter-escape-chars", NULL,
-	 "replace control characters in the output (the default on a terminal)"},
+	 "replace control characters in the output (the default on a terminal, without --localcmd)"},
 	{NO_FILTER, 0, "no-filter-escape-chars", NULL,
 	 "pass control characters on; dangerous on a terminal, which obeys them"},
 	{COLOUR_OUTPUT, 0, "colour-output,color-output", "COLOUR",
