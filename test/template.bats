@@ -181,7 +181,9 @@ root_copy() {
 	[ "${lines[*]}" = "trixie user trixie /dev/vdb /dev/vdb[/home]" ]
 	run -0 services_settle trixie
 	[ "$output" = running ]
-	timeout 300 qvm-shutdown --wait trixie
+	# a qube that has just started has no logind yet
+	timeout 120 qvm-run -p -u root trixie 'systemctl mask --runtime --now systemd-logind'
+	run -0 timeout 300 qvm-shutdown --wait trixie
 	[ "$(state trixie)" = Halted ]
 	timeout 30 qvm-remove -f trixie
 }
