@@ -14,6 +14,7 @@
 
 #define POOL      (1 << 20)
 #define MAX_KNOWN 64
+#define N_RINGS   4
 
 static uint64_t last_nonce;
 
@@ -59,6 +60,11 @@ static void events(struct world *w)
 		if (e.kind == MUX_DATA) {
 			FUZZ_CHECK(mux_rx_peek(e.stream, &len) && len > 0);
 			mux_rx_consume(e.stream, len / 2);
+		}
+		if (e.kind == MUX_RING) {
+			FUZZ_CHECK(e.slot < N_RINGS);
+			mux_ring(e.stream, e.slot);
+			mux_bell(e.stream);
 		}
 		if (e.kind == MUX_CLOSED && e.abort) {
 			forget(w, e.stream);
@@ -156,7 +162,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					  .max_window = 64 << 10,
 					  .max_streams = 16,
 					  .max_listens = 8,
-					  .nonce = nonce};
+					  .nonce = nonce,
+					  .rings = N_RINGS};
 	struct rd r = rd_of(data, size);
 	struct world w = {.now = 1};
 	size_t len;

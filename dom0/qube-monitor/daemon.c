@@ -28,10 +28,10 @@
 #define ASKS_PER_TURN     16
 
 /* numbers of the descriptors in a daemon */
-enum { FD_A = 3, FD_B, FD_C, FD_D };
+enum { FD_A = 3 };
 
 struct plan {
-	struct spawn_fd fds[4];
+	struct spawn_fd fds[5];
 	unsigned n_fds;
 	int opened; /* here, for this start only; closed after it */
 	char args[10][80];
@@ -90,6 +90,7 @@ static int plan_make(struct daemon *d, int ask_child_fd, struct plan *p)
 		add_fd(p, "ask-fd", ask_child_fd);
 		add_fd(p, "control-fd", m->dir.vchand_fd);
 		add_fd(p, "vchan-dir-fd", m->dir.vchan_dir_fd);
+		add_fd(p, "rings-fd", m->rings_fd);
 		break;
 	case DAEMON_QUBESDB:
 		add_fd(p, "vchan-fd", m->dir.qubesdb_vchan_fd);

@@ -22,6 +22,7 @@
 
 #include "base/log.h"
 #include "confine.h"
+#include "proto/ring.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -184,6 +185,18 @@ static int make_qdb(const struct monitor_start *s, int *ret_fd)
 	return 0;
 }
 
+/* Nobody can shrink it under those who look into it. It takes memory as the qube uses it. */
+static int make_rings(int *ret_fd)
+{
+	AUTO_CLOSE int fd = memfd_create("rings", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || ftruncate(fd, RING_REGION_SIZE) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		return fail_errno();
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
 static int take_start(struct monitor *m, const struct monitor_start *s)
 {
 	size_t uuid_len = strlen(s->uuid);
@@ -206,6 +219,7 @@ static int take_start(struct monitor *m, const struct monitor_start *s)
 	m->qrexec = s->qrexec;
 	m->debug = s->debug;
 	r = make_qdb(s, &m->qdb_fd);
+	r = r < 0 ? r : make_rings(&m->rings_fd);
 	return r < 0 ? r : rundir_make(&m->dir, s->run_dir, s->domid, s->name);
 }
 
@@ -242,6 +256,7 @@ static int start_qemu(struct monitor *m, struct started *s)
 	r = r < 0 ? r : pair(SOCK_STREAM, &s->console, MONITOR_FD_CONSOLE);
 	r = r < 0 ? r : pair(SOCK_STREAM, &s->errors, STDERR_FILENO);
 	r = r < 0 ? r : give_fd(m->dir.carrier_fd, MONITOR_FD_VCHAN);
+	r = r < 0 ? r : give_fd(m->rings_fd, MONITOR_FD_RINGS);
 	if (r < 0)
 		return r;
 	r = reader_start(m->name, m->uid, s->qmp, s->console, s->errors, given.log_fd,
@@ -263,7 +278,7 @@ static int start_qemu(struct monitor *m, struct started *s)
 		  &s->qemu_pid, &s->qemu_pidfd);
 	/* QEMU's ends are QEMU's alone, so that its end is their end */
 	for (unsigned i = 0; i < given.n_fds; i++)
-		if (given.fds[i].from != m->dir.carrier_fd)
+		if (given.fds[i].from != m->dir.carrier_fd && given.fds[i].from != m->rings_fd)
 			close_fd(&given.fds[i].from);
 	close_fd(&given.log_fd);
 	close_fd(&s->console);
@@ -320,6 +335,7 @@ static void done(struct monitor *m)
 	m->end_timer = sd_event_source_disable_unref(m->end_timer);
 	m->event = sd_event_unref(m->event);
 	close_fd(&m->qdb_fd);
+	close_fd(&m->rings_fd);
 }
 
 /* a start that failed before the loop: one GONE on the start channel tells why */
@@ -377,7 +393,7 @@ int main(int argc, char **argv)
 		return usage(STDERR_FILENO, 2);
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)umask(0077);
-	m.qdb_fd = m.qdb_conn = m.qemu.qmp_fd = m.qemu.notes_fd = NO_FD;
+	m.rings_fd = m.qdb_fd = m.qdb_conn = m.qemu.qmp_fd = m.qemu.notes_fd = NO_FD;
 	m.dir = RUNDIR_NONE;
 	for (unsigned i = 0; i < N_DAEMONS; i++)
 		m.daemons[i] = (struct daemon){.m = &m, .kind = i, .ask_fd = NO_FD};

@@ -9,11 +9,12 @@
  * (loop/ask.h)
  *
  * Started by qube-monitor:
- *	vchand --domid N --carrier-fd F --ask-fd F --vchan-dir-fd F [--control-fd F] [--uid U] NAME
+ *	vchand --domid N --carrier-fd F --ask-fd F --vchan-dir-fd F [--control-fd F] [--rings-fd F] [--uid U] NAME
  *	--carrier-fd	stream socket, connected to the qube's virtio-serial port
  *	--ask-fd	SEQPACKET socket to the parent
  *	--vchan-dir-fd	directory of the sockets vchan.SERVER.CLIENT.PORT.sock
  *	--control-fd	listening SEQPACKET socket for tickets
+ *	--rings-fd	memory shared with the qube, sealed against another size (doc/protocol/ring.md)
  *
  * Exit codes: 0 the carrier was closed (QEMU is gone); 1 it could not start or go on (start it
  * again with a new carrier); 2 usage; 3 the qube broke the protocol (do not start it again, end the
@@ -25,6 +26,7 @@
 #include "carry/carry.h"
 #include "carry/places.h"
 #include "loop/ask.h"
+#include "proto/ring.h"
 #include "sandbox/sandbox.h"
 #include "tickets.h"
 
@@ -33,15 +35,17 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #define EXIT_HOSTILE 3
 #define MAX_FDS      4096
 
 struct options {
 	unsigned domid;
-	int carrier_fd, ask_fd, control_fd, dir_fd;
+	int carrier_fd, ask_fd, control_fd, dir_fd, rings_fd;
 	uid_t uid;
 	const char *name;
 };
@@ -52,6 +56,7 @@ struct vchand {
 	struct places *places;
 	struct tickets *tickets;
 	struct log_limit limit;
+	uint8_t *rings;
 };
 
 static uint64_t random_nonce(void)
@@ -173,6 +178,26 @@ static void on_stale(void *data, const struct vmux_where *w)
 
 /* ---- the story ---- */
 
+/* Another size than ours, or one that can still change, would end us with SIGBUS when the qube likes. */
+static int map_rings(struct vchand *v)
+{
+	struct stat st;
+	void *p;
+	int seals = fcntl(v->o.rings_fd, F_GET_SEALS);
+
+	if (fstat(v->o.rings_fd, &st) < 0 || seals < 0)
+		return fail_errno();
+	if (st.st_size != RING_REGION_SIZE || !(seals & F_SEAL_SHRINK))
+		return -EINVAL;
+	p = mmap(NULL, RING_REGION_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, v->o.rings_fd, 0);
+	if (p == MAP_FAILED)
+		return fail_errno();
+	close_fd(&v->o.rings_fd);
+	v->rings = p;
+	ring_format(p);
+	return 0;
+}
+
 static int acquire(struct vchand *v)
 {
 	const struct places_hooks places_hooks = {
@@ -188,6 +213,7 @@ static int acquire(struct vchand *v)
 		.given_up = on_given_up,
 		.cut = on_cut,
 	};
+	int r = v->o.rings_fd >= 0 ? map_rings(v) : 0;
 	const struct carry_config config = {
 		.mux = {.dom0 = true,
 			.domid = (uint16_t)v->o.domid,
@@ -198,10 +224,11 @@ static int acquire(struct vchand *v)
 			.max_listens = 1024,
 			.nonce = random_nonce},
 		.guarded = true,
+		.rings = v->rings,
 	};
-	int r;
 
-	r = io_set_nonblock(v->o.carrier_fd, true);
+	if (r == 0)
+		r = io_set_nonblock(v->o.carrier_fd, true);
 	if (r == 0)
 		r = carry_new(&config, &hooks, &v->carry);
 	if (r == 0)
@@ -216,6 +243,7 @@ static int confine(const struct vchand *v)
 	/* clang-format off */
 	static const struct sandbox_call calls[] = {
 		{"accept4"},		/* proxies, control socket */
+		{"epoll_pwait2"},	/* carry: looking at rings in use */
 		{"getdents64"},		/* places: looking again after a lost event */
 		{"lseek"},		/* same: from the start of the directory */
 	};
@@ -252,7 +280,7 @@ static void usage(FILE *to)
 {
 	(void)fprintf(to,
 		      "usage: vchand --domid N --carrier-fd F --ask-fd F --vchan-dir-fd F\n"
-		      "              [--control-fd F] [--uid U] NAME\n"
+		      "              [--control-fd F] [--rings-fd F] [--uid U] NAME\n"
 		      "Carries the vchans of qube NAME. Started by qube-monitor; see vchand(8).\n");
 }
 
@@ -269,13 +297,14 @@ static int parse_fd(const char *text, int *ret)
 /* Returns -1 to go on, else the exit code. */
 static int parse(int argc, char **argv, struct options *o)
 {
-	enum { DOMID = 1, CARRIER, ASK, DIR, CONTROL, UID, HELP, VERSION };
+	enum { DOMID = 1, CARRIER, ASK, DIR, CONTROL, RINGS, UID, HELP, VERSION };
 	static const struct option long_options[] = {
 		{"domid", required_argument, NULL, DOMID},
 		{"carrier-fd", required_argument, NULL, CARRIER},
 		{"ask-fd", required_argument, NULL, ASK},
 		{"vchan-dir-fd", required_argument, NULL, DIR},
 		{"control-fd", required_argument, NULL, CONTROL},
+		{"rings-fd", required_argument, NULL, RINGS},
 		{"uid", required_argument, NULL, UID},
 		{"help", no_argument, NULL, HELP},
 		{"version", no_argument, NULL, VERSION},
@@ -306,6 +335,9 @@ static int parse(int argc, char **argv, struct options *o)
 		case CONTROL:
 			r = parse_fd(optarg, &o->control_fd);
 			break;
+		case RINGS:
+			r = parse_fd(optarg, &o->rings_fd);
+			break;
 		case HELP:
 			usage(stdout);
 			return 0;
@@ -329,7 +361,11 @@ static int parse(int argc, char **argv, struct options *o)
 int main(int argc, char **argv)
 {
 	static struct vchand v = {
-		.o = {.carrier_fd = NO_FD, .ask_fd = NO_FD, .control_fd = NO_FD, .dir_fd = NO_FD},
+		.o = {.carrier_fd = NO_FD,
+		      .ask_fd = NO_FD,
+		      .control_fd = NO_FD,
+		      .dir_fd = NO_FD,
+		      .rings_fd = NO_FD},
 		.limit = {.interval_s = 60, .burst = 10},
 	};
 	int r;

@@ -3,14 +3,19 @@
  * A turn of the loop: wait; note which links can be read or written; read the carrier and act on
  * what it said; fill the carrier's buffer, one frame from each readable link in turn; write it.
  * Links are edge-triggered and remember what they may do, so that one without credit costs nothing.
+ *
+ * A link may move to rings in shared memory. In dom0 it then has a pump; in a qube a lane: its program
+ * fills and empties the rings itself, and the socket is left for bells and for the end.
  */
 #include "carry/carry.h"
 
 #include "base/io.h"
+#include "carry/pump.h"
 
 #include <assert.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 /** READ_MAX - bytes from the carrier in one turn */
@@ -28,6 +33,14 @@
 #define WINDOW_MS      60000
 #define MAX_GARBAGE    (16u << 20)
 
+/* A qube's link whose program uses rings. */
+struct lane {
+	uint16_t slot;
+	int bell_fd;   /* wakes the program */
+	bool agreed;   /* dom0 uses the rings too */
+	bool switched; /* and the program knows: all frames were delivered before */
+};
+
 /* A local socket and its stream. */
 struct link {
 	struct carry_source src; /* fd NO_FD while its server is being tried */
@@ -42,6 +55,9 @@ struct link {
 	bool remote_closed; /* ends when all is delivered */
 	unsigned n_tries;
 	uint64_t retry_ms;
+	struct pump *pump;
+	bool pumping; /* stands in the list of pumps that are looked at */
+	struct lane *lane;
 };
 
 /* A server of the other side, listening here. */
@@ -77,6 +93,12 @@ struct carry {
 
 	struct link *links, *ready, **ready_end;
 	unsigned n_trying;
+	struct link *by_slot[RING_SLOTS]; /* dom0: who pumps */
+	struct link *pumping[RING_SLOTS];
+	unsigned n_pumping;
+	uint64_t moved_ms; /* when a pump last moved something */
+	struct link *
+		lingering; /* qube: streams that have ended, whose programs still read their rings */
 	struct proxy *proxies;
 	unsigned n_proxies, n_paused;
 	struct server *servers;
@@ -149,7 +171,47 @@ static void source_close(struct carry *c, struct carry_source *src)
 	close_fd(&src->fd);
 }
 
+/* ---- who uses a slot, in a qube ---- */
+
+static void claim_clear(struct carry *c, unsigned slot, uint32_t bit)
+{
+	(void)__atomic_fetch_and(&ring_claims(c->config.rings)[slot], ~bit, __ATOMIC_SEQ_CST);
+}
+
+/* The stream takes the slot that its program claimed; false if another stream has it. */
+static bool claim_take(struct carry *c, unsigned slot)
+{
+	uint32_t was = __atomic_fetch_or(&ring_claims(c->config.rings)[slot], RING_CLAIM_STREAM,
+					 __ATOMIC_SEQ_CST);
+
+	return !(was & RING_CLAIM_STREAM);
+}
+
+static void on_slot_free(void *data, unsigned slot)
+{
+	claim_clear(data, slot, RING_CLAIM_STREAM);
+}
+
 /* ---- links ---- */
+
+static void link_pump_on(struct link *l)
+{
+	struct carry *c = l->carry;
+
+	if (!l->pumping)
+		c->pumping[c->n_pumping++] = l;
+	l->pumping = true;
+}
+
+static void link_pump_off(struct link *l)
+{
+	struct carry *c = l->carry;
+
+	for (unsigned i = 0; l->pumping && i < c->n_pumping; i++)
+		if (c->pumping[i] == l)
+			c->pumping[i] = c->pumping[--c->n_pumping];
+	l->pumping = false;
+}
 
 static void link_ready(struct link *l)
 {
@@ -163,26 +225,87 @@ static void link_ready(struct link *l)
 	c->ready_end = &l->ready_next;
 }
 
-/* Forget the link; its memory goes at the end of the turn, since events for it may be waiting. */
+static void link_insert(struct link *l, struct link **list)
+{
+	l->next = *list;
+	l->prev_next = list;
+	if (l->next)
+		l->next->prev_next = &l->next;
+	*list = l;
+}
+
+static void link_unlist(struct link *l)
+{
+	*l->prev_next = l->next;
+	if (l->next)
+		l->next->prev_next = l->prev_next;
+}
+
+/* Close the link; its memory goes at the end of the turn, since events for it may be waiting. */
+static void link_bury(struct link *l)
+{
+	struct carry *c = l->carry;
+
+	source_close(c, &l->src);
+	if (l->lane) {
+		close_fd(&l->lane->bell_fd);
+		claim_clear(c, l->lane->slot, RING_CLAIM_PROGRAM);
+		free(l->lane);
+		l->lane = NULL;
+	}
+	link_unlist(l);
+	l->next = c->doomed;
+	c->doomed = l;
+}
+
+/* Forget the link's stream, and the link unless its program still has something to read. */
 static void link_drop(struct link *l)
 {
 	struct carry *c = l->carry;
 
 	if (l->src.fd < 0)
 		c->n_trying--;
-	source_close(c, &l->src);
 	l->s = NULL;
-	*l->prev_next = l->next;
-	if (l->next)
-		l->next->prev_next = l->prev_next;
-	l->next = c->doomed;
-	c->doomed = l;
+	if (l->pump) {
+		link_pump_off(l);
+		c->by_slot[l->pump->slot] = NULL;
+		free(l->pump);
+		l->pump = NULL;
+	}
+	if (!l->lane || l->hung_up) {
+		link_bury(l);
+		return;
+	}
+	(void)shutdown(l->src.fd,
+		       SHUT_WR); /* the program sees the end behind what the ring holds */
+	link_unlist(l);
+	link_insert(l, &c->lingering);
 }
 
 static void link_end(struct link *l, bool abort)
 {
 	mux_close(l->s, abort);
 	link_drop(l);
+}
+
+/* Tell the program, behind all that came in frames, that the rest is in the ring. Returns whether nothing is left to tell. */
+static bool link_switch(struct link *l)
+{
+	int r;
+
+	if (!l->lane || !l->lane->agreed || l->lane->switched || l->deaf)
+		return true;
+	if (!l->writable)
+		return false;
+	r = io_send_msg(l->src.fd, "", 1, &l->lane->bell_fd, 1);
+	if (r == -EAGAIN) {
+		l->writable = false;
+		return false;
+	}
+	if (r < 0)
+		l->deaf = true;
+	l->lane->switched = true;
+	return true;
 }
 
 /* Give the local side what has arrived for it. The link may be gone afterwards. */
@@ -210,16 +333,93 @@ static void link_deliver(struct link *l)
 			l->deaf = true; /* what it wrote itself still goes out */
 		}
 	}
-	if (l->remote_closed)
+	if (l->pump)
+		link_pump_on(l); /* what is in the ring comes next, then the end */
+	else if (link_switch(l) && l->remote_closed)
 		link_end(l, false);
+}
+
+/* One look at the rings. The link may be gone afterwards; false: so is every stream. */
+static bool link_pump(struct link *l)
+{
+	struct carry *c = l->carry;
+	size_t moved = 0, waiting;
+	int r = 0;
+
+	(void)mux_rx_peek(l->s, &waiting);
+	if (l->src.fd < 0 || (waiting > 0 && !l->deaf)) {
+		link_pump_off(l);
+		return true;
+	}
+	if (l->writable || l->deaf)
+		r = pump_up(l->pump, l->deaf ? NO_FD : l->src.fd, &moved);
+	if (r == -EAGAIN)
+		l->writable = false;
+	else if (r == -EPIPE)
+		l->deaf = true;
+	if (r != -EPROTO && l->readable && !l->remote_closed)
+		r = pump_down(l->pump, l->src.fd, &moved);
+	if (r == -EPROTO) {
+		violate(c, "ring counts that cannot be");
+		return false;
+	}
+	if (r == -EAGAIN)
+		l->readable = false;
+	if (moved > 0)
+		c->moved_ms = c->now_ms;
+	if (r == -ENODATA || (l->remote_closed && pump_up_empty(l->pump))) {
+		link_end(l, false);
+		return true;
+	}
+	if (!l->remote_closed && pump_owes_bell(l->pump))
+		mux_bell(l->s);
+	if (!pump_rest(l->pump, moved, l->readable, c->now_ms))
+		link_pump_off(l);
+	return true;
+}
+
+/* Look at all rings in use; one that leaves the list is replaced by the last, which had its look. */
+static bool pumps_look(struct carry *c)
+{
+	for (unsigned i = c->n_pumping; i > 0; i--)
+		if (i <= c->n_pumping && !link_pump(c->pumping[i - 1]))
+			return false;
+	return true;
+}
+
+/* A qube's program has rung, or ended. The link may be gone afterwards. */
+static void link_bells(struct link *l)
+{
+	bool rung = false;
+
+	while (l->readable) {
+		char bells[256];
+		ssize_t n = recv(l->src.fd, bells, sizeof(bells), MSG_DONTWAIT);
+
+		if (n > 0)
+			rung = true;
+		else if (n < 0 && errno == EAGAIN)
+			l->readable = false;
+		else if (n == 0 || errno != EINTR)
+			break;
+	}
+	if (rung)
+		mux_bell(l->s);
+	if (l->readable) {
+		l->hung_up = true;
+		link_end(l, false);
+	}
 }
 
 static void on_link(struct carry_source *src, uint32_t events)
 {
 	struct link *l = (struct link *)src;
 
-	if (!l->s)
+	if (!l->s) {
+		if (l->lane && events & (EPOLLHUP | EPOLLERR))
+			link_bury(l);
 		return;
+	}
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		l->readable = true;
 	if (events & (EPOLLHUP | EPOLLERR))
@@ -228,7 +428,13 @@ static void on_link(struct carry_source *src, uint32_t events)
 		l->writable = true;
 		link_deliver(l);
 	}
-	if (l->s)
+	if (!l->s)
+		return;
+	if (l->pump)
+		link_pump_on(l);
+	else if (l->lane)
+		link_bells(l);
+	else
 		link_ready(l);
 }
 
@@ -241,11 +447,7 @@ static int link_new(struct carry *c, const struct vmux_where *where, struct link
 	l->src = (struct carry_source){.fd = NO_FD, .fn = on_link};
 	l->carry = c;
 	l->where = *where;
-	l->next = c->links;
-	l->prev_next = &c->links;
-	if (l->next)
-		l->next->prev_next = &l->next;
-	c->links = l;
+	link_insert(l, &c->links);
 	c->n_trying++;
 	*ret = l;
 	return 0;
@@ -593,6 +795,28 @@ static int on_open(struct carry *c, const struct mux_event *e)
 	return 0;
 }
 
+/* The peer goes over to rings: in dom0 because a qube's program wants to, in the qube because dom0 agrees. */
+static int on_ring(struct carry *c, struct link *l, unsigned slot)
+{
+	if (l->lane) {
+		l->lane->agreed = true;
+		link_deliver(l);
+		return 0;
+	}
+	if (!c->config.mux.dom0 || c->by_slot[slot]) {
+		violate(c, "rings that another stream uses");
+		return 0;
+	}
+	l->pump = malloc(sizeof(*l->pump));
+	if (!l->pump)
+		return -ENOMEM;
+	pump_begin(l->pump, c->config.rings, slot, c->now_ms);
+	c->by_slot[slot] = l;
+	mux_ring(l->s, slot);
+	link_pump_on(l);
+	return 0;
+}
+
 static int on_event(struct carry *c, const struct mux_event *e)
 {
 	struct link *l = e->stream && e->kind != MUX_OPEN ? mux_get_user(e->stream) : NULL;
@@ -620,6 +844,16 @@ static int on_event(struct carry *c, const struct mux_event *e)
 	case MUX_WRITABLE:
 		assert(l);
 		link_ready(l);
+		break;
+	case MUX_RING:
+		assert(l);
+		return on_ring(c, l, e->slot);
+	case MUX_BELL:
+		assert(l);
+		if (l->pump)
+			link_pump_on(l);
+		else if (l->lane)
+			(void)eventfd_write(l->lane->bell_fd, 1);
 		break;
 	case MUX_CLOSED:
 		assert(l);
@@ -720,13 +954,56 @@ static int carrier_read(struct carry *c)
 	return 0;
 }
 
+/*
+ * As recv(). In a qube a program that moves to rings says so by a descriptor, which comes with the number of the slot
+ * as the last byte: that one is taken off here. Bytes sent later are never glued to it.
+ */
+static ssize_t link_recv(struct link *l, uint8_t *at, size_t room, int *ret_fd, uint8_t *ret_slot)
+{
+	size_t len, n_fds;
+	int r;
+
+	if (l->carry->config.mux.dom0 || !l->carry->config.rings)
+		return recv(l->src.fd, at, room, MSG_DONTWAIT);
+	r = io_recv_msg(l->src.fd, at, room, &len, ret_fd, 1, &n_fds);
+	if (r < 0) {
+		errno = -r;
+		return -1;
+	}
+	if (n_fds == 0 || len == 0)
+		return (ssize_t)len;
+	*ret_slot = at[--len];
+	return (ssize_t)len;
+}
+
+static void lane_begin(struct link *l, uint8_t slot, int *bell_fd)
+{
+	struct carry *c = l->carry;
+
+	if (l->lane || slot >= mux_rings(c->m) || !claim_take(c, slot) ||
+	    io_set_nonblock(*bell_fd, true) < 0) {
+		link_end(l, true);
+		return;
+	}
+	l->lane = malloc(sizeof(*l->lane));
+	if (!l->lane) {
+		claim_clear(c, slot, RING_CLAIM_STREAM);
+		link_end(l, true);
+		return;
+	}
+	*l->lane = (struct lane){.slot = slot, .bell_fd = take_fd(bell_fd)};
+	mux_ring(l->s, slot);
+	link_bells(l);
+}
+
 /* Fill the carrier's buffer with a frame of each ready link in turn. */
 static void gather(struct carry *c)
 {
 	while (c->ready && mux_can_send(c->m)) {
 		struct link *l = c->ready;
+		AUTO_CLOSE int fd = NO_FD;
 		size_t room;
-		uint8_t *at;
+		uint8_t *at, slot;
 		ssize_t n;
 
 		c->ready = l->ready_next;
@@ -736,9 +1013,11 @@ static void gather(struct carry *c)
 		if (!l->s || l->remote_closed || mux_credit(l->s) == 0)
 			continue;
 		at = mux_send_space(l->s, &room);
-		n = recv(l->src.fd, at, room, MSG_DONTWAIT);
+		n = link_recv(l, at, room, &fd, &slot);
 		mux_send_added(l->s, n > 0 ? (size_t)n : 0);
-		if (n > 0 || (n < 0 && errno == EINTR)) {
+		if (fd >= 0) {
+			lane_begin(l, slot, &fd);
+		} else if (n > 0 || (n < 0 && errno == EINTR)) {
 			link_ready(l);
 		} else if (n < 0 && errno == EAGAIN) {
 			l->readable = false;
@@ -890,10 +1169,22 @@ static void bury(struct carry *c)
 	}
 }
 
+static int wait_for_events(struct carry *c, struct epoll_event *events, size_t n_events)
+{
+	const bool busy = c->now_ms - c->moved_ms < PUMP_BUSY_MS;
+	const struct timespec look = {.tv_nsec =
+					      busy ? PUMP_LOOK_US * 1000L : PUMP_IDLE_US * 1000L};
+	int ms = timeout_ms(c);
+
+	if (c->n_pumping > 0 && ms != 0)
+		return epoll_pwait2(c->epoll_fd, events, (int)n_events, &look, NULL);
+	return epoll_wait(c->epoll_fd, events, (int)n_events, ms);
+}
+
 static int turn(struct carry *c)
 {
 	struct epoll_event events[64];
-	int r, n = epoll_wait(c->epoll_fd, events, ARRAY_LEN(events), timeout_ms(c));
+	int r, n = wait_for_events(c, events, ARRAY_LEN(events));
 
 	if (n < 0 && errno != EINTR)
 		return fail_errno();
@@ -906,12 +1197,19 @@ static int turn(struct carry *c)
 	r = take_events(c); /* of a peer that had to wait */
 	if (r == 0)
 		r = carrier_read(c);
+	if (r == 0 && !c->ended && !pumps_look(c))
+		r = take_events(c);
 	if (r == 0)
 		r = carrier_write(c);
 	if (c->n_paused > 0)
 		proxies_resume(c);
 	bury(c);
 	return r;
+}
+
+bool carry_has_rings(const struct carry *c)
+{
+	return mux_is_up(c->m) && mux_rings(c->m) > 0;
 }
 
 int carry_run(struct carry *c)
@@ -942,7 +1240,10 @@ int carry_new(const struct carry_config *config, const struct carry_hooks *hooks
 	c->now_ms = c->window_ms = io_now_ms();
 	c->listens = (struct bucket){c->now_ms, BURST, LISTENS_PER_S};
 	c->opens = (struct bucket){c->now_ms, BURST, OPENS_PER_S};
-	r = mux_new(&config->mux, &c->m);
+	c->config.mux.slot_free = !config->mux.dom0 && config->rings ? on_slot_free : NULL;
+	c->config.mux.data = c;
+	c->config.mux.rings = config->mux.dom0 && config->rings ? RING_SLOTS : 0;
+	r = mux_new(&c->config.mux, &c->m);
 	if (r == 0) {
 		c->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 		r = c->epoll_fd < 0 ? fail_errno() : 0;
@@ -961,6 +1262,8 @@ void carry_free(struct carry *c)
 		return;
 	while (c->links)
 		link_drop(c->links);
+	while (c->lingering)
+		link_bury(c->lingering);
 	while (c->proxies) {
 		struct proxy *p = c->proxies;
 

@@ -64,10 +64,14 @@ struct carry_hooks {
  * struct carry_config
  * @mux:	as for mux_new()
  * @guarded:	the peer may be hostile: count its faults, limit its rates
+ * @rings:	memory shared with the peer (proto/ring.h), which bulk bytes of streams go through, or
+ *		NULL; borrowed. In dom0 all of it; in a qube its first RING_HEAD_SIZE bytes: there a stream's
+ *		program fills the rings, and is told from its socket which and when (doc/protocol/ring.md)
  */
 struct carry_config {
 	struct mux_config mux;
 	bool guarded;
+	uint8_t *rings;
 };
 
 MUST_CHECK int carry_new(const struct carry_config *config, const struct carry_hooks *hooks,
@@ -95,6 +99,9 @@ void carry_servers_forget(struct carry *c);
 MUST_CHECK int carry_open(struct carry *c, const struct vmux_where *where, int *fd);
 /** carry_abort() - end every stream at @where at once */
 void carry_abort(struct carry *c, const struct vmux_where *where);
+
+/** carry_has_rings() - dom0 offers rings in this session */
+bool carry_has_rings(const struct carry *c);
 
 /** carry_run() - until the carrier is gone for good. Return: what the cut hook said;
  * CARRY_GIVEN_UP; -errno */

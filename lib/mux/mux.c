@@ -11,8 +11,8 @@
  * Bounds. The peer may send on a stream what we granted it. Every stream has a first window, set
  * aside for all streams there can be; windows grow out of what is left of the pool, up to a fair
  * share, and shrink to it as their bytes are read and the credit is not returned. Control frames
- * are not queued but marked on their stream and written when there is room: at most one CREDIT and
- * one CLOSE each.
+ * are not queued but marked on their stream and written when there is room: at most one CREDIT,
+ * RING, BELL and CLOSE each.
  */
 #include "mux/mux.h"
 
@@ -43,6 +43,9 @@ struct mux_stream {
 	bool close_due, close_abort;
 	bool local_closed; /* the program has let go of it */
 	bool remote_closed;
+	bool ring_due, bell_due;
+	bool ring_sent, ring_got; /* our bytes, theirs go through the rings of @slot */
+	uint16_t slot;
 
 	uint32_t tx_credit;
 
@@ -126,7 +129,8 @@ static bool put_hello(struct mux *m)
 				     .credit = m->config.first_window,
 				     .domid = m->config.dom0 ? m->config.domid : 0,
 				     .max_streams = m->config.max_streams,
-				     .max_listens = m->config.max_listens};
+				     .max_listens = m->config.max_listens,
+				     .rings = m->config.dom0 ? m->config.rings : 0};
 	uint8_t *at;
 
 	/* a peer that greets on and on without reading gets no queue of answers */
@@ -142,6 +146,7 @@ static bool put_hello(struct mux *m)
 }
 
 static void stream_free(struct mux_stream *s);
+static void add_work(struct mux_stream *s);
 
 /* The CREDIT to send for @s, taken off the books here; 0 for none. */
 static uint32_t take_grant(struct mux_stream *s)
@@ -195,6 +200,22 @@ static void put_credit(struct mux_stream *s, uint8_t *at)
 	frame_finish(s->mux, at, &h);
 }
 
+/* RING before BELL, which means nothing without it. */
+static void put_news(struct mux_stream *s, uint8_t *at)
+{
+	const struct vmux_head ring = {VMUX_RING, 0, s->id, VMUX_RING_LEN};
+	const struct vmux_head bell = {VMUX_BELL, 0, s->id, 0};
+
+	if (s->ring_due) {
+		s->ring_due = false;
+		vmux_ring_encode(s->slot, at + VMUX_HEAD_LEN);
+		frame_finish(s->mux, at, &ring);
+	} else {
+		s->bell_due = false;
+		frame_finish(s->mux, at, &bell);
+	}
+}
+
 /* Write the frames that are due while there is room. */
 static void flush(struct mux *m)
 {
@@ -211,7 +232,10 @@ static void flush(struct mux *m)
 		if (!m->work)
 			m->work_end = &m->work;
 		s->in_work = false;
-		if (s->close_due) {
+		if (s->ring_due || s->bell_due) {
+			put_news(s, at);
+			add_work(s); /* for what else may be due */
+		} else if (s->close_due) {
 			const struct vmux_head h = {VMUX_CLOSE, s->close_abort ? VMUX_ABORT : 0,
 						    s->id, 0};
 
@@ -300,6 +324,8 @@ static void stream_free(struct mux_stream *s)
 	else
 		m->n_theirs--;
 	drop_held(s);
+	if (s->ring_sent && m->config.slot_free)
+		m->config.slot_free(m->config.data, s->slot);
 	free(s);
 }
 
@@ -493,8 +519,8 @@ static int got_where(struct mux *m, const struct vmux_head *h, const uint8_t *pa
 static int got_data(struct mux *m, struct mux_stream *s, const uint8_t *payload, uint32_t len,
 		    struct mux_event *ret)
 {
-	if (len > s->allowed) {
-		violate(m, "more bytes than granted");
+	if (len > s->allowed || s->ring_got) {
+		violate(m, s->ring_got ? "bytes outside of its rings" : "more bytes than granted");
 		return 0;
 	}
 	s->allowed -= len;
@@ -519,7 +545,7 @@ static void got_credit(struct mux *m, struct mux_stream *s, const uint8_t *paylo
 		violate(m, "credit out of bounds");
 		return;
 	}
-	if (s->tx_credit == 0 && !s->local_closed) {
+	if (s->tx_credit == 0 && !s->local_closed && !s->ring_sent) {
 		ret->kind = MUX_WRITABLE;
 		ret->stream = s;
 	}
@@ -540,6 +566,38 @@ static void got_close(struct mux_stream *s, bool abort, struct mux_event *ret)
 	} /* else flush() frees it when our CLOSE is written */
 }
 
+/* Dom0 offers slots, the qube takes one for a stream, dom0 agrees by naming it too. */
+static void got_ring(struct mux *m, struct mux_stream *s, const uint8_t *payload, uint32_t len,
+		     struct mux_event *ret)
+{
+	uint16_t slot;
+
+	if (vmux_ring_decode(payload, len, &slot) != 0 || s->ring_got ||
+	    (m->config.dom0 ? slot >= m->config.rings : !s->ring_sent || slot != s->slot)) {
+		violate(m, "rings that it may not use");
+		return;
+	}
+	s->ring_got = true;
+	s->slot = slot;
+	if (s->local_closed)
+		return;
+	ret->kind = MUX_RING;
+	ret->stream = s;
+	ret->slot = slot;
+}
+
+static void got_bell(struct mux *m, struct mux_stream *s, struct mux_event *ret)
+{
+	if (!s->ring_got) {
+		violate(m, "a bell without rings");
+		return;
+	}
+	if (s->local_closed)
+		return;
+	ret->kind = MUX_BELL;
+	ret->stream = s;
+}
+
 static int got_frame(struct mux *m, const struct vmux_head *h, const uint8_t *payload,
 		     struct mux_event *ret)
 {
@@ -556,6 +614,10 @@ static int got_frame(struct mux *m, const struct vmux_head *h, const uint8_t *pa
 		return got_data(m, s, payload, h->len, ret);
 	if (h->type == VMUX_CREDIT)
 		got_credit(m, s, payload, h->len, ret);
+	else if (h->type == VMUX_RING)
+		got_ring(m, s, payload, h->len, ret);
+	else if (h->type == VMUX_BELL)
+		got_bell(m, s, ret);
 	else
 		got_close(s, (h->flags & VMUX_ABORT) != 0, ret);
 	return 0;
@@ -839,6 +901,11 @@ unsigned mux_peer_listens(const struct mux *m)
 	return m->peer.max_listens;
 }
 
+unsigned mux_rings(const struct mux *m)
+{
+	return m->peer.rings;
+}
+
 void mux_set_user(struct mux_stream *s, void *user)
 {
 	s->user = user;
@@ -856,7 +923,7 @@ bool mux_can_send(const struct mux *m)
 
 size_t mux_credit(const struct mux_stream *s)
 {
-	return s->remote_closed ? 0 : s->tx_credit;
+	return s->remote_closed || s->ring_sent ? 0 : s->tx_credit;
 }
 
 uint8_t *mux_send_space(struct mux_stream *s, size_t *ret_room)
@@ -920,6 +987,24 @@ void mux_rx_consume(struct mux_stream *s, size_t len)
 	s->since_growth += (uint32_t)len;
 	if (credit_due(s))
 		add_work(s);
+}
+
+void mux_ring(struct mux_stream *s, unsigned slot)
+{
+	struct mux *m = s->mux;
+
+	assert(!s->local_closed && !s->ring_sent && m->sending != s);
+	assert(m->config.dom0 ? s->ring_got && slot == s->slot : slot < m->peer.rings);
+	s->ring_sent = s->ring_due = true;
+	s->slot = (uint16_t)slot;
+	add_work(s);
+}
+
+void mux_bell(struct mux_stream *s)
+{
+	assert(!s->local_closed && s->ring_sent);
+	s->bell_due = true;
+	add_work(s);
 }
 
 void mux_close(struct mux_stream *s, bool abort)

@@ -25,6 +25,8 @@ struct mux_stream;
  * @max_streams: the peer may have open of its own
  * @max_listens: the peer may have announced; told to it here, counted by the program
  * @nonce:	64 random bits
+ * @rings:	in dom0: slots of shared memory (proto/ring.h) that streams may move to; 0 = none
+ * @slot_free:	in a qube: the stream that used a slot has ended on both sides; may be NULL
  */
 struct mux_config {
 	bool dom0;
@@ -32,6 +34,9 @@ struct mux_config {
 	uint32_t pool, first_window, max_window;
 	uint16_t max_streams, max_listens;
 	uint64_t (*nonce)(void);
+	uint16_t rings;
+	void (*slot_free)(void *data, unsigned slot);
+	void *data;
 };
 
 /** enum mux_kind - what happened */
@@ -44,6 +49,8 @@ enum mux_kind {
 	MUX_OPEN,      /* the peer opened @stream to our server at @where: use it, or mux_close() */
 	MUX_DATA,      /* @stream has bytes to read: mux_rx_peek() now, or later */
 	MUX_WRITABLE,  /* @stream had no credit and has some */
+	MUX_RING,      /* the peer's further bytes on @stream go through the rings of @slot */
+	MUX_BELL,      /* look at the rings of @stream */
 	MUX_CLOSED,    /* the peer sends no more on @stream: mux_close() when all is read */
 	MUX_VIOLATION, /* the peer, in step, said what it may not (@why); MUX_DOWN follows */
 	MUX_VERSION,   /* the peer speaks version @version; there will be no session */
@@ -53,7 +60,7 @@ struct mux_event {
 	enum mux_kind kind;
 	struct mux_stream *stream;
 	struct vmux_where where;
-	uint16_t domid;
+	uint16_t domid, slot;
 	uint32_t version;
 	bool abort; /* MUX_CLOSED: what is not read yet need not be delivered */
 	const char *why;
@@ -123,5 +130,15 @@ void mux_send_added(struct mux_stream *s, size_t len);
 /** mux_rx_peek() - unread bytes of @s, maybe none; borrowed until the next mux_next() */
 const uint8_t *mux_rx_peek(struct mux_stream *s, size_t *ret_len);
 void mux_rx_consume(struct mux_stream *s, size_t len);
+/** mux_rings() - slots that dom0 offers in this session; 0 in dom0 */
+unsigned mux_rings(const struct mux *m);
+/**
+ * mux_ring() - what we send on @s from here on goes through the rings of @slot
+ *
+ * A qube begins, dom0 answers a MUX_RING with the same slot; nothing more is sent in frames.
+ */
+void mux_ring(struct mux_stream *s, unsigned slot);
+/** mux_bell() - have the peer look at the rings of @s, which both sides use */
+void mux_bell(struct mux_stream *s);
 /** mux_close() - we send and read no more on @s, and forget it */
 void mux_close(struct mux_stream *s, bool abort);

@@ -51,6 +51,8 @@ struct side {
 	struct flow *flows[MAX_OPEN];
 	unsigned n_flows;
 	unsigned n_up, n_down, n_listen, n_unlisten, n_open, n_violations, n_version, n_writable;
+	unsigned n_rings, n_bells, slot;
+	uint32_t n_got_at_ring;
 	unsigned domid;
 	struct vmux_where where;
 	bool refuse, stall_new;
@@ -61,6 +63,15 @@ struct side {
 static struct side dom0, qube;
 static uint64_t now;
 
+static unsigned n_slots_freed, slot_freed;
+
+static void on_slot_free(void *data, unsigned slot)
+{
+	(void)data;
+	n_slots_freed++;
+	slot_freed = slot;
+}
+
 static const struct mux_config configs[2] = {
 	{.dom0 = true,
 	 .domid = 7,
@@ -69,14 +80,16 @@ static const struct mux_config configs[2] = {
 	 .max_window = 256 << 10,
 	 .max_streams = 1024,
 	 .max_listens = 64,
-	 .nonce = random64},
+	 .nonce = random64,
+	 .rings = 8},
 	{.dom0 = false,
 	 .pool = 16 << 20,
 	 .first_window = 4096,
 	 .max_window = 256 << 10,
 	 .max_streams = 1024,
 	 .max_listens = 64,
-	 .nonce = random64},
+	 .nonce = random64,
+	 .slot_free = on_slot_free},
 };
 
 static uint8_t byte_at(uint32_t key, uint32_t at)
@@ -235,6 +248,18 @@ static void on_event(struct side *x, const struct mux_event *e)
 		break;
 	case MUX_VERSION:
 		x->n_version++;
+		break;
+	case MUX_RING:
+		if (!f)
+			abort();
+		x->n_rings++;
+		x->slot = e->slot;
+		x->n_got_at_ring = f->n_got;
+		if (x == &dom0)
+			mux_ring(e->stream, e->slot);
+		break;
+	case MUX_BELL:
+		x->n_bells++;
 		break;
 	case MUX_NONE:
 		break;
@@ -472,6 +497,53 @@ static void an_abort_does_not_wait_for_the_reader(void **state)
 	assert_int_equal(qube.n_flows, 0);
 	mux_get_stats(dom0.m, &stats);
 	assert_int_equal(stats.n_streams, 0);
+}
+
+/* Both sides go over to rings behind what they had sent, and a slot is free when both have closed. */
+static void a_stream_moves_to_rings(void **state)
+{
+	struct flow *f;
+
+	(void)state;
+	bring_up();
+	assert_int_equal(mux_rings(qube.m), 8);
+	n_slots_freed = 0;
+	dom0.send_new = 30000;
+	f = flow_open(&qube, 5, 50000);
+	settle(1000);
+	mux_ring(f->s, 3);
+	assert_int_equal(mux_credit(f->s), 0);
+	settle(1000);
+	assert_int_equal(dom0.n_rings, 1);
+	assert_int_equal(dom0.slot, 3);
+	assert_int_equal(dom0.n_got_at_ring, 50000);
+	assert_int_equal(qube.n_rings, 1);
+	assert_int_equal(qube.slot, 3);
+	assert_int_equal(qube.n_got_at_ring, 30000);
+	mux_bell(f->s);
+	mux_bell(f->s); /* one is enough */
+	mux_bell(dom0.flows[0]->s);
+	settle(1000);
+	assert_int_equal(dom0.n_bells, 1);
+	assert_int_equal(qube.n_bells, 1);
+	mux_bell(f->s); /* arrives before the close */
+	flow_close(f, false);
+	assert_int_equal(n_slots_freed, 0);
+	settle(1000);
+	assert_int_equal(dom0.n_bells, 2);
+	assert_int_equal(dom0.n_flows, 0);
+	assert_int_equal(n_slots_freed, 1);
+	assert_int_equal(slot_freed, 3);
+	assert_int_equal(dom0.n_violations + qube.n_violations, 0);
+	/* a session's end frees too */
+	f = flow_open(&qube, 6, 10);
+	mux_ring(f->s, 7);
+	settle(1000);
+	mux_reset(qube.m);
+	(void)events(&qube);
+	settle(1000);
+	assert_int_equal(n_slots_freed, 2);
+	assert_int_equal(slot_freed, 7);
 }
 
 static void a_refused_stream_ends(void **state)
@@ -845,6 +917,39 @@ static void endless_credit(void)
 	frame(VMUX_CREDIT, 0, 1, much, 4);
 }
 
+static void ring_frame(uint32_t stream, uint8_t slot)
+{
+	const uint8_t payload[4] = {slot};
+
+	frame(VMUX_RING, 0, stream, payload, sizeof(payload));
+}
+
+static void ring_not_offered(void)
+{
+	open_frame(1);
+	ring_frame(1, 8);
+}
+
+static void rings_twice(void)
+{
+	open_frame(1);
+	ring_frame(1, 1);
+	ring_frame(1, 2);
+}
+
+static void data_outside_of_its_rings(void)
+{
+	open_frame(1);
+	ring_frame(1, 1);
+	frame(VMUX_DATA, 0, 1, NULL, 1);
+}
+
+static void bell_without_rings(void)
+{
+	open_frame(1);
+	frame(VMUX_BELL, 0, 1, NULL, 0);
+}
+
 static void no_credit(void)
 {
 	open_frame(1);
@@ -854,12 +959,14 @@ static void no_credit(void)
 static void a_violation_ends_the_session_and_is_counted(void **state)
 {
 	void (*const hostile[])(void) = {
-		bad_place,        even_stream,
-		stream_again,     older_stream,
-		too_many_streams, data_without_stream,
-		data_after_close, two_closes,
-		endless_credit,   data_beyond_the_window,
-		no_credit,
+		bad_place,          even_stream,
+		stream_again,       older_stream,
+		too_many_streams,   data_without_stream,
+		data_after_close,   two_closes,
+		endless_credit,     data_beyond_the_window,
+		no_credit,          ring_not_offered,
+		rings_twice,        data_outside_of_its_rings,
+		bell_without_rings,
 	};
 
 	(void)state;
@@ -988,6 +1095,7 @@ int main(void)
 		T(bytes_arrive_whole_on_many_streams_both_ways),
 		T(what_was_sent_before_a_close_arrives),
 		T(an_abort_does_not_wait_for_the_reader),
+		T(a_stream_moves_to_rings),
 		T(a_refused_stream_ends),
 		T(a_stalled_stream_holds_up_no_other),
 		T(a_thousand_stalled_streams_stay_in_the_pool),

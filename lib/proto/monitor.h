@@ -19,6 +19,7 @@
 #define MONITOR_FD_QMP     3
 #define MONITOR_FD_VCHAN   4 /* listening */
 #define MONITOR_FD_CONSOLE 5
+#define MONITOR_FD_RINGS   6 /* memory shared with the qube: doc/protocol/ring.md */
 
 enum monitor_type {
 	/* on the start channel only, in this order */

@@ -33,6 +33,8 @@ static const struct {
 	[VMUX_DATA]     = {true, true, 0, 1, VMUX_PAYLOAD_MAX},
 	[VMUX_CREDIT]   = {true, true, 0, VMUX_CREDIT_LEN, VMUX_CREDIT_LEN},
 	[VMUX_CLOSE]    = {true, true, VMUX_ABORT, 0, 0},
+	[VMUX_RING]     = {true, true, 0, VMUX_RING_LEN, VMUX_RING_LEN},
+	[VMUX_BELL]     = {true, true, 0, 0, 0},
 };
 // clang-format on
 
@@ -74,7 +76,6 @@ int vmux_hello_decode(const uint8_t *frame, size_t len, struct vmux_hello *ret)
 	const uint8_t *fixed = rd_take(&r, FIXED_LEN);
 	struct vmux_hello h = {0};
 	uint32_t flags, tail;
-	uint16_t zero;
 
 	if (!fixed || memcmp(fixed, hello_fixed, FIXED_LEN) != 0)
 		return VMUX_E_FORMAT;
@@ -86,7 +87,7 @@ int vmux_hello_decode(const uint8_t *frame, size_t len, struct vmux_hello *ret)
 	h.domid = rd_le16(&r);
 	h.max_streams = rd_le16(&r);
 	h.max_listens = rd_le16(&r);
-	zero = rd_le16(&r);
+	h.rings = rd_le16(&r);
 	tail = rd_le32(&r);
 	if (!rd_done(&r) || tail != (uint32_t)h.nonce)
 		return VMUX_E_FORMAT;
@@ -94,12 +95,12 @@ int vmux_hello_decode(const uint8_t *frame, size_t len, struct vmux_hello *ret)
 		*ret = (struct vmux_hello){.version = h.version};
 		return 0;
 	}
-	if ((flags & ~(uint32_t)(FLAG_SYNCED | FLAG_FROM_QUBE)) != 0 || zero != 0 ||
-	    h.domid > VMUX_DOMID_MAX || h.nonce == 0)
+	if ((flags & ~(uint32_t)(FLAG_SYNCED | FLAG_FROM_QUBE)) != 0 || h.domid > VMUX_DOMID_MAX ||
+	    h.nonce == 0)
 		return VMUX_E_FORMAT;
 	h.synced = (flags & FLAG_SYNCED) != 0;
 	h.from_qube = (flags & FLAG_FROM_QUBE) != 0;
-	if (h.from_qube && h.domid != 0)
+	if (h.from_qube && (h.domid != 0 || h.rings != 0))
 		return VMUX_E_FORMAT;
 	*ret = h;
 	return 0;
@@ -118,7 +119,7 @@ void vmux_hello_encode(const struct vmux_hello *h, uint8_t *to)
 	wr_le16(&w, h->domid);
 	wr_le16(&w, h->max_streams);
 	wr_le16(&w, h->max_listens);
-	wr_le16(&w, 0);
+	wr_le16(&w, h->rings);
 	wr_le32(&w, (uint32_t)h->nonce);
 }
 
@@ -176,4 +177,23 @@ uint32_t vmux_tag(uint64_t sender_nonce, uint64_t receiver_nonce)
 	uint32_t tag = (uint32_t)sender_nonce ^ (uint32_t)(receiver_nonce >> 32);
 
 	return tag != 0 ? tag : 1;
+}
+
+int vmux_ring_decode(const uint8_t *payload, size_t len, uint16_t *ret)
+{
+	struct rd r = rd_of(payload, len);
+	uint16_t slot = rd_le16(&r), zero = rd_le16(&r);
+
+	if (!rd_done(&r) || zero != 0)
+		return VMUX_E_FORMAT;
+	*ret = slot;
+	return 0;
+}
+
+void vmux_ring_encode(uint16_t slot, uint8_t *to)
+{
+	struct wr w = wr_of(to, VMUX_RING_LEN);
+
+	wr_le16(&w, slot);
+	wr_le16(&w, 0);
 }

@@ -20,6 +20,8 @@
 #define VMUX_WHERE_LEN 8
 /** VMUX_CREDIT_LEN - payload of CREDIT */
 #define VMUX_CREDIT_LEN 4
+/** VMUX_RING_LEN - payload of RING */
+#define VMUX_RING_LEN 4
 /** VMUX_DOMID_MAX - largest domain id on this wire (no alias for "self") */
 #define VMUX_DOMID_MAX 32751
 
@@ -32,6 +34,8 @@ enum vmux_type {
 	VMUX_DATA = 5,
 	VMUX_CREDIT = 6,
 	VMUX_CLOSE = 7,
+	VMUX_RING = 8,
+	VMUX_BELL = 9,
 };
 
 /** VMUX_ABORT - flag of CLOSE: what was sent before need not be delivered any more */
@@ -58,6 +62,7 @@ struct vmux_hello {
 	uint16_t domid;       /* the qube's; from a qube 0 */
 	uint16_t max_streams; /* that the receiver may have open of its own */
 	uint16_t max_listens; /* that the receiver may have announced */
+	uint16_t rings;       /* slots of shared memory the receiver may use; from a qube 0 */
 };
 
 /** struct vmux_where - which vchan */
@@ -85,6 +90,10 @@ MUST_CHECK int vmux_where_decode(const uint8_t *payload, size_t len, struct vmux
 void vmux_where_encode(const struct vmux_where *w, uint8_t *to);
 /** vmux_credit_decode() - bytes granted, at least 1. Return: 0; VMUX_E_FORMAT */
 MUST_CHECK int vmux_credit_decode(const uint8_t *payload, size_t len, uint32_t *ret);
+
+/** vmux_ring_decode() - the slot of a RING. Return: 0; VMUX_E_FORMAT */
+MUST_CHECK int vmux_ring_decode(const uint8_t *payload, size_t len, uint16_t *ret);
+void vmux_ring_encode(uint16_t slot, uint8_t *to);
 
 /** vmux_tag() - the last four bytes of every frame but HELLO, from both nonces of the session */
 uint32_t vmux_tag(uint64_t sender_nonce, uint64_t receiver_nonce);

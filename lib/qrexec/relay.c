@@ -63,7 +63,7 @@ struct relay {
 	uint64_t quiet_since_ms; /* service: when the command had ended and bytes last came */
 };
 
-enum { P_VCHAN, P_SIGNAL, P_IN, P_OUT = P_IN + 2, N_POLL };
+enum { P_VCHAN, P_BELL, P_SIGNAL, P_IN, P_OUT = P_IN + 2, N_POLL };
 
 /* ---- descriptors --------------------------------------------------------------------------- */
 
@@ -576,14 +576,15 @@ static int timeout_get(const struct relay *r)
 	return quiet >= RELAY_LINGER_MS ? 0 : (int)(RELAY_LINGER_MS - quiet);
 }
 
-static void poll_prepare(struct relay *r, struct pollfd p[N_POLL], bool stuck)
+/* Returns whether the channel has something now. */
+static bool poll_prepare(struct relay *r, struct pollfd p[N_POLL], bool stuck)
 {
+	bool ready = false;
+
 	for (unsigned i = 0; i < N_POLL; i++)
 		p[i] = (struct pollfd){.fd = NO_FD};
-	if (!r->rx_ended && !(stuck && r->hung_up)) {
-		p[P_VCHAN].fd = vchan_fd(r->o.vchan);
-		p[P_VCHAN].events = (short)((stuck ? 0 : POLLIN) | (tx_idle(r) ? 0 : POLLOUT));
-	}
+	if (!r->rx_ended && !(stuck && r->hung_up))
+		ready = vchan_poll(r->o.vchan, !stuck, !tx_idle(r), &p[P_VCHAN]);
 	p[P_SIGNAL].fd = r->o.signal_fd;
 	p[P_SIGNAL].events = POLLIN;
 	if (tx_idle(r) && !r->tx_dead)
@@ -595,6 +596,7 @@ static void poll_prepare(struct relay *r, struct pollfd p[N_POLL], bool stuck)
 		p[P_OUT].fd = r->body_to->fd;
 		p[P_OUT].events = POLLOUT;
 	}
+	return ready;
 }
 
 static int inputs_move(struct relay *r, const struct pollfd p[N_POLL])
@@ -620,7 +622,7 @@ static int turn(struct relay *r, bool *ret_over)
 {
 	const bool service = r->o.role == RELAY_SERVICE;
 	struct pollfd p[N_POLL];
-	bool stuck;
+	bool stuck, ready;
 	int e, n;
 
 	e = tx_next(r);
@@ -639,20 +641,20 @@ static int turn(struct relay *r, bool *ret_over)
 	if (service && (r->tx_dead || r->hung_up))
 		return RELAY_E_DROPPED;
 
-	poll_prepare(r, p, stuck);
-	n = poll(p, N_POLL, timeout_get(r));
+	ready = poll_prepare(r, p, stuck);
+	n = poll(p, N_POLL, ready ? 0 : timeout_get(r));
 	if (n < 0)
 		return errno == EINTR ? 0 : fail_errno();
-	if (n == 0) {
+	if (n == 0 && !ready) {
 		linger_end(r);
 		return 0;
 	}
 	r->out_ready = p[P_OUT].revents != 0;
 	if (p[P_SIGNAL].revents)
 		signals_take(r);
-	if (p[P_VCHAN].revents & (POLLHUP | POLLERR))
+	if (p[P_VCHAN].revents & (POLLHUP | POLLERR | POLLRDHUP))
 		r->hung_up = true;
-	if (!stuck && (p[P_VCHAN].revents & (POLLIN | POLLHUP | POLLERR)))
+	if (!stuck && (ready || p[P_VCHAN].revents & ~POLLOUT || p[P_BELL].revents))
 		e = rx_fill(r);
 	return e == 0 ? inputs_move(r, p) : e;
 }

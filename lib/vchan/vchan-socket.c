@@ -6,15 +6,22 @@
  * its one peer is accepted: the same (server, client, port) can be served again at once, and nobody
  * queues up behind a listener that will never accept. The inode is compared before the path is
  * removed, for a second server may have taken the path over.
+ *
+ * Rings (doc/protocol/ring.md): a program of a qube whose channel leads to the qube's vchand may, once
+ * much has gone through the socket, say with a descriptor in it that its further bytes go through memory
+ * shared with dom0. The descriptor is an eventfd which wakes the program; the socket is left for bells the
+ * other way and for the end. Dom0's bytes come through the socket until one that brings a descriptor too.
  */
 #include "vchan/vchan.h"
 
 #include "base/io.h"
 #include "base/paths.h"
 #include "base/str.h"
+#include "vchan/rings.h"
 
 #include <poll.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -25,9 +32,23 @@
 /** RECHECK_MS - a client with a watch looks anyway this often (its directory may be a new one) */
 #define RECHECK_MS 1000
 
+/** BULK - bytes after which a channel tries for rings: small talk is not worth the move */
+#define BULK (32u << 10)
+
+/* A channel that has moved to rings. */
+struct lane {
+	struct rings rings;
+	int bell_fd;
+	bool down; /* the other side uses them too: what it sent through the socket was read */
+	bool gone; /* it is not there any more */
+};
+
 struct vchan {
 	int fd;
 	enum vchan_state state;
+	bool may_move;
+	size_t moved; /* bytes, while it may move */
+	struct lane *lane;
 	char path[UNIX_PATH_MAX + 1]; /* of a server that still waits and owns it; else empty */
 	dev_t dev;
 	ino_t ino;
@@ -211,6 +232,182 @@ int vchan_accept(struct vchan *v)
 	return 0;
 }
 
+/* ---- rings ---- */
+
+/* After @n bytes through the socket. Not getting rings is no error: the socket goes on. */
+static void count_moved(struct vchan *v, size_t n)
+{
+	struct lane lane;
+	uint8_t slot;
+	int r;
+
+	v->moved += n;
+	if (!v->may_move || v->moved < BULK)
+		return;
+	v->may_move = false;
+	if (rings_claim(v->fd, &lane.rings) < 0)
+		return;
+	slot = (uint8_t)lane.rings.slot;
+	lane = (struct lane){.rings = lane.rings,
+			     .bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+	r = lane.bell_fd < 0 ? fail_errno() : 0;
+	v->lane = r == 0 ? malloc(sizeof(*v->lane)) : NULL;
+	if (v->lane)
+		r = io_send_msg(v->fd, &slot, 1, &lane.bell_fd, 1);
+	if (v->lane && r == 0) {
+		*v->lane = lane;
+		return;
+	}
+	free(v->lane);
+	v->lane = NULL;
+	close_fd(&lane.bell_fd);
+	rings_unclaim(&lane.rings);
+	if (r == -EAGAIN) {
+		v->may_move = true; /* the socket is full: later */
+		v->moved = BULK / 2;
+	}
+}
+
+/* Copy between @bytes and a ring what it allows. Returns how much; -EPROTO. */
+static int ring_copy(struct ring *ring, uint8_t *bytes, size_t len, size_t *ret_len)
+{
+	uint32_t n;
+	uint8_t *at;
+
+	*ret_len = 0;
+	while (*ret_len < len) {
+		if (ring_span(ring, &at, &n) != 0)
+			return -EPROTO;
+		if (n == 0)
+			break;
+		n = n < len - *ret_len ? n : (uint32_t)(len - *ret_len);
+		if (ring->puts)
+			memcpy(at, bytes + *ret_len, n);
+		else
+			memcpy(bytes + *ret_len, at, n);
+		ring_moved(ring, n);
+		*ret_len += n;
+	}
+	return 0;
+}
+
+static int lane_move(struct vchan *v, struct ring *ring, uint8_t *bytes, size_t len,
+		     size_t *ret_len)
+{
+	int r;
+
+	ring_wake(ring);
+	r = ring_copy(ring, bytes, len, ret_len);
+	if (r == 0 && *ret_len > 0 && ring_owes_bell(ring))
+		(void)!send(v->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL); /* full: bells enough */
+	return r;
+}
+
+static void lane_look_for_end(struct vchan *v)
+{
+	char byte;
+	ssize_t n = v->lane->down ? recv(v->fd, &byte, 1, MSG_DONTWAIT) : 1;
+	struct pollfd p = {.fd = v->fd, .events = POLLRDHUP};
+
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR) ||
+	    (poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR | POLLRDHUP)))
+		v->lane->gone = true;
+}
+
+static int lane_read(struct vchan *v, void *buf, size_t size, size_t *ret_len)
+{
+	int r = lane_move(v, &v->lane->rings.down, buf, size, ret_len);
+
+	if (r < 0 || *ret_len > 0)
+		return r;
+	if (!v->lane->gone) {
+		lane_look_for_end(v);
+		/* what it put before it went */
+		r = lane_move(v, &v->lane->rings.down, buf, size, ret_len);
+		if (r < 0 || *ret_len > 0)
+			return r;
+	}
+	if (!v->lane->gone)
+		return -EAGAIN;
+	v->state = VCHAN_CLOSED;
+	return 0;
+}
+
+static int lane_write(struct vchan *v, const void *bytes, size_t len, size_t *ret_len)
+{
+	int r;
+
+	if (v->lane->gone)
+		return -EPIPE;
+	/* not const for ring_copy(), which only reads when it puts */
+	r = lane_move(v, &v->lane->rings.up, (uint8_t *)(uintptr_t)bytes, len, ret_len);
+	if (r < 0 || *ret_len > 0 || len == 0)
+		return r;
+	lane_look_for_end(v);
+	return v->lane->gone ? -EPIPE : -EAGAIN;
+}
+
+/* Bytes through the socket, until one comes with a descriptor: then the ring is next. */
+static ssize_t lane_recv(struct vchan *v, void *buf, size_t size)
+{
+	AUTO_CLOSE int fd = NO_FD;
+	size_t len, n_fds;
+	int r = io_recv_msg(v->fd, buf, size, &len, &fd, 1, &n_fds);
+
+	if (r < 0) {
+		errno = -r;
+		return -1;
+	}
+	if (n_fds == 0)
+		return (ssize_t)len;
+	v->lane->down = true;
+	if (len > 1)
+		return (ssize_t)len - 1;
+	errno = EINTR; /* once more */
+	return -1;
+}
+
+void vchan_allow_rings(struct vchan *v)
+{
+	v->may_move = !v->lane;
+}
+
+static bool has_span(const struct ring *ring)
+{
+	uint32_t len;
+	uint8_t *at;
+
+	return ring_span(ring, &at, &len) != 0 || len > 0;
+}
+
+static bool lane_ready(const struct lane *lane, bool read, bool write)
+{
+	return lane->gone || (read && lane->down && has_span(&lane->rings.down)) ||
+	       (write && has_span(&lane->rings.up));
+}
+
+bool vchan_poll(struct vchan *v, bool read, bool write, struct pollfd ret[2])
+{
+	struct lane *lane = v->lane;
+	uint64_t bells;
+
+	ret[0] = (struct pollfd){.fd = v->fd,
+				 .events = (short)((read ? POLLIN : 0) | (write ? POLLOUT : 0))};
+	ret[1] = (struct pollfd){.fd = NO_FD};
+	if (!lane)
+		return false;
+	ret[0].events = (short)((read ? POLLIN : 0) | POLLRDHUP);
+	ret[1] = (struct pollfd){.fd = lane->bell_fd, .events = POLLIN};
+	if (lane_ready(lane, read, write))
+		return true;
+	(void)!eventfd_read(lane->bell_fd, &bells);
+	if (read && lane->down)
+		ring_wait(&lane->rings.down);
+	if (write)
+		ring_wait(&lane->rings.up);
+	return lane_ready(lane, read, write);
+}
+
 int vchan_read(struct vchan *v, void *buf, size_t size, size_t *ret_len)
 {
 	ssize_t n;
@@ -218,7 +415,12 @@ int vchan_read(struct vchan *v, void *buf, size_t size, size_t *ret_len)
 	if (v->state == VCHAN_WAITING)
 		return -EAGAIN;
 	do
-		n = recv(v->fd, buf, size, MSG_DONTWAIT);
+		if (v->lane && v->lane->down)
+			return lane_read(v, buf, size, ret_len);
+		else if (v->lane)
+			n = lane_recv(v, buf, size);
+		else
+			n = recv(v->fd, buf, size, MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
 	/* ECONNRESET: the peer closed without reading all of ours; its own bytes came before this
 	 */
@@ -230,6 +432,7 @@ int vchan_read(struct vchan *v, void *buf, size_t size, size_t *ret_len)
 	if (n < 0)
 		return fail_errno();
 	*ret_len = (size_t)n;
+	count_moved(v, (size_t)n);
 	return 0;
 }
 
@@ -239,20 +442,23 @@ int vchan_write(struct vchan *v, const void *bytes, size_t len, size_t *ret_len)
 
 	if (v->state == VCHAN_WAITING)
 		return -EAGAIN;
+	if (v->lane)
+		return lane_write(v, bytes, len, ret_len);
 	do
 		n = send(v->fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == ECONNRESET ? -EPIPE : fail_errno();
 	*ret_len = (size_t)n;
+	count_moved(v, (size_t)n);
 	return 0;
 }
 
-static int wait_for(const struct vchan *v, short events)
+static int wait_for(struct vchan *v, bool write)
 {
-	struct pollfd p = {.fd = v->fd, .events = events};
+	struct pollfd p[2];
 
-	while (poll(&p, 1, -1) < 0)
+	while (!vchan_poll(v, !write, write, p) && poll(p, 2, -1) < 0)
 		if (errno != EINTR)
 			return fail_errno();
 	return 0;
@@ -265,7 +471,7 @@ static int need_peer(struct vchan *v)
 		int r = vchan_accept(v);
 
 		if (r == -EAGAIN)
-			r = wait_for(v, POLLIN);
+			r = wait_for(v, false);
 		if (r < 0)
 			return r;
 	}
@@ -282,7 +488,7 @@ int vchan_read_full(struct vchan *v, void *buf, size_t len)
 
 		r = vchan_read(v, at, len, &n);
 		if (r == -EAGAIN) {
-			r = wait_for(v, POLLIN);
+			r = wait_for(v, false);
 			continue;
 		}
 		if (r < 0)
@@ -305,7 +511,7 @@ int vchan_write_full(struct vchan *v, const void *bytes, size_t len)
 
 		r = vchan_write(v, at, len, &n);
 		if (r == -EAGAIN) {
-			r = wait_for(v, POLLOUT);
+			r = wait_for(v, true);
 			continue;
 		}
 		if (r < 0)
@@ -321,6 +527,11 @@ void vchan_free(struct vchan *v)
 	if (!v)
 		return;
 	forget_path(v);
+	if (v->lane) {
+		rings_close(&v->lane->rings);
+		close_fd(&v->lane->bell_fd);
+		free(v->lane);
+	}
 	close_fd(&v->fd);
 	free(v);
 }

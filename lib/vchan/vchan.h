@@ -10,6 +10,8 @@
  */
 #include "base/attr.h"
 
+#include <poll.h>
+
 /** VCHAN_SELF - "this domain", whatever its id is now (Xen's DOMID_SELF) */
 #define VCHAN_SELF 32752u
 /** VCHAN_DOMID_MAX - largest id of a domain */
@@ -85,6 +87,22 @@ MUST_CHECK int vchan_write(struct vchan *v, const void *bytes, size_t len, size_
 MUST_CHECK int vchan_read_full(struct vchan *v, void *buf, size_t len);
 /** vchan_write_full() - all @len bytes, waiting */
 MUST_CHECK int vchan_write_full(struct vchan *v, const void *bytes, size_t len);
+
+/**
+ * vchan_allow_rings() - let this channel move to memory shared with dom0 once much has gone through it
+ *
+ * For a program that runs as root in a qube. It must wait with vchan_poll() then: the descriptor alone
+ * does not tell any more.
+ */
+void vchan_allow_rings(struct vchan *v);
+/**
+ * vchan_poll() - what to poll for, before vchan_read() (@read) or vchan_write() (@write) is worth a try
+ * @ret:	two entries; one with fd NO_FD is none
+ *
+ * For a server that waits for its peer: @read, then vchan_accept(). After any entry fired try all that is wanted; call it again
+ * before every poll. Return: true if something is there now: do not wait.
+ */
+bool vchan_poll(struct vchan *v, bool read, bool write, struct pollfd ret[2]);
 
 /** vchan_free() - close; a server that still waits removes its socket file */
 void vchan_free(struct vchan *v);

@@ -15,6 +15,8 @@
  *	--dir		of the sockets, default $VCHAN_SOCKET_DIR, else /var/run/vchan
  *	--port		of the carrier, default the virtio port named org.bulkhead.vchan
  *	--carrier-fd	a connected stream socket instead (tests); ends when that is closed
+ *	--rings		memory shared with dom0, default that of the ivshmem device with our magic
+ *	--rings-link	where the qube's programs find it while dom0 offers it, default /run/bulkhead/rings
  */
 #include "base/io.h"
 #include "base/log.h"
@@ -22,22 +24,28 @@
 #include "base/str.h"
 #include "carry/carry.h"
 #include "carry/places.h"
+#include "proto/ring.h"
 #include "vchan/vchan.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 
-#define PORT_NAME "org.bulkhead.vchan"
+#define PORT_NAME       "org.bulkhead.vchan"
+#define RINGS_LINK_DIR  "/run/bulkhead"
+#define RINGS_LINK_PATH RINGS_LINK_DIR "/rings"
+#define PCI_DEVICES     "/sys/bus/pci/devices"
 /** LOOK_MS - between looks at a port whose other end is gone */
 #define LOOK_MS 50
 /** APPEAR_MS - between looks for a port that is not there yet */
@@ -46,6 +54,9 @@
 
 struct vchand {
 	const char *dir, *port;
+	const char *rings_path, *rings_link;
+	char device[PATH_MAX];
+	uint8_t *rings;
 	int fd; /* the port, or the socket */
 	bool is_port;
 	bool said_absent;
@@ -80,6 +91,7 @@ static int path_of(const struct vchand *v, const struct vmux_where *w, char *to,
 /* ---- hooks of carry ---- */
 
 static void look_again(struct vchand *v);
+static void offer_rings(struct vchand *v, bool up);
 
 static void on_session(void *data, bool up, uint16_t domid)
 {
@@ -87,6 +99,7 @@ static void on_session(void *data, bool up, uint16_t domid)
 
 	if (up)
 		v->domid = domid;
+	offer_rings(v, up);
 	if (log_allowed(&v->limit, NULL))
 		log_info(NULL,
 			 up ? "in session with dom0, as domain %u" : "session of domain %u ended",
@@ -216,6 +229,85 @@ static void look_again(struct vchand *v)
 	places_look(v->places);
 }
 
+/* ---- memory shared with dom0 ---- */
+
+static int map_rings(struct vchand *v, const char *path)
+{
+	AUTO_CLOSE int fd = open(path, O_RDWR | O_CLOEXEC);
+	void *p = MAP_FAILED;
+
+	if (fd >= 0)
+		p = mmap(NULL, RING_HEAD_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED)
+		return fail_errno();
+	v->rings = p;
+	v->rings_path = path;
+	return 0;
+}
+
+static bool says(const char *device, const char *attribute, const char *value)
+{
+	char path[PATH_MAX];
+	AUTO_FREE char *text = NULL;
+
+	(void)snprintf(path, sizeof(path), PCI_DEVICES "/%s/%s", device, attribute);
+	return io_read_file(AT_FDCWD, path, 64, &text, NULL) == 0 &&
+	       strncmp(text, value, strlen(value)) == 0;
+}
+
+/* No driver has done so; firmware usually has. */
+static void enable(const char *path)
+{
+	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		(void)!write(fd, "1", 1);
+}
+
+/* An ivshmem device of the right size has no driver; its memory is a file in sysfs. Without one there are no rings. */
+static void find_rings(struct vchand *v)
+{
+	DIR *dir = v->rings_path ? NULL : opendir(PCI_DEVICES);
+	struct dirent *e;
+	struct stat st;
+	int r = v->rings_path ? map_rings(v, v->rings_path) : -ENOENT;
+
+	while (r < 0 && dir && (e = readdir(dir))) {
+		if (e->d_name[0] == '.' || !says(e->d_name, "vendor", "0x1af4") ||
+		    !says(e->d_name, "device", "0x1110"))
+			continue;
+		(void)snprintf(v->device, sizeof(v->device), PCI_DEVICES "/%s/enable", e->d_name);
+		enable(v->device);
+		(void)snprintf(v->device, sizeof(v->device), PCI_DEVICES "/%s/resource2_wc",
+			       e->d_name);
+		if (stat(v->device, &st) == 0 && st.st_size == RING_REGION_SIZE)
+			r = map_rings(v, v->device);
+	}
+	if (dir)
+		(void)closedir(dir);
+	if (r < 0 && (r != -ENOENT || v->rings_path))
+		log_warn(NULL, "no memory shared with dom0: %s", log_errno_str(r));
+	/* streams of a predecessor have ended; what its programs still claim they will see to be over */
+	for (unsigned slot = 0; v->rings && slot < RING_SLOTS; slot++)
+		(void)__atomic_fetch_and(&ring_claims(v->rings)[slot], ~RING_CLAIM_STREAM,
+					 __ATOMIC_SEQ_CST);
+}
+
+/* A link for the qube's programs, while a session lasts in which dom0 offers rings. */
+static void offer_rings(struct vchand *v, bool up)
+{
+	bool offers = up && v->rings && carry_has_rings(v->carry) && ring_is_formatted(v->rings);
+
+	if (!v->rings)
+		return;
+	if (strcmp(v->rings_link, RINGS_LINK_PATH) == 0)
+		(void)!io_mkdirs(RINGS_LINK_DIR, 0755);
+	__atomic_store_n(ring_carrier(v->rings), offers ? (uint32_t)getpid() : 0, __ATOMIC_RELEASE);
+	(void)unlink(v->rings_link);
+	if (offers && symlink(v->rings_path, v->rings_link) < 0)
+		log_warn(NULL, "cannot make %s: %s", v->rings_link, log_errno_str(-errno));
+}
+
 /* ---- the story ---- */
 
 static int open_path(const char *path, int *ret_fd)
@@ -304,6 +396,7 @@ static int acquire(struct vchand *v)
 			.max_streams = 1024,
 			.max_listens = 1024,
 			.nonce = random_nonce},
+		.rings = v->rings,
 	};
 	const struct rlimit fds = {.rlim_cur = MAX_FDS, .rlim_max = MAX_FDS};
 	AUTO_CLOSE int dir_fd = NO_FD;
@@ -345,17 +438,20 @@ static int serve(struct vchand *v)
 static void usage(FILE *to)
 {
 	(void)fprintf(to, "usage: vchand [--dir DIR] [--port PATH | --carrier-fd F]\n"
+			  "              [--rings PATH] [--rings-link PATH]\n"
 			  "Carries this qube's vchans to dom0; see vchand(8).\n");
 }
 
 /* Returns -1 to go on, else the exit code. */
 static int parse(int argc, char **argv, struct vchand *v)
 {
-	enum { DIR_ = 1, PORT, CARRIER, HELP, VERSION };
+	enum { DIR_ = 1, PORT, CARRIER, RINGS, RINGS_LINK, HELP, VERSION };
 	static const struct option long_options[] = {
 		{"dir", required_argument, NULL, DIR_},
 		{"port", required_argument, NULL, PORT},
 		{"carrier-fd", required_argument, NULL, CARRIER},
+		{"rings", required_argument, NULL, RINGS},
+		{"rings-link", required_argument, NULL, RINGS_LINK},
 		{"help", no_argument, NULL, HELP},
 		{"version", no_argument, NULL, VERSION},
 		{0},
@@ -370,6 +466,12 @@ static int parse(int argc, char **argv, struct vchand *v)
 			break;
 		case PORT:
 			v->port = optarg;
+			break;
+		case RINGS:
+			v->rings_path = optarg;
+			break;
+		case RINGS_LINK:
+			v->rings_link = optarg;
 			break;
 		case CARRIER:
 			if (str_u64(optarg, MAX_FDS, &n) != 0) {
@@ -398,7 +500,9 @@ static int parse(int argc, char **argv, struct vchand *v)
 
 int main(int argc, char **argv)
 {
-	static struct vchand v = {.fd = NO_FD, .limit = {.interval_s = 60, .burst = 20}};
+	static struct vchand v = {.fd = NO_FD,
+				  .rings_link = RINGS_LINK_PATH,
+				  .limit = {.interval_s = 60, .burst = 20}};
 	int r;
 
 	log_open("vchand");
@@ -407,6 +511,7 @@ int main(int argc, char **argv)
 	if (r >= 0)
 		return r;
 	(void)signal(SIGPIPE, SIG_IGN);
+	find_rings(&v);
 	r = acquire(&v);
 	if (r == 0)
 		r = serve(&v);

@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -25,6 +26,7 @@
 #include "base/io.h"
 #include "base/str.h"
 #include "loop/ask.h"
+#include "proto/ring.h"
 #include "proto/ticket.h"
 #include "proto/vmux.h"
 #include "vchan/vchan.h"
@@ -37,7 +39,9 @@ static const char *dom0_program, *qube_program;
 static char home[] = "/tmp/vchand-test-XXXXXX";
 static char dom0_dir[64], qube_dir[64], control[64];
 static pid_t dom0_pid, qube_pid, monitor_pid;
-static int control_fd = NO_FD;
+static int control_fd = NO_FD, rings_fd = NO_FD;
+static char rings_path[64], rings_link[64];
+static uint8_t *rings; /* the memory both vchands share */
 
 static void no_fd_cloexec(int fd)
 {
@@ -54,7 +58,8 @@ static pid_t start_qube(int carrier)
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)snprintf(fd, sizeof(fd), "%d", carrier);
 	no_fd_cloexec(carrier);
-	(void)execl(qube_program, "vchand", "--dir", qube_dir, "--carrier-fd", fd, NULL);
+	(void)execl(qube_program, "vchand", "--dir", qube_dir, "--carrier-fd", fd, "--rings",
+		    rings_path, "--rings-link", rings_link, NULL);
 	_exit(99);
 }
 
@@ -82,7 +87,8 @@ static void answer_for_ever(int fd)
 
 static pid_t start_dom0(int carrier)
 {
-	char carrier_text[32], ask_text[32], dir_text[32], control_text[32], domid[32];
+	char carrier_text[32], ask_text[32], dir_text[32], control_text[32], rings_text[32];
+	char domid[32];
 	int pair[2], dir_fd;
 	pid_t pid;
 
@@ -104,13 +110,15 @@ static pid_t start_dom0(int carrier)
 		no_fd_cloexec(pair[1]);
 		no_fd_cloexec(dir_fd);
 		no_fd_cloexec(control_fd);
+		no_fd_cloexec(rings_fd);
 		(void)snprintf(carrier_text, sizeof(carrier_text), "--carrier-fd=%d", carrier);
 		(void)snprintf(ask_text, sizeof(ask_text), "--ask-fd=%d", pair[1]);
 		(void)snprintf(dir_text, sizeof(dir_text), "--vchan-dir-fd=%d", dir_fd);
 		(void)snprintf(control_text, sizeof(control_text), "--control-fd=%d", control_fd);
+		(void)snprintf(rings_text, sizeof(rings_text), "--rings-fd=%d", rings_fd);
 		(void)snprintf(domid, sizeof(domid), "--domid=%d", DOMID);
 		(void)execl(dom0_program, "vchand", domid, carrier_text, ask_text, dir_text,
-			    control_text, "work", NULL);
+			    control_text, rings_text, "work", NULL);
 		_exit(99);
 	}
 	(void)close(pair[1]);
@@ -162,6 +170,12 @@ static int set_up(void **state)
 	(void)snprintf(control, sizeof(control), "%s/control", home);
 	if (mkdir(dom0_dir, 0700) < 0 || mkdir(qube_dir, 0700) < 0)
 		return -1;
+	/* this process has the memory mapped once for all: lib/vchan does not expect another one */
+	if (fallocate(rings_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, RING_REGION_SIZE) <
+	    0)
+		return -1;
+	(void)snprintf(rings_link, sizeof(rings_link), "%s/rings", home);
+	(void)setenv("VCHAN_RINGS", rings_link, 1);
 	return io_unix_listen(control, SOCK_SEQPACKET, 0600, &control_fd);
 }
 
@@ -513,13 +527,309 @@ static void tickets_are_checked(void **state)
 	assert_int_equal(vchan_client_new(qube_dir, VCHAN_SELF, OTHER, 1, 100, &v), -ETIMEDOUT);
 }
 
-/* ---- a hostile qube ---- */
-
 static int wait_end(pid_t *pid)
 {
 	int status = end(pid, 0);
 
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+/* ---- rings ---- */
+
+static unsigned n_claims(void)
+{
+	unsigned n = 0;
+
+	for (unsigned slot = 0; slot < RING_SLOTS; slot++)
+		n += (__atomic_load_n(&ring_claims(rings)[slot], __ATOMIC_ACQUIRE) &
+		      (RING_CLAIM_PROGRAM | RING_CLAIM_STREAM)) != 0;
+	return n;
+}
+
+static void wait_claims(unsigned n)
+{
+	for (unsigned i = 0; i < WAIT_MS / 10 && n_claims() != n; i++)
+		(void)poll(NULL, 0, 10);
+	assert_int_equal(n_claims(), n);
+}
+
+static struct ends bulk_channel(bool server_in_dom0, unsigned port)
+{
+	struct ends e = channel(server_in_dom0, port);
+
+	check_echo(e, "connected");
+	vchan_allow_rings(e.qube);
+	return e;
+}
+
+/* Bytes one way: what and how far. */
+struct way {
+	struct vchan *from, *to;
+	uint8_t key;
+	size_t len, sent, got;
+};
+
+static uint8_t byte_of(const struct way *w, size_t at)
+{
+	return (uint8_t)(w->key + at * 31 + (at >> 8) * 7 + (at >> 16));
+}
+
+static bool way_step(struct way *w)
+{
+	static uint8_t buf[100000];
+	size_t n, want = w->len - w->sent;
+	bool any = false;
+
+	want = want < sizeof(buf) ? want : sizeof(buf);
+	want = want > 1000 ? want - (w->sent * 7919) % (want / 2) : want;
+	for (size_t i = 0; i < want; i++)
+		buf[i] = byte_of(w, w->sent + i);
+	if (want > 0 && vchan_write(w->from, buf, want, &n) == 0) {
+		w->sent += n;
+		any = true;
+	}
+	if (w->got < w->len && vchan_read(w->to, buf, 1 + (w->got * 31) % sizeof(buf), &n) == 0) {
+		assert_true(n > 0 && n <= w->len - w->got);
+		for (size_t i = 0; i < n; i++)
+			assert_int_equal(buf[i], byte_of(w, w->got + i));
+		w->got += n;
+		any = true;
+	}
+	return any;
+}
+
+/* Move bytes both ways on all channels, waiting as a program does: with vchan_poll(). */
+static void flow(struct way *ways, unsigned n)
+{
+	static struct pollfd p[4 * 1024];
+
+	for (;;) {
+		bool any = false, over = true;
+
+		for (unsigned i = 0; i < n; i++) {
+			any |= way_step(&ways[i]);
+			over &= ways[i].got == ways[i].len;
+		}
+		if (over)
+			return;
+		if (any)
+			continue;
+		for (unsigned i = 0; i < n; i++) {
+			struct way *w = &ways[i];
+
+			any |= vchan_poll(w->from, false, w->sent < w->len, &p[(size_t)4 * i]);
+			any |= vchan_poll(w->to, w->got < w->len, false, &p[(size_t)4 * i + 2]);
+		}
+		assert_true(any || poll(p, (nfds_t)4 * n, WAIT_MS) > 0);
+	}
+}
+
+static void flow_both(struct ends e, size_t len)
+{
+	struct way ways[2] = {{.from = e.qube, .to = e.dom0, .key = 3, .len = len},
+			      {.from = e.dom0, .to = e.qube, .key = 77, .len = len}};
+
+	flow(ways, 1);
+	flow(ways + 1, 1);
+	ways[0].sent = ways[0].got = ways[1].sent = ways[1].got = 0;
+	flow(ways, 2);
+}
+
+static void bulk_goes_through_rings_and_arrives_whole(void **state)
+{
+	(void)state;
+	(void)start(true, true);
+	for (unsigned i = 0; i < 4; i++) {
+		struct ends e = bulk_channel(i % 2, 513 + i);
+
+		assert_int_equal(n_claims(), 0); /* small talk stays where it was */
+		flow_both(e, 5 << 20);
+		assert_int_equal(n_claims(), 1);
+		assert_int_equal(ring_claims(rings)[0] & 3, RING_CLAIM_PROGRAM | RING_CLAIM_STREAM);
+		check_echo(e, "through the ring");
+		ends_free(e);
+		wait_claims(0);
+	}
+}
+
+static void a_program_that_did_not_ask_gets_no_rings(void **state)
+{
+	struct ends e;
+
+	(void)state;
+	(void)start(true, true);
+	e = channel(true, 513);
+	check_echo(e, "connected");
+	flow_both(e, 2 << 20);
+	assert_int_equal(n_claims(), 0);
+	ends_free(e);
+}
+
+/* More channels than slots: large rings, small ones, none. */
+static void rings_of_all_sizes_at_once(void **state)
+{
+	enum { N = RING_SLOTS + 20 };
+	static struct ends e[N];
+	static struct way ways[2 * N];
+
+	(void)state;
+	(void)start(true, true);
+	for (unsigned i = 0; i < N; i++) {
+		e[i] = bulk_channel(i % 2, 1000 + i);
+		ways[(size_t)2 * i] = (struct way){.from = e[i].qube,
+						   .to = e[i].dom0,
+						   .key = (uint8_t)i,
+						   .len = 150000 + i * 100};
+		ways[(size_t)2 * i + 1] = (struct way){.from = e[i].dom0,
+						       .to = e[i].qube,
+						       .key = (uint8_t)~i,
+						       .len = 200000 - i * 100};
+	}
+	flow(ways, 2 * N);
+	assert_int_equal(n_claims(), RING_SLOTS);
+	for (unsigned i = 0; i < N; i++)
+		ends_free(e[i]);
+	wait_claims(0);
+}
+
+/* Both sides asleep, then a byte, again and again: a bell that is lost hangs here. */
+static void who_sleeps_is_woken(void **state)
+{
+	struct ends e;
+	char c;
+
+	(void)state;
+	(void)start(true, true);
+	e = bulk_channel(true, 513);
+	flow_both(e, 1 << 20);
+	for (unsigned i = 0; i < 12; i++) {
+		(void)poll(NULL, 0, i % 3 == 0 ? 150 : (int)i);
+		assert_int_equal(vchan_write_full(e.qube, "u", 1), 0);
+		assert_int_equal(vchan_read_full(e.dom0, &c, 1), 0);
+		assert_int_equal(c, 'u');
+		(void)poll(NULL, 0, i % 3 == 1 ? 150 : (int)i);
+		assert_int_equal(vchan_write_full(e.dom0, "d", 1), 0);
+		assert_int_equal(vchan_read_full(e.qube, &c, 1), 0);
+		assert_int_equal(c, 'd');
+	}
+	ends_free(e);
+}
+
+/* The last bytes stand in a ring when its writer closes. */
+static void what_was_put_before_a_close_arrives(void **state)
+{
+	static uint8_t buf[200000], got[200000];
+	char c;
+
+	(void)state;
+	(void)start(true, true);
+	for (size_t i = 0; i < sizeof(buf); i++)
+		buf[i] = (uint8_t)(i * 13 >> 3);
+	for (unsigned i = 0; i < 4; i++) {
+		struct ends e = bulk_channel(true, 513 + i);
+		bool up = i % 2;
+
+		flow_both(e, 300000);
+		if (i >= 2) /* the reader has slept for long */
+			(void)poll(NULL, 0, 150);
+		assert_int_equal(vchan_write_full(up ? e.qube : e.dom0, buf, sizeof(buf)), 0);
+		vchan_free(up ? e.qube : e.dom0);
+		assert_int_equal(vchan_read_full(up ? e.dom0 : e.qube, got, sizeof(got)), 0);
+		assert_memory_equal(buf, got, sizeof(got));
+		assert_int_equal(vchan_read_full(up ? e.dom0 : e.qube, &c, 1), -ENODATA);
+		assert_true(up || vchan_write_full(e.qube, "x", 1) == -EPIPE);
+		vchan_free(up ? e.dom0 : e.qube);
+		wait_claims(0);
+	}
+}
+
+static void a_stalled_ring_holds_up_no_other(void **state)
+{
+	static char buf[65536];
+	struct ends stalled, e;
+	size_t n, total = 0;
+	char c;
+
+	(void)state;
+	(void)start(true, true);
+	stalled = bulk_channel(true, 1);
+	flow_both(stalled, 300000);
+	for (unsigned quiet = 0; quiet < 20;) {
+		if (vchan_write(stalled.qube, buf, sizeof(buf), &n) == 0) {
+			total += n;
+			quiet = 0;
+			continue;
+		}
+		(void)poll(NULL, 0, 10);
+		quiet++;
+	}
+	assert_true(total < 2 << 20);
+	e = bulk_channel(true, 2);
+	flow_both(e, 3 << 20);
+	assert_int_equal(n_claims(), 2);
+	ends_free(e);
+	while (total-- > 0)
+		assert_int_equal(vchan_read_full(stalled.dom0, &c, 1), 0);
+	check_echo(stalled, "goes on");
+	ends_free(stalled);
+}
+
+/* Killed with bytes in the rings: the programs see the end, and the next channel gets rings again. */
+static void rings_survive_either_side(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 6; i++) {
+		static char buf[65536];
+		struct ends e;
+		char c;
+		int r;
+
+		(void)start(true, true);
+		e = bulk_channel(i % 2, 600);
+		flow_both(e, 1 << 20);
+		assert_int_equal(n_claims(), 1);
+		assert_int_equal(vchan_write_full(e.qube, buf, sizeof(buf)), 0);
+		(void)end(i % 2 ? &dom0_pid : &qube_pid, SIGKILL);
+		(void)end(i % 2 ? &qube_pid : &dom0_pid, 0);
+		do
+			r = vchan_read_full(e.dom0, &c, 1);
+		while (r == 0);
+		assert_int_equal(r, -ENODATA);
+		assert_int_equal(vchan_read_full(e.qube, &c, 1), -ENODATA);
+		do
+			r = vchan_write_full(e.qube, buf, sizeof(buf));
+		while (r == 0);
+		assert_int_equal(r, -EPIPE);
+		ends_free(e);
+		(void)end(&monitor_pid, 0);
+		/* no carrier was there to give its slot back: its program's death does, and this one lives */
+		for (unsigned slot = 0; slot < RING_SLOTS; slot++)
+			ring_claims(rings)[slot] &= ~RING_CLAIM_PROGRAM;
+	}
+}
+
+/* ---- a hostile qube ---- */
+
+/* The qube's counts change under dom0's hands: its session ends, and soon it is given up. */
+static void counts_that_cannot_be_are_a_violation(void **state)
+{
+	(void)state;
+	(void)start(true, true);
+	for (unsigned i = 0; i < 3; i++) {
+		struct ends e = bulk_channel(true, 513 + i);
+		struct ring up;
+		unsigned slot = 0;
+		char c;
+
+		flow_both(e, 300000);
+		while (!(ring_claims(rings)[slot] & RING_CLAIM_STREAM))
+			slot++;
+		ring_open(rings, rings + ring_offset(slot), slot, RING_UP_PUT, &up);
+		ring_moved(&up, up.size + 1 + i);
+		assert_int_equal(vchan_read_full(e.dom0, &c, 1), -ENODATA);
+		ends_free(e);
+	}
+	assert_int_equal(wait_end(&dom0_pid), 3);
 }
 
 static void garbage_without_end_is_given_up(void **state)
@@ -632,6 +942,14 @@ int main(int argc, char **argv)
 		T(a_ticket_joins_two_qubes),
 		T(a_socket_that_others_hold_too_is_let_go),
 		T(tickets_are_checked),
+		T(bulk_goes_through_rings_and_arrives_whole),
+		T(a_program_that_did_not_ask_gets_no_rings),
+		T(rings_of_all_sizes_at_once),
+		T(who_sleeps_is_woken),
+		T(what_was_put_before_a_close_arrives),
+		T(a_stalled_ring_holds_up_no_other),
+		T(rings_survive_either_side),
+		T(counts_that_cannot_be_are_a_violation),
 		T(garbage_without_end_is_given_up),
 		T(another_qubes_places_are_refused),
 		T(a_closed_carrier_ends_both_in_peace),
@@ -645,5 +963,13 @@ int main(int argc, char **argv)
 	dom0_program = argv[1];
 	qube_program = argv[2];
 	(void)setrlimit(RLIMIT_NOFILE, &fds);
+	rings_fd = memfd_create("rings", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (rings_fd < 0 || ftruncate(rings_fd, RING_REGION_SIZE) < 0 ||
+	    fcntl(rings_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0)
+		return 1;
+	rings = mmap(NULL, RING_REGION_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, rings_fd, 0);
+	if (rings == MAP_FAILED)
+		return 1;
+	(void)snprintf(rings_path, sizeof(rings_path), "/proc/%d/fd/%d", (int)getpid(), rings_fd);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

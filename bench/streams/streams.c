@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * bench/stream: bytes per second through vchans, against raw virtio-serial ports of the same guest.
+ * bench/streams: bytes per second through vchans, against raw virtio-serial ports of the same guest.
  *
- *	stream host QEMU KERNEL INITRD DOM0-VCHAND	starts guests, measures, prints; exit 0 only
+ *	streams host QEMU KERNEL INITRD DOM0-VCHAND	starts guests, measures, prints; exit 0 only
  * if every ratio holds
- *	stream guest					inside: does what the host says over vchan port
+ *	streams guest					inside: does what the host says over vchan port
  * 50
  *
  * Both ends take and give bytes with the same calls whatever the channel is, so that a ratio shows
@@ -14,6 +14,7 @@
 #include "base/io.h"
 #include "base/str.h"
 #include "loop/ask.h"
+#include "proto/ring.h"
 #include "proto/ticket.h"
 #include "vchan/vchan.h"
 
@@ -23,6 +24,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -49,40 +51,73 @@ static void die(const char *what)
 	exit(1);
 }
 
-/* ---- moving bytes on some descriptors at once; both sides use it ---- */
+/* ---- moving bytes on some channels at once; both sides use it ---- */
 
-static void move(bool sends, const int *fds, unsigned n, uint64_t bytes)
+/** struct end - a vchan, or a raw descriptor */
+struct end {
+	struct vchan *v;
+	int fd;
+};
+
+static ssize_t move_some(struct end *e, bool sends, char *buf, size_t len)
+{
+	size_t n;
+	int r;
+
+	if (!e->v)
+		return sends ? write(e->fd, buf, len) : read(e->fd, buf, len);
+	r = sends ? vchan_write(e->v, buf, len, &n) : vchan_read(e->v, buf, len, &n);
+	if (r < 0) {
+		errno = -r;
+		return -1;
+	}
+	return (ssize_t)n;
+}
+
+static void move(bool sends, struct end *ends, unsigned n, uint64_t bytes)
 {
 	static char buf[65536];
-	static struct pollfd polls[MAX_STREAMS];
-	uint64_t left[MAX_STREAMS];
+	static struct pollfd polls[2 * MAX_STREAMS];
+	static bool ready[MAX_STREAMS];
+	static uint64_t left[MAX_STREAMS];
 	unsigned open = n;
 
 	for (unsigned i = 0; i < n; i++) {
 		left[i] = bytes;
-		polls[i] = (struct pollfd){.fd = fds[i], .events = sends ? POLLOUT : POLLIN};
-		if (io_set_nonblock(fds[i], true) < 0)
+		if (!ends[i].v && io_set_nonblock(ends[i].fd, true) < 0)
 			die("a descriptor");
 	}
 	while (open > 0) {
-		if (poll(polls, n, WAIT_MS) <= 0)
+		bool any = false;
+
+		for (unsigned i = 0; i < n; i++) {
+			struct pollfd *p = &polls[(size_t)2 * i];
+
+			p[0] = p[1] = (struct pollfd){.fd = NO_FD};
+			ready[i] = false;
+			if (left[i] > 0 && ends[i].v)
+				ready[i] = vchan_poll(ends[i].v, !sends, sends, p);
+			else if (left[i] > 0)
+				p[0] = (struct pollfd){.fd = ends[i].fd,
+						       .events = sends ? POLLOUT : POLLIN};
+			any |= ready[i];
+		}
+		if (poll(polls, 2 * n, any ? 0 : WAIT_MS) <= 0 && !any)
 			die("no byte moves any more");
 		for (unsigned i = 0; i < n; i++) {
 			size_t len = left[i] < sizeof(buf) ? (size_t)left[i] : sizeof(buf);
 			ssize_t did;
 
-			if (polls[i].revents == 0)
+			if (left[i] == 0 || (!ready[i] && polls[(size_t)2 * i].revents == 0 &&
+					     polls[(size_t)2 * i + 1].revents == 0))
 				continue;
-			did = sends ? write(fds[i], buf, len) : read(fds[i], buf, len);
+			did = move_some(&ends[i], sends, buf, len);
 			if (did < 0 && errno == EAGAIN)
 				continue;
 			if (did <= 0)
 				die("a channel ended early");
 			left[i] -= (uint64_t)did;
-			if (left[i] == 0) {
-				polls[i].fd = -1;
-				open--;
-			}
+			open -= left[i] == 0;
 		}
 	}
 }
@@ -111,14 +146,14 @@ static int open_raw(char which)
 static void obey(const struct order *o)
 {
 	static struct vchan *v[MAX_STREAMS];
-	int fds[MAX_STREAMS];
+	static struct end ends[MAX_STREAMS];
 
 	if (o->raw) {
-		fds[0] = open_raw(o->raw);
-		if (fds[0] < 0)
+		ends[0] = (struct end){.fd = open_raw(o->raw)};
+		if (ends[0].fd < 0)
 			die("raw port");
-		move(o->op == 's', fds, 1, o->bytes);
-		(void)close(fds[0]);
+		move(o->op == 's', ends, 1, o->bytes);
+		(void)close(ends[0].fd);
 		return;
 	}
 	for (unsigned i = 0; i < o->n_streams; i++) {
@@ -136,9 +171,10 @@ static void obey(const struct order *o)
 			errno = -r;
 			die("vchan");
 		}
-		fds[i] = vchan_fd(v[i]);
+		vchan_allow_rings(v[i]);
+		ends[i] = (struct end){.v = v[i]};
 	}
-	move(o->op == 's', fds, o->n_streams, o->bytes);
+	move(o->op == 's', ends, o->n_streams, o->bytes);
 	for (unsigned i = 0; i < o->n_streams; i++)
 		vchan_free(v[i]);
 }
@@ -167,7 +203,7 @@ struct qube {
 	char dir[96], vchan_dir[112];
 	pid_t qemu, vchand, asked;
 	struct vchan *control;
-	int raw;
+	int raw, rings_fd;
 };
 
 static char home[] = "/tmp/bench-stream-XXXXXX";
@@ -213,28 +249,33 @@ static int connect_later(const char *path)
 
 static void start_qemu(struct qube *q, char **argv)
 {
-	char chardev[3][200];
+	char chardev[3][200], rings[120];
 
 	(void)snprintf(chardev[0], sizeof(chardev[0]),
 		       "socket,id=c0,path=%s/carrier,server=on,wait=off", q->dir);
 	(void)snprintf(chardev[1], sizeof(chardev[1]),
 		       "socket,id=c1,path=%s/raw,server=on,wait=off", q->dir);
 	(void)snprintf(chardev[2], sizeof(chardev[2]), "file,id=c2,path=%s/console", q->dir);
+	(void)snprintf(rings, sizeof(rings),
+		       "memory-backend-file,id=rings,share=on,size=%uM,mem-path=/proc/self/fd/%d",
+		       RING_REGION_SIZE >> 20, q->rings_fd);
 	q->qemu = child();
 	if (q->qemu != 0)
 		return;
+	(void)fcntl(q->rings_fd, F_SETFD, 0);
 	(void)execl(argv[0], argv[0], "-M", "pc", "-accel", "tcg", "-cpu", "max,-erms,-fsrm", "-m",
 		    "256", "-nodefaults", "-nographic", "-no-user-config", "-kernel", argv[1],
 		    "-initrd", argv[2], "-append", "console=ttyS0 quiet panic=-1", "-chardev",
 		    chardev[2], "-serial", "chardev:c2", "-device", "virtio-serial-pci", "-chardev",
 		    chardev[0], "-device", "virtserialport,chardev=c0,name=org.bulkhead.vchan",
-		    "-chardev", chardev[1], "-device", "virtserialport,chardev=c1,name=raw1", NULL);
+		    "-chardev", chardev[1], "-device", "virtserialport,chardev=c1,name=raw1",
+		    "-object", rings, "-device", "ivshmem-plain,memdev=rings,master=on", NULL);
 	_exit(99);
 }
 
 static void start_vchand(struct qube *q, const char *program)
 {
-	char path[128], args[5][40];
+	char path[128], args[6][40];
 	int ask[2], carrier, dir_fd, control_fd;
 	unsigned id = q->domid;
 
@@ -266,16 +307,17 @@ static void start_vchand(struct qube *q, const char *program)
 	dir_fd = open(q->vchan_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	q->vchand = child();
 	if (q->vchand == 0) {
-		const int fds[4] = {carrier, ask[1], dir_fd, control_fd};
-		const char *const names[4] = {"carrier-fd", "ask-fd", "vchan-dir-fd", "control-fd"};
+		const int fds[5] = {carrier, ask[1], dir_fd, control_fd, q->rings_fd};
+		const char *const names[5] = {"carrier-fd", "ask-fd", "vchan-dir-fd", "control-fd",
+					      "rings-fd"};
 
-		for (unsigned i = 0; i < 4; i++) {
+		for (unsigned i = 0; i < 5; i++) {
 			(void)fcntl(fds[i], F_SETFD, 0);
 			(void)snprintf(args[i], sizeof(args[i]), "--%s=%d", names[i], fds[i]);
 		}
-		(void)snprintf(args[4], sizeof(args[4]), "--domid=%u", id);
-		(void)execl(program, "vchand", args[0], args[1], args[2], args[3], args[4], "bench",
-			    NULL);
+		(void)snprintf(args[5], sizeof(args[5]), "--domid=%u", id);
+		(void)execl(program, "vchand", args[0], args[1], args[2], args[3], args[4], args[5],
+			    "bench", NULL);
 		_exit(99);
 	}
 	(void)close(ask[0]);
@@ -298,6 +340,10 @@ static void qube_start(struct qube *q, unsigned domid, char **argv)
 	r = vchan_server_new(q->vchan_dir, 0, domid, CONTROL_PORT, &q->control);
 	if (r < 0)
 		die("control channel");
+	q->rings_fd = memfd_create("rings", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (q->rings_fd < 0 || ftruncate(q->rings_fd, RING_REGION_SIZE) < 0 ||
+	    fcntl(q->rings_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		die("memory");
 	start_qemu(q, argv);
 	start_vchand(q, argv[3]);
 	(void)snprintf(path, sizeof(path), "%s/raw", q->dir);
@@ -340,7 +386,7 @@ static unsigned next_port = 1000;
 static double vchan_rate(struct qube *q, bool out, unsigned n, uint64_t total)
 {
 	static struct vchan *v[MAX_STREAMS];
-	int fds[MAX_STREAMS];
+	static struct end ends[MAX_STREAMS];
 	double start;
 
 	for (unsigned i = 0; i < n; i++)
@@ -351,10 +397,10 @@ static double vchan_rate(struct qube *q, bool out, unsigned n, uint64_t total)
 	for (unsigned i = 0; i < n; i++) {
 		if (vchan_write_full(v[i], "", 0) < 0)
 			die("accept");
-		fds[i] = vchan_fd(v[i]);
+		ends[i] = (struct end){.v = v[i]};
 	}
 	start = now_s();
-	move(!out, fds, n, total / n);
+	move(!out, ends, n, total / n);
 	done(q); /* the guest has read, or written, all */
 	start = now_s() - start;
 	for (unsigned i = 0; i < n; i++)
@@ -364,13 +410,14 @@ static double vchan_rate(struct qube *q, bool out, unsigned n, uint64_t total)
 
 static double raw_rate(struct qube *q, bool out, uint64_t total)
 {
+	struct end end = {.fd = q->raw};
 	double start;
 
 	order(q, out ? 's' : 'r', '1', 0, 0, 1, total);
 	if (!out)
 		(void)poll(NULL, 0, 200); /* the guest opens the port */
 	start = now_s();
-	move(!out, &q->raw, 1, total);
+	move(!out, &end, 1, total);
 	done(q);
 	return (double)total / MIB / (now_s() - start);
 }
@@ -475,7 +522,8 @@ static int host(char **argv)
 		[IN_MANY] = {"256 vchans at once, in", "one vchan, in", 0, 0},
 		[QUBES] = {"vchan, qube to qube", "two raw ports joined by cat", 0, 0},
 	};
-	const uint64_t out = 64 * MIB, in = 16 * MIB;
+	/* each about a second; many streams need some time to move to their rings, which one second does not average out */
+	const uint64_t out = 256 * MIB, in = 128 * MIB, many = 8;
 	static struct qube a, b;
 
 	if (!mkdtemp(home))
@@ -491,10 +539,10 @@ static int host(char **argv)
 		(void)fprintf(stderr, "bench/stream: round %u of %u...\n", i + 1, ROUNDS);
 		best(&r[OUT].base, raw_rate(&a, true, out));
 		best(&r[OUT].rate, vchan_rate(&a, true, 1, out));
-		best(&r[OUT_MANY].rate, vchan_rate(&a, true, MAX_STREAMS, out));
+		best(&r[OUT_MANY].rate, vchan_rate(&a, true, MAX_STREAMS, many * out));
 		best(&r[IN].base, raw_rate(&a, false, in));
 		best(&r[IN].rate, vchan_rate(&a, false, 1, in));
-		best(&r[IN_MANY].rate, vchan_rate(&a, false, MAX_STREAMS, in));
+		best(&r[IN_MANY].rate, vchan_rate(&a, false, MAX_STREAMS, many * in));
 		best(&r[QUBES].base, qubes_raw_rate(&a, &b, in));
 		best(&r[QUBES].rate, qubes_vchan_rate(&a, &b, in));
 	}
@@ -512,6 +560,7 @@ int main(int argc, char **argv)
 		guest();
 	if (argc == 6 && strcmp(argv[1], "host") == 0)
 		return host(argv + 2);
-	(void)fprintf(stderr, "usage: stream host QEMU KERNEL INITRD DOM0-VCHAND | stream guest\n");
+	(void)fprintf(stderr,
+		      "usage: streams host QEMU KERNEL INITRD DOM0-VCHAND | streams guest\n");
 	return 2;
 }
