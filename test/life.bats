@@ -158,6 +158,8 @@ in_work() {
 }
 
 @test "qvm-run starts a halted qube; several qubes at once" {
+	# seconds, whose milliseconds are more than 32 bits hold
+	qvm-prefs red qrexec_timeout 4294968
 	timeout 300 qvm-run --all 'echo $HOME >/home/user/mark'
 	[ "$(state red)" = Running ]
 	[ "$(timeout 120 qvm-run -p red 'cat /home/user/mark')" = /home/user ]

@@ -172,6 +172,12 @@ static int start_machine(struct start *s)
 	return run_fail(r == -ENOMEM ? "QubesMemoryError" : "QubesVMError", "%s", text);
 }
 
+/* more than 24 days are 24 days */
+static unsigned timeout_ms(uint64_t seconds)
+{
+	return (unsigned)(seconds < INT32_MAX / 1000 ? seconds : INT32_MAX / 1000) * 1000;
+}
+
 int run_start(const struct request *request)
 {
 	static const char *const names[N_VOLUMES] = {"root", "private", "volatile"};
@@ -192,7 +198,7 @@ int run_start(const struct request *request)
 		.log_path = request_get(request, "log_path"),
 		.uid = (uid_t)request_number(request, "uid"),
 		.qrexec = request_number(request, "qrexec") != 0,
-		.qrexec_timeout_ms = (unsigned)request_number(request, "qrexec_timeout") * 1000,
+		.qrexec_timeout_ms = timeout_ms(request_number(request, "qrexec_timeout")),
 		.debug = request_number(request, "debug") != 0,
 	};
 	run_progress("volumes", "the volumes are made ready", 0, 0);
