@@ -7,7 +7,10 @@
 #include "qubesd.h"
 #include "ui.h"
 
+#include <poll.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
 
 #define DEFAULT_TIMEOUT_S 60
 #define MAX_TIMEOUT_S     86400
@@ -72,6 +75,31 @@ static int stop_qubes(const struct args *a, uint64_t timeout_ms)
 	return r;
 }
 
+/* qubesd's process, to wait for its end: it goes on for a moment after it has closed its sockets.
+ * NO_FD if it cannot be had */
+static int daemon_pidfd(void)
+{
+	AUTO(client_answer_done) struct client_answer answer;
+	const char *at;
+	uint64_t pid;
+
+	if (client_call(NULL, "bulkhead.Status", "dom0", NULL, NULL, 0, NO_FD, &answer) != 0)
+		return NO_FD;
+	at = strstr(answer.data, "\npid=");
+	if (!at)
+		return NO_FD;
+	at += strlen("\npid=");
+	answer.data[strcspn(at, "\n") + (size_t)(at - answer.data)] = '\0';
+	return str_u64(at, INT32_MAX, &pid) < 0 ? NO_FD : pidfd_open((pid_t)pid, 0);
+}
+
+static bool daemon_has_ended(int pidfd)
+{
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+	return !daemon_answers() && (pidfd < 0 || poll(&p, 1, 0) == 1);
+}
+
 static int run(const struct args *a)
 {
 	AUTO(client_answer_done) struct client_answer answer = {0};
@@ -94,13 +122,14 @@ static int run(const struct args *a)
 	r = args_has(a, KEEP) ? 0 : stop_qubes(a, timeout_s * 1000);
 	if (r != 0)
 		return r;
+	AUTO_CLOSE int pidfd = daemon_pidfd();
 	r = client_call(NULL, "bulkhead.Quit", "dom0", NULL, NULL, 0, NO_FD, &answer);
 	if (r != 0 && r != CLIENT_E_EMPTY)
 		return qubesd_failed(a, NULL, r, &answer);
 	end = io_now_ms() + QUIT_MS;
-	while (daemon_answers()) {
+	while (!daemon_has_ended(pidfd)) {
 		if (io_now_ms() > end)
-			return ui_fail(a, "qubesd was asked to end and still answers");
+			return ui_fail(a, "qubesd was asked to end and still runs");
 		(void)usleep(20000);
 	}
 	if (a->verbose >= 0)
