@@ -265,6 +265,8 @@ static int acquire(struct agent *a)
 	sigset_t set;
 
 	*a = (struct agent){.signal_fd = NO_FD};
+	if (setenv("VCHAN_DOMAIN", "32752", 0) < 0)
+		return fail_errno();
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGCHLD);
 	(void)sigaddset(&set, SIGTERM);
@@ -325,7 +327,7 @@ int main(int argc, char **argv)
 		usage(stderr);
 		return 2;
 	}
-	r = setenv("VCHAN_DOMAIN", "32752", 0) < 0 ? fail_errno() : acquire(&a);
+	r = acquire(&a);
 	while (r == 0 && !a.ending)
 		r = turn(&a);
 	qrexec_peer_free(a.daemon);

@@ -848,15 +848,21 @@ static bool progress_path(char *to, size_t size)
 
 static struct progress progress_load(void)
 {
+	const struct progress none = {0, 0, 1};
 	AUTO_FREE char *text = NULL;
-	struct progress p = {0, 0, 1};
-	char path[512];
+	uint64_t n[3];
+	char path[512], *at;
 
-	if (!progress_path(path, sizeof(path)) ||
-	    io_read_file(AT_FDCWD, path, 64, &text, NULL) < 0 ||
-	    sscanf(text, "%u %u %u", &p.power, &p.scenario, &p.cut) != 3 || p.power > 1)
-		p = (struct progress){0, 0, 1};
-	return p;
+	if (!progress_path(path, sizeof(path)) || io_read_file(AT_FDCWD, path, 64, &text, NULL) < 0)
+		return none;
+	at = text;
+	for (size_t i = 0; i < ARRAY_LEN(n); i++) {
+		const char *word = strsep(&at, " \n");
+
+		if (!word || str_u64(word, UINT32_MAX, &n[i]) < 0)
+			return none;
+	}
+	return n[0] > 1 ? none : (struct progress){(unsigned)n[0], (unsigned)n[1], (unsigned)n[2]};
 }
 
 static void progress_save(struct progress p)

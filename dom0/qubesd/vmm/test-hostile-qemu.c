@@ -71,8 +71,8 @@ static void escape_by_growth(void)
 	const int disk = MONITOR_FD_FIRST + 2;
 
 	(void)signal(SIGXFSZ, SIG_IGN);
-	if (setrlimit(RLIMIT_FSIZE, &no_limit) == 0 || ftruncate(disk, 1ll << 40) == 0 ||
-	    pwrite(disk, "x", 1, 1ll << 30) == 1)
+	if (setrlimit(RLIMIT_FSIZE, &no_limit) == 0 || ftruncate(disk, 1LL << 40) == 0 ||
+	    pwrite(disk, "x", 1, 1LL << 30) == 1)
 		say("{\"escaped\": 10}\n");
 	/* but what the disk needs it may take */
 	if (ftruncate(disk, 2 << 20) < 0 || ftruncate(disk, 1 << 20) < 0)
