@@ -31,7 +31,7 @@
 #include <sys/wait.h>
 
 #define BOUND        0.7
-#define ROUNDS       3
+#define ROUNDS       5
 #define MIB          (1u << 20)
 #define CONTROL_PORT 50
 #define MAX_STREAMS  256
