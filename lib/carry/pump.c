@@ -98,10 +98,10 @@ bool pump_rest(struct pump *p, size_t moved, bool wants_room, uint64_t now_ms)
 	if (p->armed_ms == 0) {
 		if (now_ms - p->moved_ms < STILL_MS)
 			return true;
-		ring_wait(&p->up);
+		(void)ring_wait(&p->up);
 		p->armed_ms = now_ms;
 	}
-	if (wants_room)
-		ring_wait(&p->down);
+	if (wants_room && ring_wait(&p->down))
+		p->armed_ms = now_ms; /* the room may have come just before we asked */
 	return now_ms - p->armed_ms < SURE_MS;
 }

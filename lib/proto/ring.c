@@ -119,12 +119,13 @@ void ring_moved(struct ring *r, uint32_t len)
 	store(&r->mine[COUNT], r->at);
 }
 
-void ring_wait(struct ring *r)
+bool ring_wait(struct ring *r)
 {
 	if (r->waits & 1)
-		return;
+		return false;
 	store(&r->mine[WAIT], ++r->waits);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return true;
 }
 
 void ring_wake(struct ring *r)

@@ -77,9 +77,9 @@ MUST_CHECK int ring_span(const struct ring *r, uint8_t **ret, uint32_t *ret_len)
 /** ring_moved() - @len bytes of the span were put or taken: the other side sees it now */
 void ring_moved(struct ring *r, uint32_t len);
 
-/** ring_wait(), ring_wake() - ask for a bell when there is something to do, or no longer. After
- * ring_wait() look at ring_span() once more before sleeping. */
-void ring_wait(struct ring *r);
+/** ring_wait(), ring_wake() - ask for a bell when there is something to do, or no longer. When
+ * ring_wait() says that it did not ask before, look at ring_span() once more before sleeping. */
+bool ring_wait(struct ring *r);
 void ring_wake(struct ring *r);
 /** ring_owes_bell() - the other side waits, there is something for it, and this wait has had no bell
  * yet: send one */

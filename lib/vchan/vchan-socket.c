@@ -402,9 +402,9 @@ bool vchan_poll(struct vchan *v, bool read, bool write, struct pollfd ret[2])
 		return true;
 	(void)!eventfd_read(lane->bell_fd, &bells);
 	if (read && lane->down)
-		ring_wait(&lane->rings.down);
+		(void)ring_wait(&lane->rings.down);
 	if (write)
-		ring_wait(&lane->rings.up);
+		(void)ring_wait(&lane->rings.up);
 	return lane_ready(lane, read, write);
 }
 
