@@ -13,10 +13,12 @@
 #include "carry/pump.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 /** READ_MAX - bytes from the carrier in one turn */
 #define READ_MAX (256u << 10)
@@ -35,7 +37,6 @@
 
 /* A qube's link whose program uses rings. */
 struct lane {
-	uint16_t slot;
 	int bell_fd;   /* wakes the program */
 	bool agreed;   /* dom0 uses the rings too */
 	bool switched; /* and the program knows: all frames were delivered before */
@@ -93,6 +94,7 @@ struct carry {
 
 	struct link *links, *ready, **ready_end;
 	unsigned n_trying;
+	int claims[RING_SLOTS];           /* qube: locks of the slots that streams use */
 	struct link *by_slot[RING_SLOTS]; /* dom0: who pumps */
 	struct link *pumping[RING_SLOTS];
 	unsigned n_pumping;
@@ -173,23 +175,35 @@ static void source_close(struct carry *c, struct carry_source *src)
 
 /* ---- who uses a slot, in a qube ---- */
 
-static void claim_clear(struct carry *c, unsigned slot, uint32_t bit)
+/* The socket's other end is of our user: nobody less may speak of rings, nor hand us descriptors to touch. */
+static bool is_trusted(int sock)
 {
-	(void)__atomic_fetch_and(&ring_claims(c->config.rings)[slot], ~bit, __ATOMIC_SEQ_CST);
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	return getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.uid == geteuid();
 }
 
-/* The stream takes the slot that its program claimed; false if another stream has it. */
-static bool claim_take(struct carry *c, unsigned slot)
+/* Is @fd the file of claims with a lock on @slot's byte? One that others locked is in @fd's way, not in its own. */
+static bool is_claim(const struct carry *c, unsigned slot, int fd)
 {
-	uint32_t was = __atomic_fetch_or(&ring_claims(c->config.rings)[slot], RING_CLAIM_STREAM,
-					 __ATOMIC_SEQ_CST);
+	struct flock any = {
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)slot, .l_len = 1};
+	struct flock others = any;
+	struct stat ours, given;
 
-	return !(was & RING_CLAIM_STREAM);
+	return fstat(c->config.claims_fd, &ours) == 0 && fstat(fd, &given) == 0 &&
+	       ours.st_dev == given.st_dev && ours.st_ino == given.st_ino &&
+	       fcntl(c->config.claims_fd, F_OFD_GETLK, &any) == 0 && any.l_type != F_UNLCK &&
+	       fcntl(fd, F_OFD_GETLK, &others) == 0 && others.l_type == F_UNLCK;
 }
 
+/* The stream has ended on both sides. Its program may still hold the lock, and read what is left. */
 static void on_slot_free(void *data, unsigned slot)
 {
-	claim_clear(data, slot, RING_CLAIM_STREAM);
+	struct carry *c = data;
+
+	close_fd(&c->claims[slot]);
 }
 
 /* ---- links ---- */
@@ -249,7 +263,6 @@ static void link_bury(struct link *l)
 	source_close(c, &l->src);
 	if (l->lane) {
 		close_fd(&l->lane->bell_fd);
-		claim_clear(c, l->lane->slot, RING_CLAIM_PROGRAM);
 		free(l->lane);
 		l->lane = NULL;
 	}
@@ -955,17 +968,17 @@ static int carrier_read(struct carry *c)
 }
 
 /*
- * As recv(). In a qube a program that moves to rings says so by a descriptor, which comes with the number of the slot
+ * As recv(). In a qube a program that moves to rings says so by descriptors, which come with the number of the slot
  * as the last byte: that one is taken off here. Bytes sent later are never glued to it.
  */
-static ssize_t link_recv(struct link *l, uint8_t *at, size_t room, int *ret_fd, uint8_t *ret_slot)
+static ssize_t link_recv(struct link *l, uint8_t *at, size_t room, int fds[2], uint8_t *ret_slot)
 {
 	size_t len, n_fds;
 	int r;
 
 	if (l->carry->config.mux.dom0 || !l->carry->config.rings)
 		return recv(l->src.fd, at, room, MSG_DONTWAIT);
-	r = io_recv_msg(l->src.fd, at, room, &len, ret_fd, 1, &n_fds);
+	r = io_recv_msg(l->src.fd, at, room, &len, fds, 2, &n_fds);
 	if (r < 0) {
 		errno = -r;
 		return -1;
@@ -976,22 +989,23 @@ static ssize_t link_recv(struct link *l, uint8_t *at, size_t room, int *ret_fd, 
 	return (ssize_t)len;
 }
 
-static void lane_begin(struct link *l, uint8_t slot, int *bell_fd)
+static void lane_begin(struct link *l, uint8_t slot, int *bell_fd, int *claim_fd)
 {
 	struct carry *c = l->carry;
 
-	if (l->lane || slot >= mux_rings(c->m) || !claim_take(c, slot) ||
+	if (!is_trusted(l->src.fd) || *claim_fd < 0 || slot >= mux_rings(c->m) ||
+	    c->claims[slot] >= 0 || !is_claim(c, slot, *claim_fd) ||
 	    io_set_nonblock(*bell_fd, true) < 0) {
 		link_end(l, true);
 		return;
 	}
 	l->lane = malloc(sizeof(*l->lane));
 	if (!l->lane) {
-		claim_clear(c, slot, RING_CLAIM_STREAM);
 		link_end(l, true);
 		return;
 	}
-	*l->lane = (struct lane){.slot = slot, .bell_fd = take_fd(bell_fd)};
+	*l->lane = (struct lane){.bell_fd = take_fd(bell_fd)};
+	c->claims[slot] = take_fd(claim_fd);
 	mux_ring(l->s, slot);
 	link_bells(l);
 }
@@ -1001,7 +1015,9 @@ static void gather(struct carry *c)
 {
 	while (c->ready && mux_can_send(c->m)) {
 		struct link *l = c->ready;
-		AUTO_CLOSE int fd = NO_FD;
+		AUTO_CLOSE int bell_fd = NO_FD;
+		AUTO_CLOSE int claim_fd = NO_FD;
+		int fds[2] = {NO_FD, NO_FD};
 		size_t room;
 		uint8_t *at, slot;
 		ssize_t n;
@@ -1013,10 +1029,12 @@ static void gather(struct carry *c)
 		if (!l->s || l->remote_closed || mux_credit(l->s) == 0)
 			continue;
 		at = mux_send_space(l->s, &room);
-		n = link_recv(l, at, room, &fd, &slot);
+		n = link_recv(l, at, room, fds, &slot);
+		bell_fd = fds[0];
+		claim_fd = fds[1];
 		mux_send_added(l->s, n > 0 ? (size_t)n : 0);
-		if (fd >= 0) {
-			lane_begin(l, slot, &fd);
+		if (bell_fd >= 0) {
+			lane_begin(l, slot, &bell_fd, &claim_fd);
 		} else if (n > 0 || (n < 0 && errno == EINTR)) {
 			link_ready(l);
 		} else if (n < 0 && errno == EAGAIN) {
@@ -1235,6 +1253,8 @@ int carry_new(const struct carry_config *config, const struct carry_hooks *hooks
 	c->hooks = *hooks;
 	c->epoll_fd = NO_FD;
 	c->carrier.fd = NO_FD;
+	for (unsigned slot = 0; slot < RING_SLOTS; slot++)
+		c->claims[slot] = NO_FD;
 	c->is_cut = true;
 	c->ready_end = &c->ready;
 	c->now_ms = c->window_ms = io_now_ms();

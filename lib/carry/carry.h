@@ -67,11 +67,13 @@ struct carry_hooks {
  * @rings:	memory shared with the peer (proto/ring.h), which bulk bytes of streams go through, or
  *		NULL; borrowed. In dom0 all of it; in a qube its first RING_HEAD_SIZE bytes: there a stream's
  *		program fills the rings, and is told from its socket which and when (doc/protocol/ring.md)
+ * @claims_fd:	in a qube with @rings: the file whose locks say who has a slot; borrowed
  */
 struct carry_config {
 	struct mux_config mux;
 	bool guarded;
 	uint8_t *rings;
+	int claims_fd;
 };
 
 MUST_CHECK int carry_new(const struct carry_config *config, const struct carry_hooks *hooks,

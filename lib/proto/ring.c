@@ -4,9 +4,8 @@
 #include <string.h>
 
 /* Places in the head, in bytes; doc/protocol/ring.md. */
-enum { AT_CARRIER = 64, AT_CLAIMS = 1024, AT_HALVES = 64 << 10, HALF_LEN = 64 };
+enum { AT_CARRIER = 64, AT_HALVES = 64 << 10, HALF_LEN = 64 };
 
-_Static_assert(AT_CLAIMS + 4 * RING_SLOTS <= AT_HALVES, "claims overlap");
 _Static_assert(AT_HALVES + RING_SLOTS * 4 * HALF_LEN <= RING_HEAD_SIZE, "halves overlap");
 _Static_assert(RING_HEAD_SIZE + RING_BIG_SLOTS * 2 * RING_BIG +
 			       (RING_SLOTS - RING_BIG_SLOTS) * 2 * RING_SMALL <=
@@ -31,11 +30,6 @@ bool ring_is_formatted(const void *head)
 static uint32_t *word_at(void *head, uint32_t at)
 {
 	return (uint32_t *)(void *)((uint8_t *)head + at);
-}
-
-uint32_t *ring_claims(void *head)
-{
-	return word_at(head, AT_CLAIMS);
 }
 
 uint32_t *ring_carrier(void *head)

@@ -17,8 +17,12 @@
 /** RING_BIG, RING_SMALL - bytes of one ring */
 #define RING_BIG   (512u << 10)
 #define RING_SMALL (32u << 10)
-/** RING_HEAD_SIZE - bytes before the first ring: magic, claims, counters */
+/** RING_HEAD_SIZE - bytes before the first ring: magic, counters */
 #define RING_HEAD_SIZE (128u << 10)
+
+/** RINGS_CLAIMS - what the name of the file of claims has behind that of the memory, in a qube: a lock on
+ * byte N of it is slot N's owner's */
+#define RINGS_CLAIMS "-claims"
 
 /** enum ring_outcome */
 enum ring_outcome {
@@ -42,16 +46,11 @@ struct ring {
 	bool puts;
 };
 
-/** RING_CLAIM_* - bits of a claim, beside the program's pid << 2: its program, its stream uses the slot */
-#define RING_CLAIM_PROGRAM 1u
-#define RING_CLAIM_STREAM  2u
-
 /** ring_format() - dom0: write the magic into fresh (zero) shared memory */
 void ring_format(void *head);
 /** ring_is_formatted() - the magic is there: this memory is what we mean */
 bool ring_is_formatted(const void *head);
-/** ring_claims() - the qube's own words, one a slot, and its carrier's pid; dom0 never reads them */
-uint32_t *ring_claims(void *head);
+/** ring_carrier() - the qube's own word: its carrier's pid; dom0 never reads it */
 uint32_t *ring_carrier(void *head);
 
 /** ring_size() - bytes of each of @slot's two rings; ring_offset() - of both together, in the region */

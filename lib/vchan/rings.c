@@ -4,7 +4,8 @@
 #include "base/io.h"
 
 #include <fcntl.h>
-#include <signal.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -24,15 +25,22 @@ static uint8_t *map(int fd, size_t len, off_t at)
 	return p == MAP_FAILED ? NULL : p;
 }
 
+/* Nobody but root chooses for root. */
+static const char *rings_path(void)
+{
+	const char *path = secure_getenv("VCHAN_RINGS");
+
+	return path ? path : RINGS_PATH;
+}
+
 /* Once a process. */
 static int region_open(void)
 {
-	const char *path = getenv("VCHAN_RINGS");
 	AUTO_CLOSE int fd = NO_FD;
 
 	if (region.head)
 		return 0;
-	fd = open(path ? path : RINGS_PATH, O_RDWR | O_CLOEXEC);
+	fd = open(rings_path(), O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return fail_errno();
 	region.head = map(fd, RING_HEAD_SIZE, 0);
@@ -47,58 +55,62 @@ static int region_open(void)
 	return 0;
 }
 
+/* Its id and its user: a number of a carrier that is gone may be anybody's by now. */
 static bool leads_to_carrier(int sock)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 
 	return getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid > 0 &&
+	       peer.uid == geteuid() &&
 	       (uint32_t)peer.pid == __atomic_load_n(ring_carrier(region.head), __ATOMIC_ACQUIRE);
 }
 
-/* A program that died before its carrier heard of the claim left it behind. */
-static bool is_left(uint32_t claim)
+/* Lock the first free slot's byte. The lock ends with the last copy of the descriptor, wherever that is: here, in a
+ * message that nobody has read yet, in the carrier. */
+static int claim(unsigned *ret_slot, int *ret_fd)
 {
-	return (claim & (RING_CLAIM_PROGRAM | RING_CLAIM_STREAM)) == RING_CLAIM_PROGRAM &&
-	       kill((pid_t)(claim >> 2), 0) < 0 && errno == ESRCH;
-}
+	char path[PATH_MAX];
+	AUTO_CLOSE int fd = NO_FD;
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
 
-static bool claim(unsigned slot)
-{
-	uint32_t *word = &ring_claims(region.head)[slot];
-	uint32_t was = __atomic_load_n(word, __ATOMIC_ACQUIRE);
-
-	if (was & (RING_CLAIM_PROGRAM | RING_CLAIM_STREAM) && !is_left(was))
-		return false;
-	return __atomic_compare_exchange_n(word, &was, (uint32_t)getpid() << 2 | RING_CLAIM_PROGRAM,
-					   false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE);
+	if (snprintf(path, sizeof(path), "%s" RINGS_CLAIMS, rings_path()) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return fail_errno();
+	while (lock.l_start < RING_SLOTS && fcntl(fd, F_OFD_SETLK, &lock) < 0)
+		lock.l_start++;
+	if (lock.l_start == RING_SLOTS)
+		return -EBUSY;
+	*ret_slot = (unsigned)lock.l_start;
+	*ret_fd = take_fd(&fd);
+	return 0;
 }
 
 int rings_claim(int sock, struct rings *ret)
 {
+	struct rings rings = {.claim_fd = NO_FD};
 	int r = region_open();
-	unsigned slot = 0;
 
 	if (r < 0)
 		return r;
 	if (!leads_to_carrier(sock))
 		return -ENOTCONN;
-	while (slot < RING_SLOTS && !claim(slot))
-		slot++;
-	if (slot == RING_SLOTS)
-		return -EBUSY;
-	*ret = (struct rings){
-		.slot = slot,
-		.pair = map(region.fd, (size_t)2 * ring_size(slot), ring_offset(slot))};
-	if (!ret->pair) {
+	r = claim(&rings.slot, &rings.claim_fd);
+	if (r < 0)
+		return r;
+	rings.pair = map(region.fd, (size_t)2 * ring_size(rings.slot), ring_offset(rings.slot));
+	if (!rings.pair) {
 		r = fail_errno();
-		rings_unclaim(ret);
+		rings_close(&rings);
 		return r;
 	}
-	ring_open(region.head, ret->pair, slot, RING_UP_PUT, &ret->up);
-	ring_open(region.head, ret->pair, slot, RING_DOWN_TAKE, &ret->down);
-	ring_empty(&ret->up);
-	ring_empty(&ret->down);
+	ring_open(region.head, rings.pair, rings.slot, RING_UP_PUT, &rings.up);
+	ring_open(region.head, rings.pair, rings.slot, RING_DOWN_TAKE, &rings.down);
+	ring_empty(&rings.up);
+	ring_empty(&rings.down);
+	*ret = rings;
 	return 0;
 }
 
@@ -107,10 +119,5 @@ void rings_close(struct rings *r)
 	if (r->pair)
 		(void)munmap(r->pair, (size_t)2 * ring_size(r->slot));
 	r->pair = NULL;
-}
-
-void rings_unclaim(struct rings *r)
-{
-	rings_close(r);
-	__atomic_store_n(&ring_claims(region.head)[r->slot], 0, __ATOMIC_RELEASE);
+	close_fd(&r->claim_fd);
 }

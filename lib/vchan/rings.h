@@ -10,11 +10,13 @@
  * struct rings - the two rings of one stream, in a qube
  * @up, @down:	towards dom0, from dom0
  * @pair:	their memory, 2 * up.size bytes
+ * @claim_fd:	holds the lock that makes the slot ours; whoever else gets a copy keeps the slot taken as long
  */
 struct rings {
 	unsigned slot;
 	struct ring up, down;
 	uint8_t *pair;
+	int claim_fd;
 };
 
 /**
@@ -24,7 +26,5 @@ struct rings {
  * memory, or it is not for us.
  */
 MUST_CHECK int rings_claim(int sock, struct rings *ret);
-/** rings_unclaim() - give back a slot that nobody was told of, and let go of it */
-void rings_unclaim(struct rings *r);
-/** rings_close() - let go; the carrier gives the slot back when the stream has ended */
+/** rings_close() - let go; the slot is free when all others who hold a copy of @claim_fd have closed it, too */
 void rings_close(struct rings *r);

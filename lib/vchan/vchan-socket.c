@@ -8,9 +8,9 @@
  * removed, for a second server may have taken the path over.
  *
  * Rings (doc/protocol/ring.md): a program of a qube whose channel leads to the qube's vchand may, once
- * much has gone through the socket, say with a descriptor in it that its further bytes go through memory
- * shared with dom0. The descriptor is an eventfd which wakes the program; the socket is left for bells the
- * other way and for the end. Dom0's bytes come through the socket until one that brings a descriptor too.
+ * much has gone through the socket, say with two descriptors in it that its further bytes go through memory
+ * shared with dom0: an eventfd which wakes the program, and the lock on its slot. The socket is left for bells
+ * the other way and for the end. Dom0's bytes come through the socket until one that brings a descriptor too.
  */
 #include "vchan/vchan.h"
 
@@ -239,7 +239,7 @@ static void count_moved(struct vchan *v, size_t n)
 {
 	struct lane lane;
 	uint8_t slot;
-	int r;
+	int r, fds[2];
 
 	v->moved += n;
 	if (!v->may_move || v->moved < BULK)
@@ -252,8 +252,10 @@ static void count_moved(struct vchan *v, size_t n)
 			     .bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
 	r = lane.bell_fd < 0 ? fail_errno() : 0;
 	v->lane = r == 0 ? malloc(sizeof(*v->lane)) : NULL;
+	fds[0] = lane.bell_fd;
+	fds[1] = lane.rings.claim_fd;
 	if (v->lane)
-		r = io_send_msg(v->fd, &slot, 1, &lane.bell_fd, 1);
+		r = io_send_msg(v->fd, &slot, 1, fds, 2);
 	if (v->lane && r == 0) {
 		*v->lane = lane;
 		return;
@@ -261,7 +263,7 @@ static void count_moved(struct vchan *v, size_t n)
 	free(v->lane);
 	v->lane = NULL;
 	close_fd(&lane.bell_fd);
-	rings_unclaim(&lane.rings);
+	rings_close(&lane.rings);
 	if (r == -EAGAIN) {
 		v->may_move = true; /* the socket is full: later */
 		v->moved = BULK / 2;

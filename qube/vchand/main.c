@@ -57,6 +57,7 @@ struct vchand {
 	const char *rings_path, *rings_link;
 	char device[PATH_MAX];
 	uint8_t *rings;
+	int claims_fd;
 	int fd; /* the port, or the socket */
 	bool is_port;
 	bool said_absent;
@@ -264,6 +265,19 @@ static void enable(const char *path)
 		(void)!write(fd, "1", 1);
 }
 
+/* The file of claims stays when we end: programs of a predecessor may still hold slots by it. */
+static int open_claims(struct vchand *v)
+{
+	char path[PATH_MAX];
+
+	if (strcmp(v->rings_link, RINGS_LINK_PATH) == 0)
+		(void)!io_mkdirs(RINGS_LINK_DIR, 0755);
+	if (snprintf(path, sizeof(path), "%s" RINGS_CLAIMS, v->rings_link) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	v->claims_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return v->claims_fd < 0 ? fail_errno() : 0;
+}
+
 /* An ivshmem device of the right size has no driver; its memory is a file in sysfs. Without one there are no rings. */
 static void find_rings(struct vchand *v)
 {
@@ -287,10 +301,12 @@ static void find_rings(struct vchand *v)
 		(void)closedir(dir);
 	if (r < 0 && (r != -ENOENT || v->rings_path))
 		log_warn(NULL, "no memory shared with dom0: %s", log_errno_str(r));
-	/* streams of a predecessor have ended; what its programs still claim they will see to be over */
-	for (unsigned slot = 0; v->rings && slot < RING_SLOTS; slot++)
-		(void)__atomic_fetch_and(&ring_claims(v->rings)[slot], ~RING_CLAIM_STREAM,
-					 __ATOMIC_SEQ_CST);
+	r = v->rings ? open_claims(v) : 0;
+	if (r < 0) {
+		log_warn(NULL, "no memory shared with dom0: %s" RINGS_CLAIMS ": %s", v->rings_link,
+			 log_errno_str(r));
+		v->rings = NULL;
+	}
 }
 
 /* A link for the qube's programs, while a session lasts in which dom0 offers rings. */
@@ -300,8 +316,6 @@ static void offer_rings(struct vchand *v, bool up)
 
 	if (!v->rings)
 		return;
-	if (strcmp(v->rings_link, RINGS_LINK_PATH) == 0)
-		(void)!io_mkdirs(RINGS_LINK_DIR, 0755);
 	__atomic_store_n(ring_carrier(v->rings), offers ? (uint32_t)getpid() : 0, __ATOMIC_RELEASE);
 	(void)unlink(v->rings_link);
 	if (offers && symlink(v->rings_path, v->rings_link) < 0)
@@ -397,6 +411,7 @@ static int acquire(struct vchand *v)
 			.max_listens = 1024,
 			.nonce = random_nonce},
 		.rings = v->rings,
+		.claims_fd = v->claims_fd,
 	};
 	const struct rlimit fds = {.rlim_cur = MAX_FDS, .rlim_max = MAX_FDS};
 	AUTO_CLOSE int dir_fd = NO_FD;
@@ -501,6 +516,7 @@ static int parse(int argc, char **argv, struct vchand *v)
 int main(int argc, char **argv)
 {
 	static struct vchand v = {.fd = NO_FD,
+				  .claims_fd = NO_FD,
 				  .rings_link = RINGS_LINK_PATH,
 				  .limit = {.interval_s = 60, .burst = 20}};
 	int r;

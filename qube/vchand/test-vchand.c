@@ -14,6 +14,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -536,13 +537,33 @@ static int wait_end(pid_t *pid)
 
 /* ---- rings ---- */
 
+static bool is_claimed(int claims_fd, unsigned slot)
+{
+	struct flock lock = {
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)slot, .l_len = 1};
+
+	assert_int_equal(fcntl(claims_fd, F_OFD_GETLK, &lock), 0);
+	return lock.l_type != F_UNLCK;
+}
+
+static int open_claims(void)
+{
+	char path[96];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s" RINGS_CLAIMS, rings_link);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	return fd;
+}
+
 static unsigned n_claims(void)
 {
+	AUTO_CLOSE int fd = open_claims();
 	unsigned n = 0;
 
 	for (unsigned slot = 0; slot < RING_SLOTS; slot++)
-		n += (__atomic_load_n(&ring_claims(rings)[slot], __ATOMIC_ACQUIRE) &
-		      (RING_CLAIM_PROGRAM | RING_CLAIM_STREAM)) != 0;
+		n += is_claimed(fd, slot);
 	return n;
 }
 
@@ -645,7 +666,6 @@ static void bulk_goes_through_rings_and_arrives_whole(void **state)
 		assert_int_equal(n_claims(), 0); /* small talk stays where it was */
 		flow_both(e, 5 << 20);
 		assert_int_equal(n_claims(), 1);
-		assert_int_equal(ring_claims(rings)[0] & 3, RING_CLAIM_PROGRAM | RING_CLAIM_STREAM);
 		check_echo(e, "through the ring");
 		ends_free(e);
 		wait_claims(0);
@@ -802,10 +822,122 @@ static void rings_survive_either_side(void **state)
 		assert_int_equal(r, -EPIPE);
 		ends_free(e);
 		(void)end(&monitor_pid, 0);
-		/* no carrier was there to give its slot back: its program's death does, and this one lives */
-		for (unsigned slot = 0; slot < RING_SLOTS; slot++)
-			ring_claims(rings)[slot] &= ~RING_CLAIM_PROGRAM;
+		assert_int_equal(n_claims(), 0);
 	}
+}
+
+/* A program of the qube that writes bulk to @v in a process of its own, and is gone. */
+static void write_and_exit(struct vchan *v, const uint8_t *bytes, size_t len)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		int r = 0;
+
+		vchan_allow_rings(v);
+		for (size_t n; r == 0 && len > 0; bytes += n, len -= n) {
+			n = len < 10000 ? len : 10000; /* the socket would take all at once */
+			r = vchan_write_full(v, bytes, n);
+		}
+		_exit(r == 0 ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+/* The first one's program is gone before vchand hears that it has moved. */
+static void what_a_program_leaves_in_its_ring_is_not_anothers(void **state)
+{
+	enum { LEN = 150000 };
+	static uint8_t buf[2][LEN], got[LEN];
+	struct ends e[2];
+	char c;
+
+	(void)state;
+	(void)start(true, true);
+	for (unsigned i = 0; i < 2; i++) {
+		e[i] = channel(true, 513 + i);
+		check_echo(e[i], "connected");
+		for (size_t at = 0; at < LEN; at++)
+			buf[i][at] = (uint8_t)(at * 13 + i * 101 + (at >> 8));
+	}
+	(void)kill(qube_pid, SIGSTOP);
+	for (unsigned i = 0; i < 2; i++) {
+		write_and_exit(e[i].qube, buf[i], LEN);
+		vchan_free(e[i].qube);
+	}
+	assert_int_equal(n_claims(), 2);
+	(void)kill(qube_pid, SIGCONT);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(vchan_read_full(e[i].dom0, got, LEN), 0);
+		assert_memory_equal(buf[i], got, LEN);
+		assert_int_equal(vchan_read_full(e[i].dom0, &c, 1), -ENODATA);
+		vchan_free(e[i].dom0);
+	}
+	wait_claims(0);
+}
+
+/* Dom0 closes before vchand hears that the program has moved; the program lives on. */
+static void a_slot_nobody_heard_of_comes_back(void **state)
+{
+	static const uint8_t buf[40000];
+	struct ends e;
+
+	(void)state;
+	(void)start(true, true);
+	for (unsigned i = 0; i < 5; i++) {
+		e = bulk_channel(true, 513 + i);
+		(void)kill(qube_pid, SIGSTOP);
+		assert_int_equal(vchan_write_full(e.qube, buf, sizeof(buf)), 0);
+		assert_int_equal(n_claims(), 1);
+		vchan_free(e.dom0);
+		(void)poll(NULL, 0, 50); /* dom0's CLOSE is on its way */
+		(void)kill(qube_pid, SIGCONT);
+		while (vchan_write_full(e.qube, buf, 1000) == 0)
+			continue;
+		vchan_free(e.qube);
+		wait_claims(0);
+	}
+}
+
+/* A program of the qube's user speaks of rings: its channel ends, and no descriptor of its is kept. */
+static void only_roots_programs_get_rings(void **state)
+{
+	struct ends e = {0};
+	pid_t pid;
+	int status;
+	char c;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	(void)start(true, true);
+	assert_int_equal(chmod(home, 0755), 0);
+	assert_int_equal(chmod(qube_dir, 0755), 0);
+	assert_int_equal(vchan_server_new(dom0_dir, 0, DOMID, 5, &e.dom0), 0);
+	pid = fork();
+	if (pid == 0) {
+		int fds[2] = {dup(STDIN_FILENO), dup(STDIN_FILENO)};
+		char slot = 0;
+
+		if (setgroups(0, NULL) < 0 || setgid(65534) < 0 || setuid(65534) < 0 ||
+		    vchan_client_new(qube_dir, VCHAN_SELF, 0, 5, WAIT_MS, &e.qube) != 0 ||
+		    vchan_write_full(e.qube, "u", 1) != 0 ||
+		    io_send_msg(vchan_fd(e.qube), &slot, 1, fds, 2) != 0)
+			_exit(1);
+		_exit(vchan_read_full(e.qube, &slot, 1) == -ENODATA ? 0 : 2);
+	}
+	assert_int_equal(vchan_read_full(e.dom0, &c, 1), 0);
+	assert_int_equal(vchan_read_full(e.dom0, &c, 1), -ENODATA);
+	vchan_free(e.dom0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	e = bulk_channel(true, 6);
+	flow_both(e, 300000);
+	assert_int_equal(n_claims(), 1);
+	ends_free(e);
+	wait_claims(0);
 }
 
 /* ---- a hostile qube ---- */
@@ -817,12 +949,13 @@ static void counts_that_cannot_be_are_a_violation(void **state)
 	(void)start(true, true);
 	for (unsigned i = 0; i < 3; i++) {
 		struct ends e = bulk_channel(true, 513 + i);
+		AUTO_CLOSE int claims_fd = open_claims();
 		struct ring up;
 		unsigned slot = 0;
 		char c;
 
 		flow_both(e, 300000);
-		while (!(ring_claims(rings)[slot] & RING_CLAIM_STREAM))
+		while (!is_claimed(claims_fd, slot))
 			slot++;
 		ring_open(rings, rings + ring_offset(slot), slot, RING_UP_PUT, &up);
 		ring_moved(&up, up.size + 1 + i);
@@ -949,6 +1082,9 @@ int main(int argc, char **argv)
 		T(what_was_put_before_a_close_arrives),
 		T(a_stalled_ring_holds_up_no_other),
 		T(rings_survive_either_side),
+		T(what_a_program_leaves_in_its_ring_is_not_anothers),
+		T(a_slot_nobody_heard_of_comes_back),
+		T(only_roots_programs_get_rings),
 		T(counts_that_cannot_be_are_a_violation),
 		T(garbage_without_end_is_given_up),
 		T(another_qubes_places_are_refused),
