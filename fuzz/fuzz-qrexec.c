@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size -= 2;
 	if (qrexec_header_decode(way, version, data, &h) != 0)
 		return 0;
-	FUZZ_CHECK(h.len <= QREXEC_CHUNK_MAX);
+	FUZZ_CHECK(h.len <= QREXEC_MESSAGE_MAX - QREXEC_HEADER_LEN);
 	if (h.len != size - QREXEC_HEADER_LEN)
 		return 0;
 	if (qrexec_payload_decode(way, version, &h, data + QREXEC_HEADER_LEN, &m) != 0)

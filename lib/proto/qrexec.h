@@ -19,8 +19,8 @@
 /** QREXEC_CHUNK_MAX_2, QREXEC_CHUNK_MAX - data bytes of one message: protocol 2, and 3 and later */
 #define QREXEC_CHUNK_MAX_2 4096u
 #define QREXEC_CHUNK_MAX   65536u
-/** QREXEC_MESSAGE_MAX - the longest message of all, with its header */
-#define QREXEC_MESSAGE_MAX (QREXEC_HEADER_LEN + QREXEC_CHUNK_MAX)
+/** QREXEC_MESSAGE_MAX - the longest message of all, with its header: a command, for which domain and port */
+#define QREXEC_MESSAGE_MAX (QREXEC_HEADER_LEN + 8 + QREXEC_COMMAND_MAX)
 
 /** enum - versions: the oldest accepted, what agents speak, what dom0's own socket speaks */
 enum {

@@ -75,6 +75,8 @@ static void headers_of_each_way(void **state)
 		if (qrexec_header_decode(rows[i].way, rows[i].version, bytes, &h) !=
 		    rows[i].outcome)
 			fail_msg("row %zu", i);
+		if (rows[i].outcome == 0 && rows[i].len > QREXEC_MESSAGE_MAX - QREXEC_HEADER_LEN)
+			fail_msg("row %zu is longer than the longest message", i);
 	}
 }
 
