@@ -15,6 +15,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -27,6 +28,7 @@
 #include "base/io.h"
 #include "base/str.h"
 #include "loop/ask.h"
+#include "mux/mux.h"
 #include "proto/ring.h"
 #include "proto/ticket.h"
 #include "proto/vmux.h"
@@ -940,6 +942,203 @@ static void only_roots_programs_get_rings(void **state)
 	wait_claims(0);
 }
 
+/* ---- at random ---- */
+
+/* A cheap generator: the same seed is the same order of steps. */
+static uint64_t chaos_state;
+
+static unsigned chaos(unsigned below)
+{
+	chaos_state = chaos_state * 6364136223846793005u + 1442695040888963407u;
+	return (unsigned)((chaos_state >> 33) % below);
+}
+
+/* One channel at random: what each end wrote and read so far, and whether the end was closed. */
+struct wild {
+	struct vchan *end[2]; /* in dom0, in the qube */
+	size_t sent[2], got[2];
+	uint8_t key;
+};
+
+static uint8_t wild_byte(const struct wild *w, unsigned from, size_t at)
+{
+	return (uint8_t)(w->key + from * 91 + at * 31 + (at >> 8) * 7 + (at >> 16));
+}
+
+/* Read at @to until there is nothing now. Returns false at the end of the stream. */
+static bool wild_read(struct wild *w, unsigned to, size_t most)
+{
+	static uint8_t buf[70000];
+	size_t n;
+	int r;
+
+	while (most > 0) {
+		r = vchan_read(w->end[to], buf, most < sizeof(buf) ? most : sizeof(buf), &n);
+		if (r == -EAGAIN)
+			return true;
+		assert_int_equal(r, 0);
+		if (n == 0)
+			return false;
+		for (size_t i = 0; i < n; i++)
+			assert_int_equal(buf[i], wild_byte(w, !to, w->got[to] + i));
+		w->got[to] += n;
+		assert_true(w->got[to] <= w->sent[!to]);
+		most -= n;
+	}
+	return true;
+}
+
+static void wild_write(struct wild *w, unsigned from, size_t len)
+{
+	static uint8_t buf[70000];
+	size_t n = 0;
+	int r;
+
+	len = len < sizeof(buf) ? len : sizeof(buf);
+	for (size_t i = 0; i < len; i++)
+		buf[i] = wild_byte(w, from, w->sent[from] + i);
+	r = vchan_write(w->end[from], buf, len, &n);
+	assert_true(r == 0 || r == -EAGAIN || r == -EPIPE);
+	w->sent[from] += r == 0 ? n : 0;
+}
+
+/* Wait as a program may: for one way or both, at times for neither of those that move. */
+static void wild_wait(struct wild *w, unsigned who)
+{
+	struct pollfd p[2];
+	const unsigned what = chaos(4);
+
+	if (!vchan_poll(w->end[who], what & 1, what & 2, p))
+		(void)poll(p, 2, (int)chaos(3));
+}
+
+static void wild_begin(struct wild *w, unsigned port)
+{
+	struct ends e = channel(chaos(2), port);
+
+	*w = (struct wild){.end = {e.dom0, e.qube}, .key = (uint8_t)chaos(256)};
+	check_echo(e, "connected");
+	if (chaos(8) != 0)
+		vchan_allow_rings(e.qube);
+}
+
+/* Wait for all that was written at the other end, as a program does, with nothing else going on. */
+static void wild_drain(struct wild *w, unsigned to)
+{
+	struct pollfd p[2];
+
+	while (w->got[to] < w->sent[!to]) {
+		const size_t before = w->got[to];
+
+		assert_true(wild_read(w, to, 100000));
+		if (w->got[to] == before && !vchan_poll(w->end[to], true, false, p))
+			assert_true(poll(p, 2, WAIT_MS) > 0);
+	}
+}
+
+/* One end closes: the other finds all that it wrote, then the end. */
+static void wild_end(struct wild *w)
+{
+	const unsigned first = chaos(2);
+	struct pollfd p[2];
+
+	if (chaos(3) == 0)
+		wild_drain(w, first);
+	vchan_free(w->end[first]);
+	while (wild_read(w, !first, 100000))
+		if (!vchan_poll(w->end[!first], true, false, p))
+			assert_true(poll(p, 2, WAIT_MS) > 0);
+	assert_int_equal(w->got[!first], w->sent[first]);
+	vchan_free(w->end[!first]);
+	*w = (struct wild){0};
+}
+
+/* The qube's end goes to a process of its own, which writes until it is killed; a beginning arrives. */
+static void wild_kill(struct wild *w)
+{
+	static uint8_t buf[1 << 20];
+	struct pollfd p[2];
+	pid_t pid;
+
+	for (size_t i = 0; i < sizeof(buf); i++)
+		buf[i] = wild_byte(w, 1, w->sent[1] + i);
+	pid = fork();
+	if (pid == 0)
+		_exit(vchan_write_full(w->end[1], buf, chaos(sizeof(buf))) == 0 ? 0 : 1);
+	vchan_free(w->end[1]);
+	w->sent[1] += sizeof(buf);
+	for (unsigned i = chaos(200); i > 0; i--)
+		(void)wild_read(w, 0, chaos(5000));
+	(void)end(&pid, SIGKILL);
+	while (wild_read(w, 0, 100000))
+		if (!vchan_poll(w->end[0], true, false, p))
+			assert_true(poll(p, 2, WAIT_MS) > 0);
+	vchan_free(w->end[0]);
+	*w = (struct wild){0};
+}
+
+static void wild_step(struct wild *w, unsigned *port)
+{
+	const unsigned who = chaos(2);
+
+	if (!w->end[0]) {
+		wild_begin(w, 1000 + (*port)++);
+		return;
+	}
+	switch (chaos(64)) {
+	case 0:
+		wild_end(w);
+		return;
+	case 1:
+		wild_drain(w, who);
+		return;
+	case 2:
+		wild_kill(w);
+		return;
+	case 3:
+		(void)poll(NULL, 0, (int)chaos(130)); /* both may fall asleep */
+		return;
+	default:
+		break;
+	}
+	if (chaos(4) == 0)
+		wild_wait(w, who);
+	else if (chaos(2) == 0)
+		wild_write(w, who, chaos(3) == 0 ? chaos(100) + 1 : chaos(70000) + 1);
+	else
+		assert_true(wild_read(w, who, chaos(3) == 0 ? chaos(100) + 1 : chaos(70000) + 1));
+}
+
+/* Channels that move, stall, sleep, close and are killed in any order lose nothing, mix nothing, hang nowhere. */
+static void nothing_is_lost_whatever_the_order(void **state)
+{
+	const bool full = getenv("BULKHEAD_TEST_FULL") != NULL;
+	const char *seed = getenv("BULKHEAD_TEST_SEED");
+	uint64_t first = 1;
+
+	(void)state;
+	if (seed && str_u64(seed, UINT32_MAX, &first) != 0)
+		fail();
+	for (uint64_t s = first; s < first + (full ? 100 : 3); s++) {
+		struct wild wild[6] = {0};
+		unsigned port = 0;
+
+		print_message("seed %" PRIu64 "\n", s);
+		chaos_state = s;
+		(void)start(true, true);
+		for (unsigned i = 0; i < 1500; i++)
+			wild_step(&wild[chaos(ARRAY_LEN(wild))], &port);
+		for (unsigned i = 0; i < ARRAY_LEN(wild); i++)
+			if (wild[i].end[0])
+				wild_end(&wild[i]);
+		wait_claims(0);
+		assert_true(dom0_pid > 0 && waitpid(dom0_pid, NULL, WNOHANG) == 0);
+		(void)end(&dom0_pid, SIGKILL);
+		(void)end(&qube_pid, 0);
+		(void)end(&monitor_pid, 0);
+	}
+}
+
 /* ---- a hostile qube ---- */
 
 /* The qube's counts change under dom0's hands: its session ends, and soon it is given up. */
@@ -1047,6 +1246,240 @@ static void another_qubes_places_are_refused(void **state)
 	}
 }
 
+static uint64_t liar_nonce(void)
+{
+	return (uint64_t)chaos(UINT32_MAX) << 32 | chaos(UINT32_MAX);
+}
+
+/* A qube whose engine keeps the frames in order while all that goes through them, and the memory, is at random. */
+struct liar {
+	int fd;
+	struct mux *m;
+	struct mux_stream *s[16];
+	bool ringed[16];
+	struct vchan *local[8]; /* dom0's programs */
+};
+
+static void liar_begin(struct liar *l)
+{
+	const struct mux_config config = {.pool = 1 << 20,
+					  .first_window = 4096,
+					  .max_window = 65536,
+					  .max_streams = 16,
+					  .max_listens = 16,
+					  .nonce = liar_nonce};
+
+	*l = (struct liar){.fd = start(true, false)};
+	assert_int_equal(io_set_nonblock(l->fd, true), 0);
+	assert_int_equal(mux_new(&config, &l->m), 0);
+}
+
+static void liar_forget(struct liar *l, const struct mux_stream *s)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(l->s); i++)
+		if (!s || l->s[i] == s) {
+			l->s[i] = NULL;
+			l->ringed[i] = false;
+		}
+}
+
+/* Takes the stream, or ends it. */
+static void liar_keep(struct liar *l, struct mux_stream *s)
+{
+	unsigned i = 0;
+
+	while (i < ARRAY_LEN(l->s) && l->s[i])
+		i++;
+	if (i == ARRAY_LEN(l->s))
+		mux_close(s, true);
+	else
+		l->s[i] = s;
+}
+
+static void liar_event(struct liar *l, const struct mux_event *e)
+{
+	size_t n;
+
+	if (e->kind == MUX_DOWN)
+		liar_forget(l, NULL);
+	else if (e->kind == MUX_OPEN)
+		liar_keep(l, e->stream);
+	else if (e->kind == MUX_DATA && chaos(4) != 0 && mux_rx_peek(e->stream, &n))
+		mux_rx_consume(e->stream, n);
+	if (e->kind == MUX_CLOSED && chaos(4) != 0) {
+		liar_forget(l, e->stream);
+		mux_close(e->stream, chaos(2));
+	}
+}
+
+/* Read and write the carrier as far as it goes. Returns false when it is cut. */
+static bool liar_carry(struct liar *l)
+{
+	struct mux_event e;
+	size_t len;
+	ssize_t n;
+
+	(void)mux_tick(l->m, io_now_ms());
+	do {
+		uint8_t *at = mux_in_space(l->m, &len);
+
+		n = recv(l->fd, at, len, MSG_DONTWAIT);
+		mux_in_added(l->m, n > 0 ? (size_t)n : 0);
+		do {
+			assert_int_equal(mux_next(l->m, &e), 0);
+			liar_event(l, &e);
+		} while (e.kind != MUX_NONE);
+	} while (n > 0);
+	if (n == 0 || errno != EAGAIN)
+		return false;
+	do {
+		const uint8_t *at = mux_out_peek(l->m, &len);
+
+		n = len > 0 ? send(l->fd, at, len, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
+		mux_out_consume(l->m, n > 0 ? (size_t)n : 0);
+	} while (n > 0);
+	return n == 0 || errno == EAGAIN;
+}
+
+/* Counts that can be, mostly; the rest that a qube may write. */
+static void liar_scribble(void)
+{
+	const unsigned slot = chaos(6);
+	uint8_t *pair = rings + ring_offset(slot), *at;
+	struct ring ring;
+	uint32_t len;
+
+	if (chaos(200) == 0) { /* any word of any half, dom0's too */
+		uint32_t *half = (uint32_t *)(void *)(rings + 65536 + slot * 256 + chaos(4) * 64);
+
+		half[chaos(2)] = chaos(2) ? chaos(UINT32_MAX) : half[0] + chaos(70000);
+		return;
+	}
+	ring_open(rings, pair, slot, chaos(2) ? RING_UP_PUT : RING_DOWN_TAKE, &ring);
+	if (chaos(2))
+		(void)ring_wait(&ring);
+	if (ring_span(&ring, &at, &len) == 0 && len > 0)
+		ring_moved(&ring, chaos(2) ? len : chaos(len + 1));
+}
+
+static void liar_stream(struct liar *l)
+{
+	const unsigned i = chaos(ARRAY_LEN(l->s));
+	struct mux_stream *s = l->s[i];
+	const struct vmux_where dom0s = {0, DOMID, (uint16_t)(5 + chaos(4))};
+	size_t room;
+
+	if (!s) {
+		if (mux_open(l->m, &dom0s, NULL, &s) == 0)
+			liar_keep(l, s);
+		return;
+	}
+	switch (chaos(8)) {
+	case 0:
+		if (chaos(4) == 0) {
+			liar_forget(l, s);
+			mux_close(s, chaos(2));
+		}
+		break;
+	case 1:
+	case 2:
+		if (!l->ringed[i])
+			mux_ring(s, chaos(40) == 0 ? chaos(RING_SLOTS) : i % 6);
+		l->ringed[i] = true;
+		break;
+	case 3:
+	case 4:
+		for (unsigned n = chaos(50); l->ringed[i] && n > 0; n--)
+			mux_bell(s);
+		break;
+	default:
+		if (!mux_can_send(l->m) || mux_credit(s) == 0)
+			break;
+		memset(mux_send_space(s, &room), 'l', 1);
+		mux_send_added(s, chaos(2));
+		break;
+	}
+}
+
+static void liar_program(struct liar *l)
+{
+	static char buf[70000];
+	struct vchan **v = &l->local[chaos(ARRAY_LEN(l->local))];
+	size_t n;
+
+	if (!*v && chaos(2)) {
+		(void)!vchan_client_new(dom0_dir, 0, DOMID, 1 + chaos(4), 0, v);
+	} else if (!*v) {
+		(void)!vchan_server_new(dom0_dir, 0, DOMID, 5 + chaos(4), v);
+	} else if (vchan_get_state(*v) == VCHAN_WAITING && chaos(8) != 0) {
+		(void)!vchan_accept(*v);
+	} else if (chaos(16) == 0) {
+		vchan_free(*v);
+		*v = NULL;
+	} else if (chaos(2)) {
+		(void)!vchan_read(*v, buf, sizeof(buf), &n);
+	} else {
+		(void)!vchan_write(*v, buf, chaos(sizeof(buf)) + 1, &n);
+	}
+}
+
+static void liar_end(struct liar *l)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(l->local); i++)
+		vchan_free(l->local[i]);
+	mux_free(l->m);
+	(void)close(l->fd);
+}
+
+/* Whatever a qube says and writes at random, dom0's end goes on or gives it up; nothing else. */
+static void a_qube_that_lies_at_random_brings_nothing_down(void **state)
+{
+	const bool full = getenv("BULKHEAD_TEST_FULL") != NULL;
+	struct liar l;
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= (full ? 60 : 2); seed++) {
+		unsigned n_given_up = 0;
+
+		chaos_state = seed;
+		liar_begin(&l);
+		for (unsigned i = 0; i < 20000; i++) {
+			const struct vmux_where w = {DOMID, 0, (uint16_t)(1 + chaos(4))};
+
+			switch (chaos(8)) {
+			case 0:
+				(void)!mux_listen(l.m, &w, chaos(4) != 0);
+				break;
+			case 1:
+			case 2:
+				liar_scribble();
+				break;
+			case 3:
+				liar_program(&l);
+				break;
+			default:
+				liar_stream(&l);
+				break;
+			}
+			if (chaos(3000) == 0)
+				mux_reset(l.m);
+			if (chaos(500) == 0)
+				(void)poll(NULL, 0, (int)chaos(10));
+			if (liar_carry(&l))
+				continue;
+			assert_int_equal(wait_end(&dom0_pid), 3);
+			n_given_up++;
+			liar_end(&l);
+			(void)end(&monitor_pid, 0);
+			liar_begin(&l);
+		}
+		liar_end(&l);
+		assert_int_equal(wait_end(&dom0_pid), 0);
+		(void)end(&monitor_pid, 0);
+		print_message("seed %" PRIu64 ": given up %u times\n", seed, n_given_up);
+	}
+}
+
 static void a_closed_carrier_ends_both_in_peace(void **state)
 {
 	int fd;
@@ -1085,9 +1518,11 @@ int main(int argc, char **argv)
 		T(what_a_program_leaves_in_its_ring_is_not_anothers),
 		T(a_slot_nobody_heard_of_comes_back),
 		T(only_roots_programs_get_rings),
+		T(nothing_is_lost_whatever_the_order),
 		T(counts_that_cannot_be_are_a_violation),
 		T(garbage_without_end_is_given_up),
 		T(another_qubes_places_are_refused),
+		T(a_qube_that_lies_at_random_brings_nothing_down),
 		T(a_closed_carrier_ends_both_in_peace),
 	};
 	const struct rlimit fds = {.rlim_cur = 4096, .rlim_max = 4096};
