@@ -1440,6 +1440,7 @@ static void a_qube_that_lies_at_random_brings_nothing_down(void **state)
 	(void)state;
 	for (uint64_t seed = 1; seed <= (full ? 60 : 2); seed++) {
 		unsigned n_given_up = 0;
+		int r;
 
 		chaos_state = seed;
 		liar_begin(&l);
@@ -1474,7 +1475,8 @@ static void a_qube_that_lies_at_random_brings_nothing_down(void **state)
 			liar_begin(&l);
 		}
 		liar_end(&l);
-		assert_int_equal(wait_end(&dom0_pid), 0);
+		r = wait_end(&dom0_pid); /* its last words may have been too much */
+		assert_true(r == 0 || r == 3);
 		(void)end(&monitor_pid, 0);
 		print_message("seed %" PRIu64 ": given up %u times\n", seed, n_given_up);
 	}
