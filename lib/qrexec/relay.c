@@ -446,13 +446,14 @@ static int head_take(struct relay *r, bool *ret_more)
 	return 0;
 }
 
-/* take apart what the buffer holds, until it is empty, incomplete, stuck, or the code came */
+/* take apart what the buffer holds, until it is empty, incomplete, stuck, or the caller has the code: a service that
+ * has it goes on to drop what comes */
 static int rx_parse(struct relay *r, bool *ret_stuck)
 {
 	bool more = true;
 
 	*ret_stuck = false;
-	while (more && !*ret_stuck && !r->code_known) {
+	while (more && !*ret_stuck && (r->o.role == RELAY_SERVICE || !r->code_known)) {
 		int e;
 
 		if (r->body > 0) {
@@ -617,6 +618,16 @@ static int inputs_move(struct relay *r, const struct pollfd p[N_POLL])
 	return 0;
 }
 
+/* Nothing has come from the command's streams for long, nor does now; the caller may send on. */
+static bool is_over_quiet(const struct relay *r, const struct pollfd p[N_POLL])
+{
+	bool quiet = timeout_get(r) == 0;
+
+	for (unsigned i = 0; i < r->n_in; i++)
+		quiet &= p[P_IN + i].revents == 0;
+	return quiet;
+}
+
 /* one turn; *@ret_over: the call is over */
 static int turn(struct relay *r, bool *ret_over)
 {
@@ -645,7 +656,7 @@ static int turn(struct relay *r, bool *ret_over)
 	n = poll(p, N_POLL, ready ? 0 : timeout_get(r));
 	if (n < 0)
 		return errno == EINTR ? 0 : fail_errno();
-	if (n == 0 && !ready) {
+	if (is_over_quiet(r, p)) {
 		linger_end(r);
 		return 0;
 	}
