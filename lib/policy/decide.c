@@ -1,0 +1,594 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* From a request to an answer. */
+#include "policy/view.h"
+
+#include "base/str.h"
+
+#define NO_STRING (POLICY_NONE - 1) /* is none of the policy's, and not "any" either */
+
+/* a request in the numbers of policy and view */
+struct asked {
+	uint32_t service, argument;
+	uint32_t source, source_text; /* qube and string */
+	const char *source_name;
+	const char *default_dispvm; /* the source's; NULL: it has none */
+	enum token_kind kind;       /* of the target */
+	uint32_t target;            /* qube, for kinds that have one */
+	const char *target_name;
+};
+
+static const char *given(const char *s)
+{
+	return s && s[0] != '\0' ? s : NULL;
+}
+
+static uint32_t string_of(const struct policy *p, const char *text)
+{
+	uint32_t string = policy_find(p, text, strlen(text));
+
+	return string == POLICY_NONE ? NO_STRING : string;
+}
+
+/* who really asks: a relay speaks for its remote qube */
+static enum policy_reason resolve_source(const struct policy_view *v,
+					 const struct policy_request *q, const char **ret)
+{
+	const struct policy_qube *remote;
+	uint32_t i;
+
+	*ret = q->source;
+	if (!given(q->requested_source))
+		return POLICY_BY_RULE;
+	i = view_find(v, q->requested_source, NULL);
+	if (i == POLICY_NONE)
+		return POLICY_UNKNOWN_SOURCE;
+	remote = &v->qubes[i];
+	if (!str_eq(remote->type, "RemoteVM"))
+		return POLICY_NOT_REMOTE;
+	if (!given(remote->relayvm))
+		return POLICY_NOT_RELAY;
+	i = view_find(v, remote->relayvm, NULL);
+	if (i == POLICY_NONE || i != view_find(v, q->source, NULL))
+		return POLICY_NOT_RELAY;
+	*ret = q->requested_source;
+	return POLICY_BY_RULE;
+}
+
+/* POLICY_BY_RULE: the rules decide */
+static enum policy_reason resolve(const struct policy_view *v, const struct policy_request *q,
+				  struct asked *a)
+{
+	const char *target = given(q->target) ? q->target : "@default";
+	enum policy_reason reason;
+	struct text value;
+
+	reason = resolve_source(v, q, &a->source_name);
+	if (reason != POLICY_BY_RULE)
+		return reason;
+	a->service = string_of(v->p, q->service);
+	a->argument = string_of(v->p, q->argument);
+	a->source = view_find(v, a->source_name, NULL);
+	a->source_text = string_of(v->p, a->source_name);
+	a->default_dispvm =
+		a->source == POLICY_NONE ? NULL : given(v->qubes[a->source].default_dispvm);
+	if (token_parse((struct text){target, strlen(target)}, PLACE_REQUEST, &a->kind, &value) !=
+	    0)
+		return POLICY_BAD_TARGET;
+	a->target = POLICY_NONE;
+	a->target_name = value.at; /* the rest of the target, so it ends with it */
+	if (a->kind == TOKEN_ADMINVM) {
+		a->target = v->dom0;
+	} else if (a->kind == TOKEN_NAME) {
+		a->target = view_find(v, a->target_name, NULL);
+		if (a->target == POLICY_NONE)
+			a->kind = TOKEN_DEFAULT;
+	} else if (a->kind == TOKEN_DISPVM_OF) {
+		a->target = view_find(v, a->target_name, NULL);
+		if (a->target == POLICY_NONE || !set_has(v->templates, a->target))
+			return POLICY_NOT_A_TEMPLATE;
+	}
+	return POLICY_BY_RULE;
+}
+
+/* --- does a rule match --- */
+
+static bool source_matches(const struct policy_view *v, uint32_t token, const struct asked *a)
+{
+	const struct token *t = &policy_tokens(v->p)[token];
+	const struct slot *s = &v->slots[token];
+
+	switch ((enum token_kind)t->kind) {
+	case TOKEN_ALL:
+		return true;
+	case TOKEN_ANYVM:
+		return a->source == POLICY_NONE || set_has(v->not_admin, a->source);
+	case TOKEN_ADMINVM:
+		return a->source == v->dom0;
+	case TOKEN_NAME:
+		return a->source == POLICY_NONE ? t->text == a->source_text : s->qube == a->source;
+	case TOKEN_TYPE:
+	case TOKEN_TAG:
+		return a->source != POLICY_NONE && set_has(view_set(v, s->set), a->source);
+	case TOKEN_DEFAULT:
+	case TOKEN_DISPVM:
+	case TOKEN_DISPVM_OF: /* a caller is a qube by its name, whatever it was made from */
+	case TOKEN_DISPVM_TAG:
+	case N_TOKEN_KINDS:
+		break;
+	}
+	return false;
+}
+
+/* @dispvm as asked for, against "@dispvm:X" or "@dispvm:@tag:X" */
+static enum policy_step default_dispvm_matches(const struct policy_view *v, uint32_t token,
+					       const struct asked *a)
+{
+	const struct token *t = &policy_tokens(v->p)[token];
+	uint32_t i;
+
+	if (t->kind == TOKEN_DISPVM_OF) {
+		if (!a->default_dispvm)
+			return POLICY_CANNOT_TELL;
+		/* by name: a rule that has the template's uuid does not mean @dispvm */
+		return strcmp(policy_string(v->p, t->text), a->default_dispvm) == 0
+			       ? POLICY_MATCHES
+			       : POLICY_OTHER_TARGET;
+	}
+	if (!a->default_dispvm)
+		return POLICY_OTHER_TARGET;
+	i = view_find(v, a->default_dispvm, NULL);
+	if (i == POLICY_NONE)
+		return POLICY_CANNOT_TELL;
+	return set_has(view_set(v, v->slots[token].set), i) ? POLICY_MATCHES : POLICY_OTHER_TARGET;
+}
+
+/* POLICY_MATCHES, POLICY_OTHER_TARGET or POLICY_CANNOT_TELL */
+static enum policy_step target_matches(const struct policy_view *v, uint32_t token,
+				       const struct asked *a)
+{
+	const struct token *t = &policy_tokens(v->p)[token];
+	const struct slot *s = &v->slots[token];
+	bool is_qube = a->kind == TOKEN_NAME || a->kind == TOKEN_ADMINVM, matches = false;
+
+	switch ((enum token_kind)t->kind) {
+	case TOKEN_ALL:
+		matches = true;
+		break;
+	case TOKEN_ANYVM:
+		matches = !is_qube || set_has(v->not_admin, a->target);
+		break;
+	case TOKEN_ADMINVM:
+		matches = is_qube && a->target == v->dom0;
+		break;
+	case TOKEN_NAME:
+		matches = is_qube && a->target == s->qube;
+		break;
+	case TOKEN_TYPE:
+	case TOKEN_TAG:
+		matches = is_qube && set_has(view_set(v, s->set), a->target);
+		break;
+	case TOKEN_DEFAULT:
+	case TOKEN_DISPVM:
+		matches = a->kind == (enum token_kind)t->kind;
+		break;
+	case TOKEN_DISPVM_OF:
+	case TOKEN_DISPVM_TAG:
+		if (a->kind == TOKEN_DISPVM)
+			return default_dispvm_matches(v, token, a);
+		if (a->kind == TOKEN_DISPVM_OF)
+			matches = t->kind == TOKEN_DISPVM_OF
+					  ? a->target == s->qube
+					  : set_has(view_set(v, s->set), a->target);
+		break;
+	case N_TOKEN_KINDS:
+		break;
+	}
+	return matches ? POLICY_MATCHES : POLICY_OTHER_TARGET;
+}
+
+static bool matches_but_target(const struct policy_view *v, const struct rule *r,
+			       const struct asked *a)
+{
+	return (r->argument == POLICY_NONE || r->argument == a->argument) &&
+	       source_matches(v, r->source, a);
+}
+
+/* --- the rules of one service and those of every service, merged --- */
+
+struct walk {
+	const uint32_t *own, *own_end, *any, *any_end;
+};
+
+static struct walk walk_of(const struct policy *p, uint32_t service)
+{
+	const uint32_t *order = policy_order(p), *any = order + p->any.first;
+	struct walk w = {order, order, any, any + p->any.n};
+
+	if (service < p->n_strings) {
+		w.own = order + policy_spans(p)[service].first;
+		w.own_end = w.own + policy_spans(p)[service].n;
+	}
+	return w;
+}
+
+/* the next rule, or POLICY_NONE */
+static uint32_t walk_next(struct walk *w)
+{
+	if (w->own == w->own_end)
+		return w->any == w->any_end ? POLICY_NONE : *w->any++;
+	if (w->any == w->any_end || *w->own < *w->any)
+		return *w->own++;
+	return *w->any++;
+}
+
+static uint32_t walk_last(struct walk *w)
+{
+	if (w->own == w->own_end)
+		return w->any == w->any_end ? POLICY_NONE : *--w->any_end;
+	if (w->any == w->any_end || w->own_end[-1] > w->any_end[-1])
+		return *--w->own_end;
+	return *--w->any_end;
+}
+
+/* --- what the person may choose from --- */
+
+/* what a token stands for: of @names, @disposables and the default disposable */
+struct choice {
+	uint64_t *names, *disposables;
+	bool dispvm;
+};
+
+static void apply(uint64_t *to, const uint64_t *set, const uint64_t *also, uint32_t n_words,
+		  bool remove)
+{
+	for (uint32_t i = 0; i < n_words; i++) {
+		uint64_t bits = also ? set[i] & also[i] : set[i];
+
+		to[i] = remove ? to[i] & ~bits : to[i] | bits;
+	}
+}
+
+static void apply_one(uint64_t *to, uint32_t i, bool remove)
+{
+	uint64_t bit = (uint64_t)1 << i % 64;
+
+	to[i / 64] = remove ? to[i / 64] & ~bit : to[i / 64] | bit;
+}
+
+/* add what @token stands for, or remove it; false if it speaks of a qube that does not exist */
+static bool choose(const struct policy_view *v, struct choice *c, uint32_t token, bool remove)
+{
+	const struct token *t = &policy_tokens(v->p)[token];
+	const struct slot *s = &v->slots[token];
+
+	switch ((enum token_kind)t->kind) {
+	case TOKEN_ALL:
+	case TOKEN_ANYVM:
+		apply(c->names, t->kind == TOKEN_ALL ? v->all : v->not_admin, NULL, v->n_words,
+		      remove);
+		apply(c->disposables, v->templates, NULL, v->n_words, remove);
+		c->dispvm = !remove;
+		break;
+	case TOKEN_ADMINVM:
+		apply_one(c->names, v->dom0, remove);
+		break;
+	case TOKEN_NAME:
+		if (s->qube != POLICY_NONE)
+			apply_one(c->names, s->qube, remove);
+		break;
+	case TOKEN_TYPE:
+	case TOKEN_TAG:
+		apply(c->names, view_set(v, s->set), NULL, v->n_words, remove);
+		break;
+	case TOKEN_DISPVM:
+		c->dispvm = !remove;
+		break;
+	case TOKEN_DISPVM_OF:
+		if (s->qube == POLICY_NONE)
+			return false;
+		if (set_has(v->templates, s->qube))
+			apply_one(c->disposables, s->qube, remove);
+		break;
+	case TOKEN_DISPVM_TAG:
+		apply(c->disposables, view_set(v, s->set), v->templates, v->n_words, remove);
+		break;
+	case TOKEN_DEFAULT:
+	case N_TOKEN_KINDS:
+		break;
+	}
+	return true;
+}
+
+/*
+ * All that some rule would let the caller reach: from the last rule to the first, each adding what it
+ * allows and removing what it denies. Never the caller itself, nor what is internal.
+ */
+static bool collect(struct policy_view *v, const struct asked *a)
+{
+	struct choice c = {v->names, v->disposables, false};
+	struct walk w = walk_of(v->p, a->service);
+	size_t len = v->n_words * sizeof(uint64_t);
+	uint32_t i;
+
+	memset(v->names, 0, len);
+	memset(v->disposables, 0, len);
+	while ((i = walk_last(&w)) != POLICY_NONE) {
+		const struct rule *r = &policy_rules(v->p)[i];
+
+		if (!matches_but_target(v, r, a))
+			continue;
+		if (!choose(v, &c, r->redirect != POLICY_NONE ? r->redirect : r->target,
+			    r->action == POLICY_DENY))
+			return false;
+	}
+	if (c.dispvm && a->default_dispvm) {
+		i = view_find(v, a->default_dispvm, NULL);
+		if (i != POLICY_NONE)
+			set_add(v->disposables, i);
+	}
+	if (a->source != POLICY_NONE)
+		apply_one(v->names, a->source, true);
+	apply(v->names, v->internal, NULL, v->n_words, true);
+	apply(v->disposables, v->internal, NULL, v->n_words, true);
+	return true;
+}
+
+/* --- what a rule that matched says --- */
+
+/* what a redirect or default_target stands for */
+static struct policy_target token_target(const struct policy_view *v, uint32_t token)
+{
+	const struct token *t = &policy_tokens(v->p)[token];
+
+	if (t->kind == TOKEN_ADMINVM)
+		return (struct policy_target){"", "dom0", v->dom0};
+	if (t->kind == TOKEN_DISPVM)
+		return (struct policy_target){"", token_prefixes[TOKEN_DISPVM], POLICY_NONE};
+	return (struct policy_target){t->kind == TOKEN_DISPVM_OF ? token_prefixes[TOKEN_DISPVM_OF]
+								 : "",
+				      policy_string(v->p, t->text), v->slots[token].qube};
+}
+
+static bool is_dispvm(const struct policy_target *t)
+{
+	return strcmp(t->name, token_prefixes[TOKEN_DISPVM]) == 0;
+}
+
+static struct policy_target default_disposable(const struct policy_view *v, const struct asked *a)
+{
+	return (struct policy_target){token_prefixes[TOKEN_DISPVM_OF], a->default_dispvm,
+				      view_find(v, a->default_dispvm, NULL)};
+}
+
+static bool same_target(const struct policy_target *a, const struct policy_target *b)
+{
+	return strcmp(a->prefix, b->prefix) == 0 && strcmp(a->name, b->name) == 0;
+}
+
+/* the target may be called without being started */
+static bool is_up(const struct policy_view *v, const struct policy_target *t)
+{
+	return t->prefix[0] == '\0' && t->qube != POLICY_NONE && set_has(v->running, t->qube);
+}
+
+static enum policy_reason allow(const struct policy_view *v, const struct asked *a,
+				const struct rule *r, struct policy_answer *ret)
+{
+	struct policy_target t = {a->kind == TOKEN_DISPVM_OF ? token_prefixes[TOKEN_DISPVM_OF] : "",
+				  a->target_name, a->target};
+	const struct policy_qube *q;
+
+	if (r->redirect != POLICY_NONE) {
+		t = token_target(v, r->redirect);
+		if (t.prefix[0] != '\0' &&
+		    (t.qube == POLICY_NONE || !set_has(v->templates, t.qube)))
+			return POLICY_NOT_A_TEMPLATE;
+	} else if (a->kind == TOKEN_ADMINVM) {
+		t.name = "dom0";
+	} else if (a->kind == TOKEN_DISPVM) {
+		t.name = token_prefixes[TOKEN_DISPVM];
+	}
+	if (is_dispvm(&t)) {
+		if (!a->default_dispvm)
+			return POLICY_NO_DISPVM;
+		t = default_disposable(v, a);
+	} else if (t.qube == POLICY_NONE) {
+		return POLICY_NO_TARGET;
+	}
+	if (!r->autostart && !is_up(v, &t)) {
+		ret->notify = r->notify;
+		return POLICY_AUTOSTART;
+	}
+	ret->target = t;
+	if (t.prefix[0] != '\0')
+		return POLICY_BY_RULE;
+	if (strcmp(t.name, a->source_name) == 0)
+		return POLICY_LOOPBACK;
+	q = &v->qubes[t.qube];
+	if (str_eq(q->type, "RemoteVM")) {
+		if (!given(q->relayvm))
+			return POLICY_NO_RELAY;
+		if (!given(q->transport_rpc))
+			return POLICY_NO_TRANSPORT;
+	}
+	return POLICY_BY_RULE;
+}
+
+static enum policy_reason ask(struct policy_view *v, const struct asked *a, const struct rule *r,
+			      struct policy_answer *ret)
+{
+	struct policy_target t;
+	bool any = false, chosen;
+
+	ret->redirected = r->redirect != POLICY_NONE;
+	if (ret->redirected) {
+		t = token_target(v, r->redirect);
+		if (t.qube == v->dom0 && t.prefix[0] == '\0')
+			t.name = "dom0";
+		if (!r->autostart && !is_up(v, &t))
+			return t.qube == POLICY_NONE && !is_dispvm(&t) && t.prefix[0] == '\0'
+				       ? POLICY_UNDECIDABLE
+				       : POLICY_NO_CHOICE;
+		ret->target = t;
+	} else {
+		if (!collect(v, a))
+			return POLICY_UNDECIDABLE;
+		for (uint32_t i = 0; i < v->n_words; i++) {
+			if (!r->autostart) {
+				v->names[i] &= v->running[i];
+				v->disposables[i] = 0;
+			}
+			any = any || v->names[i] != 0 || v->disposables[i] != 0;
+		}
+		if (!any)
+			return POLICY_NO_CHOICE;
+	}
+	if (r->default_target == POLICY_NONE)
+		return POLICY_BY_RULE;
+	t = token_target(v, r->default_target);
+	if (is_dispvm(&t)) {
+		if (!a->default_dispvm)
+			return POLICY_BY_RULE;
+		t = default_disposable(v, a);
+	}
+	if (t.qube == v->dom0 && t.prefix[0] == '\0')
+		t.name = "dom0";
+	/* only what is offered can be preselected, and it is offered by name */
+	if (ret->redirected)
+		chosen = same_target(&t, &ret->target);
+	else
+		chosen = t.qube != POLICY_NONE && strcmp(t.name, v->qubes[t.qube].name) == 0 &&
+			 set_has(t.prefix[0] != '\0' ? v->disposables : v->names, t.qube);
+	if (chosen)
+		ret->default_target = t;
+	return POLICY_BY_RULE;
+}
+
+/* the first rule that matches, or POLICY_NONE; false if that cannot be told */
+static bool find_rule(const struct policy_view *v, const struct asked *a, uint32_t *ret)
+{
+	struct walk w = walk_of(v->p, a->service);
+
+	while ((*ret = walk_next(&w)) != POLICY_NONE) {
+		const struct rule *r = &policy_rules(v->p)[*ret];
+		enum policy_step step;
+
+		if (!matches_but_target(v, r, a))
+			continue;
+		step = target_matches(v, r->target, a);
+		if (step != POLICY_OTHER_TARGET)
+			return step == POLICY_MATCHES;
+	}
+	return true;
+}
+
+void policy_decide(struct policy_view *v, const struct policy_request *q, struct policy_answer *ret)
+{
+	const struct rule *r;
+	struct asked a;
+
+	*ret = (struct policy_answer){
+		.verdict = POLICY_DENY, .rule = POLICY_NONE, .notify = true, .view = v};
+	ret->reason = resolve(v, q, &a);
+	if (ret->reason != POLICY_BY_RULE)
+		return;
+	if (!find_rule(v, &a, &ret->rule)) {
+		ret->reason = POLICY_UNDECIDABLE;
+		return;
+	}
+	if (ret->rule == POLICY_NONE) {
+		ret->reason = POLICY_NO_RULE;
+		return;
+	}
+	r = &policy_rules(v->p)[ret->rule];
+	if (r->action == POLICY_DENY) {
+		ret->notify = r->notify;
+		return;
+	}
+	ret->reason = r->action == POLICY_ALLOW ? allow(v, &a, r, ret) : ask(v, &a, r, ret);
+	if (ret->reason != POLICY_BY_RULE)
+		return;
+	ret->verdict = (enum policy_action)r->action;
+	ret->user = policy_string(v->p, r->user);
+	ret->notify = r->notify;
+	ret->autostart = r->autostart;
+}
+
+bool policy_target_next(const struct policy_answer *a, uint32_t *at, struct policy_target *ret)
+{
+	const struct policy_view *v = a->view;
+
+	if (a->verdict != POLICY_ASK)
+		return false;
+	if (a->redirected) {
+		*ret = a->target;
+		return (*at)++ == 0;
+	}
+	for (; *at < 2 * v->n_qubes; (*at)++) {
+		bool disposable = *at < v->n_qubes;
+		uint32_t i = disposable ? *at : *at - v->n_qubes;
+
+		if (!set_has(disposable ? v->disposables : v->names, i))
+			continue;
+		*ret = (struct policy_target){disposable ? token_prefixes[TOKEN_DISPVM_OF] : "",
+					      v->qubes[i].name, i};
+		(*at)++;
+		return true;
+	}
+	return false;
+}
+
+enum policy_step policy_rule_step(struct policy_view *v, const struct policy_request *q,
+				  uint32_t rule)
+{
+	const struct rule *r = &policy_rules(v->p)[rule];
+	struct asked a;
+
+	if (resolve(v, q, &a) != POLICY_BY_RULE)
+		return POLICY_NEVER;
+	if (r->service != POLICY_NONE && r->service != a.service)
+		return POLICY_OTHER_SERVICE;
+	if (r->argument != POLICY_NONE && r->argument != a.argument)
+		return POLICY_OTHER_ARGUMENT;
+	if (!source_matches(v, r->source, &a))
+		return POLICY_OTHER_SOURCE;
+	return target_matches(v, r->target, &a);
+}
+
+const char *policy_reason_text(enum policy_reason reason)
+{
+	switch (reason) {
+	case POLICY_BY_RULE:
+		return "a rule says so";
+	case POLICY_NO_RULE:
+		return "no rule matches";
+	case POLICY_BAD_TARGET:
+		return "the target is not one that can be asked for";
+	case POLICY_NOT_A_TEMPLATE:
+		return "no disposables are made from this template";
+	case POLICY_NO_TARGET:
+		return "neither the caller nor the rule names a target that exists";
+	case POLICY_NO_DISPVM:
+		return "the caller has no default_dispvm";
+	case POLICY_NO_CHOICE:
+		return "there is no target to choose from";
+	case POLICY_AUTOSTART:
+		return "the target does not run, and the rule does not have it started";
+	case POLICY_LOOPBACK:
+		return "a qube cannot call itself";
+	case POLICY_UNDECIDABLE:
+		return "a rule before any that matches speaks of a qube or a default_dispvm that "
+		       "does not exist";
+	case POLICY_NO_RELAY:
+		return "the remote qube has no relayvm";
+	case POLICY_NO_TRANSPORT:
+		return "the remote qube has no transport_rpc";
+	case POLICY_UNKNOWN_SOURCE:
+		return "there is no qube of the requested source's name";
+	case POLICY_NOT_REMOTE:
+		return "the requested source is not a RemoteVM";
+	case POLICY_NOT_RELAY:
+		return "the caller is not the relay of the requested source";
+	}
+	return "";
+}
