@@ -40,6 +40,11 @@ refused() {
 		[ "$status" = 0 ]
 		[[ ${lines[0]} == "usage: bulkhead $c "* ]]
 	done
+	for c in eval; do
+		run qubes-policy $c --help
+		[ "$status" = 0 ]
+		[[ ${lines[0]} == "usage: qubes-policy $c "* ]]
+	done
 	qvm --help | grep -q '^  template '
 	bulkhead --help | grep -q '^  doctor '
 }
@@ -312,9 +317,12 @@ refused() {
 		bash -c '
 			. "$top/build/root/usr/share/bash-completion/completions/qvm"
 			. "$top/build/root/usr/share/bash-completion/completions/bulkhead"
+			. "$top/build/root/usr/share/bash-completion/completions/qubes-policy"
 			COMP_WORDS=("$@")
 			COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
-			"_${COMP_WORDS[0]%%-*}"
+			handler=$(complete -p "${COMP_WORDS[0]}")
+			handler=${handler#*-F }
+			"${handler%% *}"
 			printf "%s\n" "${COMPREPLY[@]}"' - "$@"
 	}
 	[ "$(complete qvm pa)" = pause ]
@@ -330,12 +338,14 @@ refused() {
 	[ "$(complete qvm-unpause '')" = "" ]
 	[ "$(complete bulkhead doc)" = doctor ]
 	[ "$(complete bulkhead stop --ti)" = --timeout ]
+	[ "$(complete qubes-policy ev)" = eval ]
+	[ "$(complete qubes-policy eval --ca)" = --cases ]
 	qvm-remove -f work tmpl
 }
 
 @test "completions of zsh and fish parse where those shells are" {
 	share=$top/build/root/usr/share
-	for p in qvm bulkhead; do
+	for p in qvm bulkhead qubes-policy; do
 		bash -n "$share/bash-completion/completions/$p"
 		grep -q '^#compdef' "$share/zsh/site-functions/_$p"
 		if command -v zsh >/dev/null; then
@@ -349,7 +359,7 @@ refused() {
 
 @test "every manual page is there and without a warning" {
 	man=$top/build/root/usr/share/man/man1
-	for c in qvm bulkhead $(printf 'qvm-%s ' $commands); do
+	for c in qvm bulkhead qubes-policy $(printf 'qvm-%s ' $commands); do
 		run env LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=100 man --warnings -E UTF-8 -l -Tutf8 -Z "$man/$c.1"
 		[ "$status" = 0 ]
 		run bash -c "LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=100 man --warnings -E UTF-8 -l -Tutf8 -Z '$man/$c.1' 2>&1 >/dev/null"
