@@ -1019,7 +1019,7 @@ static void gather(struct carry *c)
 		AUTO_CLOSE int claim_fd = NO_FD;
 		int fds[2] = {NO_FD, NO_FD};
 		size_t room;
-		uint8_t *at, slot;
+		uint8_t *at, slot = 0;
 		ssize_t n;
 
 		c->ready = l->ready_next;

@@ -423,12 +423,12 @@ static int acquire(struct vchand *v)
 		log_err(NULL, "cannot make %s: %s", v->dir, log_errno_str(r));
 		return r;
 	}
-	/* any program of the qube may serve; the sticky bit keeps their sockets apart */
-	if (v->is_port || v->fd < 0)
-		(void)chmod(v->dir, 01777);
 	dir_fd = open(v->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir_fd < 0)
 		return fail_errno();
+	/* any program of the qube may serve; the sticky bit keeps their sockets apart */
+	if (v->is_port || v->fd < 0)
+		(void)fchmod(dir_fd, 01777);
 	r = v->fd >= 0 ? io_set_nonblock(v->fd, true) : acquire_port(v);
 	if (r == 0)
 		r = carry_new(&config, &hooks, &v->carry);
