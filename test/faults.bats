@@ -127,15 +127,14 @@ kill_qubesd() {
 	within 20 wants_none qubesd
 }
 
-# moments N FULL: so many delays in seconds, other ones at each run; BATS_SEED repeats them
+# moments N MAX: so many delays up to MAX seconds, other ones at each run; BATS_SEED repeats them
 moments() {
 	local n=$1
-	! full_counts || n=$2
 	RANDOM=${BATS_SEED:-$$}
 	echo "BATS_SEED=${BATS_SEED:-$$}" >&2
 	while [ $((n--)) -gt 0 ]; do
 		# short ones more often
-		echo $((RANDOM % 3)) $((RANDOM % 1000)) | awk -v m="$3" '{ x = $2 / 1000; print $1 ? x * x * m : x * x * x * m }'
+		echo $((RANDOM % 3)) $((RANDOM % 1000)) | awk -v m="$2" '{ x = $2 / 1000; print $1 ? x * x * m : x * x * x * m }'
 	done
 }
 
@@ -270,7 +269,7 @@ startable() {
 
 @test "qubesd killed in the middle of a start" {
 	local delay
-	for delay in $(moments 4 40 4); do
+	for delay in $(moments "$(rounds start 4 40)" 4); do
 		timeout $start_s qvm-start q >/dev/null 2>&1 3>&- &
 		sleep "$delay"
 		echo "after $delay s: $(state q)"
@@ -281,12 +280,13 @@ startable() {
 		qvm-kill q
 		within $answer_s is q Halted
 		halt_is_whole
+		round_done start
 	done
 }
 
 @test "qubesd killed in the middle of a stop: what was synced is there" {
 	local delay n=0
-	for delay in $(moments 3 40 3); do
+	for delay in $(moments "$(rounds stop 3 40)" 3); do
 		start_q
 		in_q "echo $n >/rw/round; sync"
 		if [ $((n % 2)) = 0 ]; then
@@ -305,6 +305,7 @@ startable() {
 		startable
 		[ "$(in_q 'cat /rw/round')" = $n ]
 		n=$((n + 1))
+		round_done stop
 	done
 }
 
@@ -313,8 +314,8 @@ made_s() {
 }
 
 @test "qubesd killed while a qube is made or removed: it is whole, or it is not there" {
-	local delay n=0
-	for delay in $(moments 8 200 0.6); do
+	local delay
+	for delay in $(moments "$(rounds make 8 200)" 0.6); do
 		timeout $answer_s qvm-create --class StandaloneVM --template appliance --label green s >/dev/null 2>&1 &
 		sleep "$delay"
 		kill_qubesd
@@ -328,10 +329,10 @@ made_s() {
 		wait $! || true
 		bulkhead start
 		! qvm-ls --raw-list | grep -qx s || timeout $answer_s qvm-remove -f s
-		n=$((n + 1))
+		# as many folders as qubes, but dom0
+		within 20 eval '[ "$(ls "$BULKHEAD_HOME/state/pools/default/vm" | wc -l)" = "$(($(qvm-ls --raw-list | wc -l) - 1))" ]'
+		round_done make
 	done
-	# as many folders as qubes, but dom0
-	within 20 eval '[ "$(ls "$BULKHEAD_HOME/state/pools/default/vm" | wc -l)" = "$(($(qvm-ls --raw-list | wc -l) - 1))" ]'
 }
 
 @test "kill -9 of a daemon: it is started again, and qvm-run works as before" {
@@ -389,9 +390,8 @@ committed() {
 }
 
 @test "everything killed at once: private has what was synced, and everything starts" {
-	local n rounds=2
-	! full_counts || rounds=30
-	for ((n = 0; n < rounds; n++)); do
+	local n
+	for ((n = $(rounds everything 2 30); n > 0; n--)); do
 		start_q
 		in_q "echo $n >/rw/cut; sync; (while :; do dd if=/dev/urandom of=/rw/busy bs=64k count=20; sync; done) >/dev/null 2>&1 &"
 		# shellcheck disable=SC2046
@@ -402,5 +402,6 @@ committed() {
 		halt_is_whole
 		start_q
 		[ "$(in_q 'cat /rw/cut')" = $n ]
+		round_done everything
 	done
 }

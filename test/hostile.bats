@@ -78,10 +78,14 @@ logs_now_kib() {
 	du -sk "$BULKHEAD_HOME/state/log" | cut -f 1
 }
 
-# others_do_not_notice: for as long as the attack lasts
+evil_is_halted() {
+	[ "$(state evil)" = Halted ]
+}
+
+# others_do_not_notice: for as long as the attack lasts, which is over when evil is cut off
 others_do_not_notice() {
 	local end=$((SECONDS + attack_s)) n=0 kib lines
-	while [ $SECONDS -lt $end ] || [ $n -lt 3 ]; do
+	while { [ $SECONDS -lt $end ] && ! evil_is_halted; } || [ $n -lt 3 ]; do
 		[ "$(timeout $answer_s qvm-run -p good 'echo fine')" = fine ]
 		timeout $answer_s qvm-ls --raw-list >/dev/null
 		n=$((n + 1))
@@ -92,10 +96,6 @@ others_do_not_notice() {
 		[ "$(logs_now_kib)" -lt $logs_kib ]
 		[ "$lines" -lt $log_lines ]
 	done
-}
-
-evil_is_halted() {
-	[ "$(state evil)" = Halted ]
 }
 
 # said PATTERN: qubesd's log has such a line about evil, since this test began

@@ -90,3 +90,20 @@ ask() {
 full_counts() {
 	[ -n "${BULKHEAD_TEST_FULL-}" ]
 }
+
+# rounds NAME N FULL: how many are to be done: N, or of the full count what an interrupted soak has left
+rounds() {
+	if full_counts; then
+		echo $(($3 - $(cat "${BULKHEAD_TEST_STATE-}/rounds-$1" 2>/dev/null || echo 0)))
+	else
+		echo "$2"
+	fi
+}
+
+# round_done NAME: one of them has passed
+round_done() {
+	full_counts && [ -n "${BULKHEAD_TEST_STATE-}" ] || return 0
+	local file=$BULKHEAD_TEST_STATE/rounds-$1
+	echo $(($(cat "$file" 2>/dev/null || echo 0) + 1)) >"$file.new"
+	mv "$file.new" "$file"
+}
