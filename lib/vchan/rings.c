@@ -66,52 +66,63 @@ static bool leads_to_carrier(int sock)
 	       (uint32_t)peer.pid == __atomic_load_n(ring_carrier(region.head), __ATOMIC_ACQUIRE);
 }
 
-/* Lock the first free slot's byte. The lock ends with the last copy of the descriptor, wherever that is: here, in a
- * message that nobody has read yet, in the carrier. */
-static int claim(unsigned *ret_slot, int *ret_fd)
+int rings_allow(int sock, int *ret_claim_fd)
 {
 	char path[PATH_MAX];
-	AUTO_CLOSE int fd = NO_FD;
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
-
-	if (snprintf(path, sizeof(path), "%s" RINGS_CLAIMS, rings_path()) >= (int)sizeof(path))
-		return -ENAMETOOLONG;
-	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return fail_errno();
-	while (lock.l_start < RING_SLOTS && fcntl(fd, F_OFD_SETLK, &lock) < 0)
-		lock.l_start++;
-	if (lock.l_start == RING_SLOTS)
-		return -EBUSY;
-	*ret_slot = (unsigned)lock.l_start;
-	*ret_fd = take_fd(&fd);
-	return 0;
-}
-
-int rings_claim(int sock, struct rings *ret)
-{
-	struct rings rings = {.claim_fd = NO_FD};
-	int r = region_open();
+	int r = region_open(), fd;
 
 	if (r < 0)
 		return r;
 	if (!leads_to_carrier(sock))
 		return -ENOTCONN;
-	r = claim(&rings.slot, &rings.claim_fd);
+	if (snprintf(path, sizeof(path), "%s" RINGS_CLAIMS, rings_path()) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return fail_errno();
+	*ret_claim_fd = fd;
+	return 0;
+}
+
+/* Lock the first free slot's byte. The lock ends with the last copy of the descriptor, wherever that is: here, in a
+ * message that nobody has read yet, in the carrier. */
+static int claim(int fd, unsigned *ret_slot)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+
+	while (lock.l_start < RING_SLOTS && fcntl(fd, F_OFD_SETLK, &lock) < 0)
+		lock.l_start++;
+	*ret_slot = (unsigned)lock.l_start;
+	return lock.l_start == RING_SLOTS ? -EBUSY : 0;
+}
+
+int rings_claim(int *claim_fd, struct rings *ret)
+{
+	struct rings rings;
+	int r = claim(*claim_fd, &rings.slot);
+
 	if (r < 0)
 		return r;
 	rings.pair = map(region.fd, (size_t)2 * ring_size(rings.slot), ring_offset(rings.slot));
-	if (!rings.pair) {
-		r = fail_errno();
-		rings_close(&rings);
-		return r;
-	}
+	if (!rings.pair)
+		return fail_errno();
+	rings.claim_fd = take_fd(claim_fd);
 	ring_open(region.head, rings.pair, rings.slot, RING_UP_PUT, &rings.up);
 	ring_open(region.head, rings.pair, rings.slot, RING_DOWN_TAKE, &rings.down);
 	ring_empty(&rings.up);
 	ring_empty(&rings.down);
 	*ret = rings;
 	return 0;
+}
+
+void rings_unclaim(struct rings *r, int *claim_fd)
+{
+	struct flock lock = {
+		.l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = (off_t)r->slot, .l_len = 1};
+
+	(void)fcntl(r->claim_fd, F_OFD_SETLK, &lock);
+	*claim_fd = take_fd(&r->claim_fd);
+	rings_close(r);
 }
 
 void rings_close(struct rings *r)

@@ -20,11 +20,17 @@ struct rings {
 };
 
 /**
- * rings_claim() - take a free slot for the stream that @sock leads to
+ * rings_allow() - open what a claim for the stream that @sock leads to will need; a program that then becomes another
+ * user can still make the claim
+ * @ret_claim_fd:	owned by the caller
  *
- * Return: 0; -ENOTCONN: @sock does not lead to the qube's vchand; -EBUSY: no slot is free; -errno: there is no such
- * memory, or it is not for us.
+ * Return: 0; -ENOTCONN: @sock does not lead to the qube's vchand; -errno: there is no such memory, or it is not for us.
  */
-MUST_CHECK int rings_claim(int sock, struct rings *ret);
+MUST_CHECK int rings_allow(int sock, int *ret_claim_fd);
+/** rings_claim() - take a free slot; @claim_fd, of rings_allow(), is taken on success. Return: 0; -EBUSY: no slot is
+ * free; -errno */
+MUST_CHECK int rings_claim(int *claim_fd, struct rings *ret);
+/** rings_unclaim() - give back a slot that nobody was told of; @claim_fd is as before the claim */
+void rings_unclaim(struct rings *r, int *claim_fd);
 /** rings_close() - let go; the slot is free when all others who hold a copy of @claim_fd have closed it, too */
 void rings_close(struct rings *r);

@@ -46,7 +46,7 @@ struct lane {
 struct vchan {
 	int fd;
 	enum vchan_state state;
-	bool may_move;
+	int claim_fd; /* of a channel that may move to rings; else NO_FD */
 	size_t moved; /* bytes, while it may move */
 	struct lane *lane;
 	char path[UNIX_PATH_MAX + 1]; /* of a server that still waits and owns it; else empty */
@@ -82,6 +82,7 @@ static int vchan_new(int *fd, enum vchan_state state, struct vchan **ret)
 	if (!v)
 		return -ENOMEM;
 	v->fd = take_fd(fd);
+	v->claim_fd = NO_FD;
 	v->state = state;
 	*ret = v;
 	return 0;
@@ -242,11 +243,12 @@ static void count_moved(struct vchan *v, size_t n)
 	int r, fds[2];
 
 	v->moved += n;
-	if (!v->may_move || v->moved < BULK)
+	if (v->claim_fd < 0 || v->moved < BULK)
 		return;
-	v->may_move = false;
-	if (rings_claim(v->fd, &lane.rings) < 0)
+	if (rings_claim(&v->claim_fd, &lane.rings) < 0) {
+		close_fd(&v->claim_fd);
 		return;
+	}
 	slot = (uint8_t)lane.rings.slot;
 	lane = (struct lane){.rings = lane.rings,
 			     .bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
@@ -263,11 +265,10 @@ static void count_moved(struct vchan *v, size_t n)
 	free(v->lane);
 	v->lane = NULL;
 	close_fd(&lane.bell_fd);
-	rings_close(&lane.rings);
-	if (r == -EAGAIN) {
-		v->may_move = true; /* the socket is full: later */
-		v->moved = BULK / 2;
-	}
+	rings_unclaim(&lane.rings, &v->claim_fd);
+	v->moved = BULK / 2; /* the socket is full: later */
+	if (r != -EAGAIN)
+		close_fd(&v->claim_fd);
 }
 
 /* Copy between @bytes and a ring what it allows. Returns how much; -EPROTO. */
@@ -371,7 +372,8 @@ static ssize_t lane_recv(struct vchan *v, void *buf, size_t size)
 
 void vchan_allow_rings(struct vchan *v)
 {
-	v->may_move = !v->lane;
+	if (!v->lane && v->claim_fd < 0 && rings_allow(v->fd, &v->claim_fd) < 0)
+		v->claim_fd = NO_FD; /* then it stays where it is */
 }
 
 static bool has_span(const struct ring *ring)
@@ -534,6 +536,7 @@ void vchan_free(struct vchan *v)
 		close_fd(&v->lane->bell_fd);
 		free(v->lane);
 	}
+	close_fd(&v->claim_fd);
 	close_fd(&v->fd);
 	free(v);
 }

@@ -91,8 +91,8 @@ MUST_CHECK int vchan_write_full(struct vchan *v, const void *bytes, size_t len);
 /**
  * vchan_allow_rings() - let this channel move to memory shared with dom0 once much has gone through it
  *
- * For a program that runs as root in a qube. It must wait with vchan_poll() then: the descriptor alone
- * does not tell any more.
+ * For a program that is root in a qube, and may become another user afterwards; the channel is connected. It must wait
+ * with vchan_poll() then: the descriptor alone does not tell any more.
  */
 void vchan_allow_rings(struct vchan *v);
 /**

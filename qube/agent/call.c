@@ -24,6 +24,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -253,17 +254,18 @@ static int run(struct call *c, struct vchan *v, uint32_t version)
 		return r;
 	for (int i = 0; i < 3; i++)
 		(void)close(command[i]);
+	/* while we are root: the memory is root's. Our user cannot look into this process, nor take its descriptors. */
+	vchan_allow_rings(v);
 	if (c->outcome == 0) {
 		r = login_ids(&c->login);
 		if (r < 0)
 			return r;
 	}
+	(void)prctl(PR_SET_DUMPABLE, 0);
 	o.out[0] = own[0];
 	o.out[1] = NO_FD;
 	o.in[0] = own[1];
 	o.in[1] = own[2];
-	if (geteuid() == 0)
-		vchan_allow_rings(v);
 	r = relay_new(&o, &relay);
 	if (r < 0)
 		return r;
