@@ -40,11 +40,9 @@ refused() {
 		[ "$status" = 0 ]
 		[[ ${lines[0]} == "usage: bulkhead $c "* ]]
 	done
-	for c in eval; do
-		run qubes-policy $c --help
-		[ "$status" = 0 ]
-		[[ ${lines[0]} == "usage: qubes-policy $c "* ]]
-	done
+	run qubes-policy eval --help
+	[ "$status" = 0 ]
+	[[ ${lines[0]} == "usage: qubes-policy eval "* ]]
 	qvm --help | grep -q '^  template '
 	bulkhead --help | grep -q '^  doctor '
 }
