@@ -163,6 +163,7 @@ static void forget(struct daemon *d)
 	d->ask = sd_event_source_disable_unref(d->ask);
 	d->again = sd_event_source_disable_unref(d->again);
 	close_fd(&d->ask_fd);
+	close_fd(&d->knock_fd);
 	child_free(d->child);
 	d->child = NULL;
 }
@@ -182,6 +183,22 @@ static int on_again(sd_event_source *source, uint64_t usec, void *data)
 		monitor_end(d->m, false, -r, "%s could not be started again: %s",
 			    table[d->kind].program, log_errno_str(r));
 	return 0;
+}
+
+/*
+ * A QEMU that notices the end of vchand's connection while it writes holds back what the guest sends from then on, also
+ * to the next one, until a connection ends otherwise (it throttles the port behind the close). So one that brings nothing
+ * comes in between. It stays open here, to be ended by QEMU when it reads that end: a write to it must not fail. The
+ * guest sees the port closed again long before vchand is back.
+ */
+static void knock(struct daemon *d)
+{
+	int r = io_unix_connect_now(d->m->dir.carrier, SOCK_STREAM, &d->knock_fd);
+
+	if (r == 0 && shutdown(d->knock_fd, SHUT_WR) < 0)
+		r = fail_errno();
+	if (r < 0)
+		log_warn(d->m->name, "cannot reach QEMU's port: %s", log_errno_str(r));
 }
 
 static bool may_restart(struct daemon *d)
@@ -223,6 +240,8 @@ static void on_end(void *data, const struct child_end *end)
 		return;
 	}
 	log_warn(m->name, "%s ended (%s), starting it again", program, how);
+	if (d->kind == DAEMON_VCHAND)
+		knock(d);
 	if (sd_event_add_time_relative(m->event, &d->again, CLOCK_MONOTONIC, RESTART_DELAY_US, 0,
 				       on_again, d) < 0)
 		monitor_end(m, false, ENOMEM, "%s could not be started again", program);

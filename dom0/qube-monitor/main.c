@@ -396,7 +396,8 @@ int main(int argc, char **argv)
 	m.rings_fd = m.qdb_fd = m.qdb_conn = m.qemu.qmp_fd = m.qemu.notes_fd = NO_FD;
 	m.dir = RUNDIR_NONE;
 	for (unsigned i = 0; i < N_DAEMONS; i++)
-		m.daemons[i] = (struct daemon){.m = &m, .kind = i, .ask_fd = NO_FD};
+		m.daemons[i] =
+			(struct daemon){.m = &m, .kind = i, .ask_fd = NO_FD, .knock_fd = NO_FD};
 
 	r = fcntl(START_FD, F_SETFD, FD_CLOEXEC) < 0 ? fail_errno() : 0;
 	r = r < 0 ? r : confine_monitor();

@@ -143,6 +143,7 @@ struct daemon {
 	enum daemon_kind kind;
 	struct child *child;
 	int ask_fd;
+	int knock_fd; /* vchand started again: the connection before its own */
 	sd_event_source *ask, *again;
 	uint64_t window_ms;
 	unsigned n_ends; /* in this window */
