@@ -9,17 +9,22 @@
 /* a request in the numbers of policy and view */
 struct asked {
 	uint32_t service, argument;
-	uint32_t source, source_text; /* qube and string */
+	uint32_t source; /* qube; n_qubes: it is none, but the policy may name it still */
 	const char *source_name;
-	const char *default_dispvm; /* the source's; NULL: it has none */
-	enum token_kind kind;       /* of the target */
-	uint32_t target;            /* qube, for kinds that have one */
+	enum token_kind kind; /* of the target */
+	uint32_t target;      /* qube, for kinds that have one */
 	const char *target_name;
 };
 
 static const char *given(const char *s)
 {
 	return s && s[0] != '\0' ? s : NULL;
+}
+
+/* the source's, NULL if it has none */
+static const char *default_dispvm(const struct policy_view *v, const struct asked *a)
+{
+	return a->source == v->n_qubes ? NULL : given(v->qubes[a->source].default_dispvm);
 }
 
 static uint32_t string_of(const struct policy *p, const char *text)
@@ -68,9 +73,8 @@ static enum policy_reason resolve(const struct policy_view *v, const struct poli
 	a->service = string_of(v->p, q->service);
 	a->argument = string_of(v->p, q->argument);
 	a->source = view_find(v, a->source_name, NULL);
-	a->source_text = string_of(v->p, a->source_name);
-	a->default_dispvm =
-		a->source == POLICY_NONE ? NULL : given(v->qubes[a->source].default_dispvm);
+	if (a->source == POLICY_NONE)
+		a->source = v->n_qubes;
 	if (token_parse((struct text){target, strlen(target)}, PLACE_REQUEST, &a->kind, &value) !=
 	    0)
 		return POLICY_BAD_TARGET;
@@ -92,65 +96,59 @@ static enum policy_reason resolve(const struct policy_view *v, const struct poli
 
 /* --- does a rule match --- */
 
-static bool source_matches(const struct policy_view *v, uint32_t token, const struct asked *a)
+/* a source that is no qube may still be named by a rule */
+static bool is_named_by(const struct policy_view *v, const struct probe *p, const char *name)
 {
-	const struct token *t = &policy_tokens(v->p)[token];
-	const struct slot *s = &v->slots[token];
+	const struct rule *r = &policy_rules(v->p)[p->rule];
 
-	switch ((enum token_kind)t->kind) {
-	case TOKEN_ALL:
+	return p->qube == POLICY_NONE &&
+	       policy_tokens(v->p)[r->source].text == string_of(v->p, name);
+}
+
+static bool matches_but_target(const struct policy_view *v, const struct probe *p,
+			       const struct asked *a)
+{
+	/* all are looked at, since which of them matters cannot be foreseen by the processor */
+	unsigned argument = (p->argument == POLICY_NONE) | (p->argument == a->argument);
+	unsigned source =
+		(unsigned)(p->qube == a->source) | set_has(view_set(v, p->set), a->source);
+
+	if (argument & source)
 		return true;
-	case TOKEN_ANYVM:
-		return a->source == POLICY_NONE || set_has(v->not_admin, a->source);
-	case TOKEN_ADMINVM:
-		return a->source == v->dom0;
-	case TOKEN_NAME:
-		return a->source == POLICY_NONE ? t->text == a->source_text : s->qube == a->source;
-	case TOKEN_TYPE:
-	case TOKEN_TAG:
-		return a->source != POLICY_NONE && set_has(view_set(v, s->set), a->source);
-	case TOKEN_DEFAULT:
-	case TOKEN_DISPVM:
-	case TOKEN_DISPVM_OF: /* a caller is a qube by its name, whatever it was made from */
-	case TOKEN_DISPVM_TAG:
-	case N_TOKEN_KINDS:
-		break;
-	}
-	return false;
+	return a->source == v->n_qubes && argument && is_named_by(v, p, a->source_name);
 }
 
 /* @dispvm as asked for, against "@dispvm:X" or "@dispvm:@tag:X" */
-static enum policy_step default_dispvm_matches(const struct policy_view *v, uint32_t token,
+static enum policy_step default_dispvm_matches(const struct policy_view *v, const struct probe *p,
 					       const struct asked *a)
 {
-	const struct token *t = &policy_tokens(v->p)[token];
+	const char *dispvm = default_dispvm(v, a);
+	const struct token *t;
 	uint32_t i;
 
-	if (t->kind == TOKEN_DISPVM_OF) {
-		if (!a->default_dispvm)
+	if (p->target_kind == TOKEN_DISPVM_OF) {
+		if (!dispvm)
 			return POLICY_CANNOT_TELL;
 		/* by name: a rule that has the template's uuid does not mean @dispvm */
-		return strcmp(policy_string(v->p, t->text), a->default_dispvm) == 0
-			       ? POLICY_MATCHES
-			       : POLICY_OTHER_TARGET;
+		t = &policy_tokens(v->p)[policy_rules(v->p)[p->rule].target];
+		return strcmp(policy_string(v->p, t->text), dispvm) == 0 ? POLICY_MATCHES
+									 : POLICY_OTHER_TARGET;
 	}
-	if (!a->default_dispvm)
+	if (!dispvm)
 		return POLICY_OTHER_TARGET;
-	i = view_find(v, a->default_dispvm, NULL);
+	i = view_find(v, dispvm, NULL);
 	if (i == POLICY_NONE)
 		return POLICY_CANNOT_TELL;
-	return set_has(view_set(v, v->slots[token].set), i) ? POLICY_MATCHES : POLICY_OTHER_TARGET;
+	return set_has(view_set(v, p->target), i) ? POLICY_MATCHES : POLICY_OTHER_TARGET;
 }
 
 /* POLICY_MATCHES, POLICY_OTHER_TARGET or POLICY_CANNOT_TELL */
-static enum policy_step target_matches(const struct policy_view *v, uint32_t token,
+static enum policy_step target_matches(const struct policy_view *v, const struct probe *p,
 				       const struct asked *a)
 {
-	const struct token *t = &policy_tokens(v->p)[token];
-	const struct slot *s = &v->slots[token];
 	bool is_qube = a->kind == TOKEN_NAME || a->kind == TOKEN_ADMINVM, matches = false;
 
-	switch ((enum token_kind)t->kind) {
+	switch ((enum token_kind)p->target_kind) {
 	case TOKEN_ALL:
 		matches = true;
 		break;
@@ -161,24 +159,24 @@ static enum policy_step target_matches(const struct policy_view *v, uint32_t tok
 		matches = is_qube && a->target == v->dom0;
 		break;
 	case TOKEN_NAME:
-		matches = is_qube && a->target == s->qube;
+		matches = is_qube && a->target == p->target;
 		break;
 	case TOKEN_TYPE:
 	case TOKEN_TAG:
-		matches = is_qube && set_has(view_set(v, s->set), a->target);
+		matches = is_qube && set_has(view_set(v, p->target), a->target);
 		break;
 	case TOKEN_DEFAULT:
 	case TOKEN_DISPVM:
-		matches = a->kind == (enum token_kind)t->kind;
+		matches = a->kind == (enum token_kind)p->target_kind;
 		break;
 	case TOKEN_DISPVM_OF:
 	case TOKEN_DISPVM_TAG:
 		if (a->kind == TOKEN_DISPVM)
-			return default_dispvm_matches(v, token, a);
+			return default_dispvm_matches(v, p, a);
 		if (a->kind == TOKEN_DISPVM_OF)
-			matches = t->kind == TOKEN_DISPVM_OF
-					  ? a->target == s->qube
-					  : set_has(view_set(v, s->set), a->target);
+			matches = p->target_kind == TOKEN_DISPVM_OF
+					  ? a->target == p->target
+					  : set_has(view_set(v, p->target), a->target);
 		break;
 	case N_TOKEN_KINDS:
 		break;
@@ -186,48 +184,66 @@ static enum policy_step target_matches(const struct policy_view *v, uint32_t tok
 	return matches ? POLICY_MATCHES : POLICY_OTHER_TARGET;
 }
 
-static bool matches_but_target(const struct policy_view *v, const struct rule *r,
-			       const struct asked *a)
-{
-	return (r->argument == POLICY_NONE || r->argument == a->argument) &&
-	       source_matches(v, r->source, a);
-}
-
-/* --- the rules of one service and those of every service, merged --- */
+/* --- the rules that match but for their target: of one service and of every service, merged --- */
 
 struct walk {
-	const uint32_t *own, *own_end, *any, *any_end;
+	const struct policy_view *v;
+	const struct asked *a;
+	const struct probe *own, *own_end, *any, *any_end;
 };
 
-static struct walk walk_of(const struct policy *p, uint32_t service)
+static struct walk walk_of(const struct policy_view *v, const struct asked *a)
 {
-	const uint32_t *order = policy_order(p), *any = order + p->any.first;
-	struct walk w = {order, order, any, any + p->any.n};
+	const struct policy *p = v->p;
+	const struct probe *any = v->probes + p->any.first;
+	struct walk w = {v, a, v->probes, v->probes, any, any + p->any.n};
 
-	if (service < p->n_strings) {
-		w.own = order + policy_spans(p)[service].first;
-		w.own_end = w.own + policy_spans(p)[service].n;
+	if (a->service < p->n_strings) {
+		w.own = v->probes + policy_spans(p)[a->service].first;
+		w.own_end = w.own + policy_spans(p)[a->service].n;
 	}
 	return w;
 }
 
-/* the next rule, or POLICY_NONE */
-static uint32_t walk_next(struct walk *w)
+/* the first that matches, or @end */
+static const struct probe *skip(const struct walk *w, const struct probe *p,
+				const struct probe *end)
 {
-	if (w->own == w->own_end)
-		return w->any == w->any_end ? POLICY_NONE : *w->any++;
-	if (w->any == w->any_end || *w->own < *w->any)
-		return *w->own++;
-	return *w->any++;
+	while (p < end && !matches_but_target(w->v, p, w->a))
+		p++;
+	return p;
 }
 
-static uint32_t walk_last(struct walk *w)
+/* behind the last that matches, or @begin */
+static const struct probe *skip_back(const struct walk *w, const struct probe *begin,
+				     const struct probe *end)
 {
+	while (end > begin && !matches_but_target(w->v, end - 1, w->a))
+		end--;
+	return end;
+}
+
+/* the next rule, or NULL */
+static const struct probe *walk_next(struct walk *w)
+{
+	w->own = skip(w, w->own, w->own_end);
+	w->any = skip(w, w->any, w->any_end);
 	if (w->own == w->own_end)
-		return w->any == w->any_end ? POLICY_NONE : *--w->any_end;
-	if (w->any == w->any_end || w->own_end[-1] > w->any_end[-1])
-		return *--w->own_end;
-	return *--w->any_end;
+		return w->any == w->any_end ? NULL : w->any++;
+	if (w->any == w->any_end || w->own->rule < w->any->rule)
+		return w->own++;
+	return w->any++;
+}
+
+static const struct probe *walk_last(struct walk *w)
+{
+	w->own_end = skip_back(w, w->own, w->own_end);
+	w->any_end = skip_back(w, w->any, w->any_end);
+	if (w->own == w->own_end)
+		return w->any == w->any_end ? NULL : --w->any_end;
+	if (w->any == w->any_end || w->own_end[-1].rule > w->any_end[-1].rule)
+		return --w->own_end;
+	return --w->any_end;
 }
 
 /* --- what the person may choose from --- */
@@ -238,14 +254,10 @@ struct choice {
 	bool dispvm;
 };
 
-static void apply(uint64_t *to, const uint64_t *set, const uint64_t *also, uint32_t n_words,
-		  bool remove)
+static void apply(uint64_t *to, const uint64_t *set, uint32_t n_words, bool remove)
 {
-	for (uint32_t i = 0; i < n_words; i++) {
-		uint64_t bits = also ? set[i] & also[i] : set[i];
-
-		to[i] = remove ? to[i] & ~bits : to[i] | bits;
-	}
+	for (uint32_t i = 0; i < n_words; i++)
+		to[i] = remove ? to[i] & ~set[i] : to[i] | set[i];
 }
 
 static void apply_one(uint64_t *to, uint32_t i, bool remove)
@@ -264,9 +276,8 @@ static bool choose(const struct policy_view *v, struct choice *c, uint32_t token
 	switch ((enum token_kind)t->kind) {
 	case TOKEN_ALL:
 	case TOKEN_ANYVM:
-		apply(c->names, t->kind == TOKEN_ALL ? v->all : v->not_admin, NULL, v->n_words,
-		      remove);
-		apply(c->disposables, v->templates, NULL, v->n_words, remove);
+		apply(c->names, t->kind == TOKEN_ALL ? v->all : v->not_admin, v->n_words, remove);
+		apply(c->disposables, v->templates, v->n_words, remove);
 		c->dispvm = !remove;
 		break;
 	case TOKEN_ADMINVM:
@@ -278,7 +289,7 @@ static bool choose(const struct policy_view *v, struct choice *c, uint32_t token
 		break;
 	case TOKEN_TYPE:
 	case TOKEN_TAG:
-		apply(c->names, view_set(v, s->set), NULL, v->n_words, remove);
+		apply(c->names, view_set(v, s->set), v->n_words, remove);
 		break;
 	case TOKEN_DISPVM:
 		c->dispvm = !remove;
@@ -290,7 +301,7 @@ static bool choose(const struct policy_view *v, struct choice *c, uint32_t token
 			apply_one(c->disposables, s->qube, remove);
 		break;
 	case TOKEN_DISPVM_TAG:
-		apply(c->disposables, view_set(v, s->set), v->templates, v->n_words, remove);
+		apply(c->disposables, view_set(v, s->set), v->n_words, remove);
 		break;
 	case TOKEN_DEFAULT:
 	case N_TOKEN_KINDS:
@@ -306,30 +317,29 @@ static bool choose(const struct policy_view *v, struct choice *c, uint32_t token
 static bool collect(struct policy_view *v, const struct asked *a)
 {
 	struct choice c = {v->names, v->disposables, false};
-	struct walk w = walk_of(v->p, a->service);
+	struct walk w = walk_of(v, a);
 	size_t len = v->n_words * sizeof(uint64_t);
-	uint32_t i;
+	const struct probe *probe;
 
 	memset(v->names, 0, len);
 	memset(v->disposables, 0, len);
-	while ((i = walk_last(&w)) != POLICY_NONE) {
-		const struct rule *r = &policy_rules(v->p)[i];
+	while ((probe = walk_last(&w))) {
+		const struct rule *r = &policy_rules(v->p)[probe->rule];
 
-		if (!matches_but_target(v, r, a))
-			continue;
 		if (!choose(v, &c, r->redirect != POLICY_NONE ? r->redirect : r->target,
 			    r->action == POLICY_DENY))
 			return false;
 	}
-	if (c.dispvm && a->default_dispvm) {
-		i = view_find(v, a->default_dispvm, NULL);
+	if (c.dispvm && default_dispvm(v, a)) {
+		uint32_t i = view_find(v, default_dispvm(v, a), NULL);
+
 		if (i != POLICY_NONE)
 			set_add(v->disposables, i);
 	}
-	if (a->source != POLICY_NONE)
+	if (a->source != v->n_qubes)
 		apply_one(v->names, a->source, true);
-	apply(v->names, v->internal, NULL, v->n_words, true);
-	apply(v->disposables, v->internal, NULL, v->n_words, true);
+	apply(v->names, v->internal, v->n_words, true);
+	apply(v->disposables, v->internal, v->n_words, true);
 	return true;
 }
 
@@ -356,8 +366,8 @@ static bool is_dispvm(const struct policy_target *t)
 
 static struct policy_target default_disposable(const struct policy_view *v, const struct asked *a)
 {
-	return (struct policy_target){token_prefixes[TOKEN_DISPVM_OF], a->default_dispvm,
-				      view_find(v, a->default_dispvm, NULL)};
+	return (struct policy_target){token_prefixes[TOKEN_DISPVM_OF], default_dispvm(v, a),
+				      view_find(v, default_dispvm(v, a), NULL)};
 }
 
 static bool same_target(const struct policy_target *a, const struct policy_target *b)
@@ -389,7 +399,7 @@ static enum policy_reason allow(const struct policy_view *v, const struct asked 
 		t.name = token_prefixes[TOKEN_DISPVM];
 	}
 	if (is_dispvm(&t)) {
-		if (!a->default_dispvm)
+		if (!default_dispvm(v, a))
 			return POLICY_NO_DISPVM;
 		t = default_disposable(v, a);
 	} else if (t.qube == POLICY_NONE) {
@@ -447,7 +457,7 @@ static enum policy_reason ask(struct policy_view *v, const struct asked *a, cons
 		return POLICY_BY_RULE;
 	t = token_target(v, r->default_target);
 	if (is_dispvm(&t)) {
-		if (!a->default_dispvm)
+		if (!default_dispvm(v, a))
 			return POLICY_BY_RULE;
 		t = default_disposable(v, a);
 	}
@@ -467,18 +477,18 @@ static enum policy_reason ask(struct policy_view *v, const struct asked *a, cons
 /* the first rule that matches, or POLICY_NONE; false if that cannot be told */
 static bool find_rule(const struct policy_view *v, const struct asked *a, uint32_t *ret)
 {
-	struct walk w = walk_of(v->p, a->service);
+	struct walk w = walk_of(v, a);
+	const struct probe *probe;
 
-	while ((*ret = walk_next(&w)) != POLICY_NONE) {
-		const struct rule *r = &policy_rules(v->p)[*ret];
+	while ((probe = walk_next(&w))) {
 		enum policy_step step;
 
-		if (!matches_but_target(v, r, a))
-			continue;
-		step = target_matches(v, r->target, a);
+		*ret = probe->rule;
+		step = target_matches(v, probe, a);
 		if (step != POLICY_OTHER_TARGET)
 			return step == POLICY_MATCHES;
 	}
+	*ret = POLICY_NONE;
 	return true;
 }
 
@@ -542,6 +552,8 @@ enum policy_step policy_rule_step(struct policy_view *v, const struct policy_req
 				  uint32_t rule)
 {
 	const struct rule *r = &policy_rules(v->p)[rule];
+	struct walk w;
+	const struct probe *probe;
 	struct asked a;
 
 	if (resolve(v, q, &a) != POLICY_BY_RULE)
@@ -550,9 +562,13 @@ enum policy_step policy_rule_step(struct policy_view *v, const struct policy_req
 		return POLICY_OTHER_SERVICE;
 	if (r->argument != POLICY_NONE && r->argument != a.argument)
 		return POLICY_OTHER_ARGUMENT;
-	if (!source_matches(v, r->source, &a))
+	w = walk_of(v, &a);
+	do
+		probe = walk_next(&w);
+	while (probe && probe->rule < rule);
+	if (!probe || probe->rule != rule)
 		return POLICY_OTHER_SOURCE;
-	return target_matches(v, r->target, &a);
+	return target_matches(v, probe, &a);
 }
 
 const char *policy_reason_text(enum policy_reason reason)
