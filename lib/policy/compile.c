@@ -144,7 +144,7 @@ static uint32_t string_slot(const struct policy *p, const char *bytes, size_t le
 	for (; slots[i] != POLICY_NONE; i = (i + 1) & mask) {
 		const struct entry *e = &policy_strings(p)[slots[i]];
 
-		if (e->len == len && memcmp(policy_string(p, slots[i]), bytes, len) == 0)
+		if (e->len == len && memcmp(policy_text(p, slots[i]), bytes, len) == 0)
 			break;
 	}
 	return i;
@@ -427,7 +427,7 @@ static struct policy_token_text token_text(const struct policy *p, uint32_t toke
 	if (token == POLICY_NONE)
 		return (struct policy_token_text){NULL, NULL};
 	t = &policy_tokens(p)[token];
-	return (struct policy_token_text){token_prefixes[t->kind], policy_string(p, t->text)};
+	return (struct policy_token_text){token_prefixes[t->kind], policy_text(p, t->text)};
 }
 
 void policy_rule_get(const struct policy *p, uint32_t rule, struct policy_rule *ret)

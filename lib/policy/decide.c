@@ -131,8 +131,8 @@ static enum policy_step default_dispvm_matches(const struct policy_view *v, cons
 			return POLICY_CANNOT_TELL;
 		/* by name: a rule that has the template's uuid does not mean @dispvm */
 		t = &policy_tokens(v->p)[policy_rules(v->p)[p->rule].target];
-		return strcmp(policy_string(v->p, t->text), dispvm) == 0 ? POLICY_MATCHES
-									 : POLICY_OTHER_TARGET;
+		return strcmp(policy_text(v->p, t->text), dispvm) == 0 ? POLICY_MATCHES
+								       : POLICY_OTHER_TARGET;
 	}
 	if (!dispvm)
 		return POLICY_OTHER_TARGET;
@@ -319,6 +319,7 @@ static bool collect(struct policy_view *v, const struct asked *a)
 	struct choice c = {v->names, v->disposables, false};
 	struct walk w = walk_of(v, a);
 	size_t len = v->n_words * sizeof(uint64_t);
+	const char *dispvm = default_dispvm(v, a);
 	const struct probe *probe;
 
 	memset(v->names, 0, len);
@@ -330,8 +331,8 @@ static bool collect(struct policy_view *v, const struct asked *a)
 			    r->action == POLICY_DENY))
 			return false;
 	}
-	if (c.dispvm && default_dispvm(v, a)) {
-		uint32_t i = view_find(v, default_dispvm(v, a), NULL);
+	if (c.dispvm && dispvm) {
+		uint32_t i = view_find(v, dispvm, NULL);
 
 		if (i != POLICY_NONE)
 			set_add(v->disposables, i);
@@ -356,7 +357,7 @@ static struct policy_target token_target(const struct policy_view *v, uint32_t t
 		return (struct policy_target){"", token_prefixes[TOKEN_DISPVM], POLICY_NONE};
 	return (struct policy_target){t->kind == TOKEN_DISPVM_OF ? token_prefixes[TOKEN_DISPVM_OF]
 								 : "",
-				      policy_string(v->p, t->text), v->slots[token].qube};
+				      policy_text(v->p, t->text), v->slots[token].qube};
 }
 
 static bool is_dispvm(const struct policy_target *t)
@@ -364,10 +365,10 @@ static bool is_dispvm(const struct policy_target *t)
 	return strcmp(t->name, token_prefixes[TOKEN_DISPVM]) == 0;
 }
 
-static struct policy_target default_disposable(const struct policy_view *v, const struct asked *a)
+static struct policy_target disposable_of(const struct policy_view *v, const char *template)
 {
-	return (struct policy_target){token_prefixes[TOKEN_DISPVM_OF], default_dispvm(v, a),
-				      view_find(v, default_dispvm(v, a), NULL)};
+	return (struct policy_target){token_prefixes[TOKEN_DISPVM_OF], template,
+				      view_find(v, template, NULL)};
 }
 
 static bool same_target(const struct policy_target *a, const struct policy_target *b)
@@ -386,6 +387,7 @@ static enum policy_reason allow(const struct policy_view *v, const struct asked 
 {
 	struct policy_target t = {a->kind == TOKEN_DISPVM_OF ? token_prefixes[TOKEN_DISPVM_OF] : "",
 				  a->target_name, a->target};
+	const char *dispvm = default_dispvm(v, a);
 	const struct policy_qube *q;
 
 	if (r->redirect != POLICY_NONE) {
@@ -399,9 +401,9 @@ static enum policy_reason allow(const struct policy_view *v, const struct asked 
 		t.name = token_prefixes[TOKEN_DISPVM];
 	}
 	if (is_dispvm(&t)) {
-		if (!default_dispvm(v, a))
+		if (!dispvm)
 			return POLICY_NO_DISPVM;
-		t = default_disposable(v, a);
+		t = disposable_of(v, dispvm);
 	} else if (t.qube == POLICY_NONE) {
 		return POLICY_NO_TARGET;
 	}
@@ -427,6 +429,7 @@ static enum policy_reason allow(const struct policy_view *v, const struct asked 
 static enum policy_reason ask(struct policy_view *v, const struct asked *a, const struct rule *r,
 			      struct policy_answer *ret)
 {
+	const char *dispvm = default_dispvm(v, a);
 	struct policy_target t;
 	bool any = false, chosen;
 
@@ -457,9 +460,9 @@ static enum policy_reason ask(struct policy_view *v, const struct asked *a, cons
 		return POLICY_BY_RULE;
 	t = token_target(v, r->default_target);
 	if (is_dispvm(&t)) {
-		if (!default_dispvm(v, a))
+		if (!dispvm)
 			return POLICY_BY_RULE;
-		t = default_disposable(v, a);
+		t = disposable_of(v, dispvm);
 	}
 	if (t.qube == v->dom0 && t.prefix[0] == '\0')
 		t.name = "dom0";

@@ -102,12 +102,16 @@ static inline const uint32_t *policy_order(const struct policy *p)
 	return policy_at(p, p->order);
 }
 
-/** policy_string() - NUL-terminated; NULL for POLICY_NONE */
+/** policy_text() - of a string that is one; NUL-terminated */
+static inline const char *policy_text(const struct policy *p, uint32_t string)
+{
+	return (const char *)policy_at(p, p->bytes) + policy_strings(p)[string].at;
+}
+
+/** policy_string() - as policy_text(), NULL for POLICY_NONE */
 static inline const char *policy_string(const struct policy *p, uint32_t string)
 {
-	return string == POLICY_NONE
-		       ? NULL
-		       : (const char *)policy_at(p, p->bytes) + policy_strings(p)[string].at;
+	return string == POLICY_NONE ? NULL : policy_text(p, string);
 }
 
 /** text_hash() - of @len bytes, going on from @seed */

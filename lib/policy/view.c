@@ -199,7 +199,7 @@ int policy_view_make(const struct policy *p, const struct policy_qube *qubes, un
 	struct policy_view v = sized(p, n_qubes);
 	uint32_t set = N_FIRST_SETS;
 
-	if (lay_out(&v, room) > size)
+	if (!room || lay_out(&v, room) > size)
 		return -ENOSPC;
 	v.qubes = qubes;
 	v.dom0 = POLICY_NONE;
