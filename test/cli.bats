@@ -40,9 +40,11 @@ refused() {
 		[ "$status" = 0 ]
 		[[ ${lines[0]} == "usage: bulkhead $c "* ]]
 	done
-	run qubes-policy eval --help
-	[ "$status" = 0 ]
-	[[ ${lines[0]} == "usage: qubes-policy eval "* ]]
+	for c in eval explain; do
+		run qubes-policy $c --help
+		[ "$status" = 0 ]
+		[[ ${lines[0]} == "usage: qubes-policy $c "* ]]
+	done
 	qvm --help | grep -q '^  template '
 	bulkhead --help | grep -q '^  doctor '
 }
@@ -307,6 +309,43 @@ refused() {
 	[[ $output == *"apt-get install"*"qemu-system-x86"* ]]
 }
 
+@test "qubes-policy explain: the decision, the rule, and what kept others from matching" {
+	qvm-create -C TemplateVM -l black tmpl
+	qvm-create -t tmpl -l red work
+	qvm-create -t tmpl -l blue vault
+	policy=$BULKHEAD_HOME/policy-test
+	mkdir -p "$policy/include" "$policy/empty"
+	printf '%s\n' '!include include/x' '!include-dir empty' 'a.B * work vault allow user=root' '* * @anyvm @anyvm ask' \
+		>"$policy/30-user.policy"
+	echo 'a.B +x work vault deny' >"$policy/include/x"
+	explain() {
+		run --separate-stderr qubes-policy explain --policy-dir "$policy" --legacy-dir /nonexistent "$@"
+		echo "explain $* -> $status: $output$stderr"
+	}
+	explain work vault a.B
+	[ "$status" = 0 ]
+	[ "${lines[0]}" = "allowed: vault; as user root" ]
+	[[ ${lines[1]} == *"include/x:1"*"(another argument)" ]]
+	[[ ${lines[2]} == "=> 30-user.policy:3"*"(decided)" ]]
+	[ ${#lines[@]} = 3 ]
+	explain work vault a.B+x
+	[ "${lines[0]}" = "refused: a rule says so" ]
+	# templates are offered, the caller is not
+	explain vault @default c.D
+	[ "${lines[0]}" = "asked: tmpl work" ]
+	explain work '*' c.D
+	[[ ${lines[0]} == "refused: the target is not one"* ]]
+	# a fault is named, and nothing is decided
+	echo 'a.B * work' >>"$policy/include/x"
+	explain work vault a.B
+	[ "$status" = 1 ]
+	[[ $stderr == *"include/x:2: wrong number of fields"*"every call is refused"* ]]
+	[ -z "$output" ]
+	refused 2 "Try: " qubes-policy explain work vault
+	rm -r "$policy"
+	qvm-remove -f work vault tmpl
+}
+
 @test "bash completion: commands, options, qubes" {
 	qvm-create -C TemplateVM -l black tmpl
 	qvm-create -t tmpl -l red work
@@ -337,6 +376,7 @@ refused() {
 	[ "$(complete bulkhead doc)" = doctor ]
 	[ "$(complete bulkhead stop --ti)" = --timeout ]
 	[ "$(complete qubes-policy ev)" = eval ]
+	[ "$(complete qubes-policy explain w)" = work ]
 	[ "$(complete qubes-policy eval --ca)" = --cases ]
 	qvm-remove -f work tmpl
 }

@@ -218,7 +218,7 @@ static int eval_case(struct eval *e, json_t *one)
 	AUTO_FREE struct policy *p = NULL;
 	AUTO_FREE struct policy_view *v = NULL;
 	struct policy_error error = {0};
-	const struct system *system;
+	const struct system *system = NULL;
 	int r;
 
 	r = tree_from_json(json_object_get(one, "files"), json_object_get(one, "legacy"), &tree);

@@ -7,19 +7,21 @@
 #include "qubes-policy.h"
 
 static const struct command *const commands[] = {
+	&policy_explain,
 	&policy_eval,
 	NULL,
 };
 
 static const struct program qubes_policy = {
 	.name = "qubes-policy",
-	.summary = "what the qrexec policy says",
+	.summary = "what the qrexec policy says, and why",
 	.text = "The qrexec policy decides every call from one qube to another or to dom0.",
 	.commands = commands,
 	.sections =
 		{
 			{"EXIT STATUS",
-			 "0 done; 1 failed, or answers that differ; 2 called wrongly."},
+			 "0 done; 1 failed, the policy has a fault, or answers differ; 2 "
+			 "called wrongly."},
 		},
 };
 

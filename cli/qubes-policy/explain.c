@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* qubes-policy explain: what would be decided, by which rule, and why not by those before it */
+#include "qubes-policy.h"
+
+#include "base/paths.h"
+#include "base/str.h"
+#include "client/client.h"
+#include "ui.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define LEGACY_DIR "/etc/qubes-rpc/policy"
+
+enum { POLICY_DIR = OPTION_OWN, LEGACY, SYSTEM_INFO, ALL };
+
+/* the qubes of @path, or of this instance */
+static int load_system(const struct args *a, const char *path, struct system *ret)
+{
+	AUTO(client_answer_done) struct client_answer answer = {0};
+	json_error_t error;
+	json_t *json;
+	int r;
+
+	if (path) {
+		json = json_load_file(path, 0, &error);
+		if (!json)
+			return ui_fail(a, "%s: %s", path, error.text);
+	} else {
+		char socket[PATHS_RUN_MAX + sizeof("/qubesd.internal.sock")];
+		struct paths paths;
+
+		r = paths_init(&paths, false);
+		if (r < 0)
+			return ui_fail(a, "no instance runs here; --system-info=FILE says which "
+					  "qubes there are");
+		(void)!str_format(socket, sizeof(socket), "%s/qubesd.internal.sock", paths.run);
+		paths_done(&paths);
+		r = client_call(socket, "internal.GetSystemInfo", "dom0", NULL, NULL, 0, NO_FD,
+				&answer);
+		if (r != 0)
+			return ui_fail(a, "qubesd does not answer; --system-info=FILE says which "
+					  "qubes there are");
+		json = json_loadb(answer.data, answer.len, 0, &error);
+		if (!json)
+			return ui_fail(a, "qubesd: %s", error.text);
+	}
+	r = system_from_json(json, ret);
+	return r < 0 ? ui_fail_errno(a, path ? path : "qubesd", r) : 0;
+}
+
+/* the policy of --policy-dir, or of this instance */
+static int load_policy(const struct args *a, struct policy **ret)
+{
+	const char *folder = args_value(a, POLICY_DIR), *legacy = args_value(a, LEGACY);
+	AUTO_FREE char *own = NULL, *path = NULL;
+	struct tree AUTO(tree_done) tree = {0};
+	struct policy_error error;
+	struct paths paths;
+	int r;
+
+	if (!folder) {
+		r = paths_init(&paths, false);
+		if (r == 0) {
+			r = asprintf(&own, "%s/policy.d", paths.config) < 0 ? -ENOMEM : 0;
+			paths_done(&paths);
+		}
+		if (r < 0) {
+			own = NULL;
+			return ui_fail(a, "no instance runs here; --policy-dir=DIR says where the "
+					  "policy is");
+		}
+		folder = own;
+	}
+	r = tree_from_folders(folder, legacy ? legacy : LEGACY_DIR, &tree, &path);
+	if (r < 0)
+		return ui_fail_errno(a, path ? path : folder, r);
+	r = tree_compile(&tree, ret, &error);
+	if (r < 0)
+		return ui_fail_errno(a, folder, r);
+	if (r == 0)
+		return 0;
+	if (error.line > 0)
+		return ui_fail(a, "%s:%u: %s; with this fault every call is refused", error.file,
+			       error.line, error.reason);
+	return ui_fail(a, "%s; with this fault every call is refused", error.reason);
+}
+
+static void put_token(const char *before, const struct policy_token_text *t)
+{
+	if (t->prefix)
+		(void)printf("%s%s%s", before, t->prefix, t->value);
+}
+
+static void put_rule(const struct policy_rule *r)
+{
+	static const char *const actions[] = {
+		[POLICY_DENY] = "deny", [POLICY_ALLOW] = "allow", [POLICY_ASK] = "ask"};
+
+	(void)printf("%s:%u  %s %s%s", r->file, r->line, r->service ? r->service : "*",
+		     r->argument ? "+" : "*", r->argument ? r->argument : "");
+	put_token(" ", &r->source);
+	put_token(" ", &r->target);
+	(void)printf(" %s", actions[r->action]);
+	put_token(" target=", &r->redirect);
+	put_token(" default_target=", &r->default_target);
+	if (r->user)
+		(void)printf(" user=%s", r->user);
+	if (r->notify != (r->action == POLICY_DENY))
+		(void)printf(" notify=%s", r->notify ? "yes" : "no");
+	if (!r->autostart)
+		(void)fputs(" autostart=no", stdout);
+}
+
+static void put_answer(const struct policy_answer *a)
+{
+	struct policy_target t;
+	uint32_t at = 0;
+
+	if (a->verdict == POLICY_DENY) {
+		(void)printf("refused: %s\n", policy_reason_text(a->reason));
+		return;
+	}
+	if (a->verdict == POLICY_ALLOW) {
+		(void)printf("allowed: %s%s", a->target.prefix, a->target.name);
+	} else {
+		(void)fputs("asked:", stdout);
+		while (policy_target_next(a, &at, &t))
+			(void)printf(" %s%s", t.prefix, t.name);
+		if (a->default_target.name)
+			(void)printf("; %s%s is preselected", a->default_target.prefix,
+				     a->default_target.name);
+	}
+	(void)printf("%s%s\n", a->user ? "; as user " : "", a->user ? a->user : "");
+}
+
+/* the rules up to the one that decided, or all */
+static void put_rules(const struct policy *p, struct policy_view *v, const struct policy_request *q,
+		      const struct policy_answer *a, bool all)
+{
+	static const char *const why[] = {
+		[POLICY_OTHER_SERVICE] = "another service",
+		[POLICY_OTHER_ARGUMENT] = "another argument",
+		[POLICY_OTHER_SOURCE] = "another source",
+		[POLICY_OTHER_TARGET] = "another target",
+		[POLICY_MATCHES] = "matches",
+		[POLICY_CANNOT_TELL] = "cannot be decided, and so refuses",
+		[POLICY_NEVER] = "not looked at",
+	};
+	unsigned n_other = 0;
+
+	for (uint32_t i = 0; i < policy_n_rules(p); i++) {
+		enum policy_step step = policy_rule_step(v, q, i);
+		bool last = i == a->rule ||
+			    (a->reason == POLICY_UNDECIDABLE && step == POLICY_CANNOT_TELL);
+		struct policy_rule rule;
+
+		if (step == POLICY_NEVER || (step == POLICY_OTHER_SERVICE && !all)) {
+			n_other++;
+			continue;
+		}
+		policy_rule_get(p, i, &rule);
+		(void)printf("%s ", last ? "=>" : "  ");
+		put_rule(&rule);
+		(void)printf("  (%s)\n", last && i == a->rule ? "decided" : why[step]);
+		if (last && !all)
+			break;
+	}
+	if (n_other > 0)
+		(void)printf("   %u %s for other services or not looked at\n", n_other,
+			     n_other == 1 ? "rule" : "rules");
+}
+
+static int explain(const struct args *a, const struct policy *p, const struct system *s)
+{
+	AUTO_FREE struct policy_view *v = NULL;
+	AUTO_FREE char *service = strdup(a->words[2]);
+	char *plus = service ? strchr(service, '+') : NULL;
+	struct policy_request q = {.source = a->words[0], .target = a->words[1], .argument = ""};
+	struct policy_answer answer;
+	int r;
+
+	if (!service)
+		return ui_fail_errno(a, NULL, -ENOMEM);
+	if (plus) {
+		*plus = '\0';
+		q.argument = plus + 1;
+	}
+	q.service = service;
+	r = view_new(p, s, &v);
+	if (r != 0)
+		return ui_fail_errno(a, "the qubes", fault(r));
+	policy_decide(v, &q, &answer);
+	put_answer(&answer);
+	put_rules(p, v, &q, &answer, args_has(a, ALL));
+	return 0;
+}
+
+static int run(const struct args *a)
+{
+	struct system AUTO(system_done) system = {0};
+	AUTO_FREE struct policy *p = NULL;
+
+	if (a->n_words != 3) {
+		(void)ui_usage(a, "it takes a source, a target and a service");
+		return 2;
+	}
+	if (load_policy(a, &p) != 0 || load_system(a, args_value(a, SYSTEM_INFO), &system) != 0)
+		return 1;
+	return explain(a, p, &system);
+}
+
+static const struct option options[] = {
+	{ALL, 'a', "all", NULL, "show every rule, those behind the one that decided too"},
+	{POLICY_DIR, 0, "policy-dir", "DIR", "the policy, instead of this instance's",
+	 .words = WORDS_FILE},
+	{LEGACY, 0, "legacy-dir", "DIR", "the R4.0 policy, instead of " LEGACY_DIR,
+	 .words = WORDS_FILE},
+	{SYSTEM_INFO, 0, "system-info", "FILE",
+	 "the qubes, as internal.GetSystemInfo tells them, instead of this instance's",
+	 .words = WORDS_FILE},
+	{0},
+};
+
+const struct command policy_explain = {
+	.name = "explain",
+	.summary = "say what is decided for a call, and why",
+	.synopses = {"[OPTION]... SOURCE TARGET SERVICE[+ARGUMENT]"},
+	.text = "TARGET is what the caller would write: a qube, @default, @dispvm, @dispvm:NAME, "
+		"dom0. Shown are the\n"
+		"decision, the rule that made it, and those before it, each with what kept it from "
+		"matching:\n"
+		"\n"
+		"\tqubes-policy explain work @dispvm qubes.OpenURL\n"
+		"\n"
+		"Nothing is called and nobody is asked. A policy with a fault explains itself: it "
+		"refuses every call.",
+	.options = options,
+	.words = {WORDS_ANY_QUBE, WORDS_ANY_QUBE, WORDS_NONE},
+	.run = run,
+};
