@@ -81,7 +81,26 @@ static void add_rule(json_t *to, const struct policy *p, const struct policy_ans
 	(void)json_object_set_new(to, "rule", json_sprintf("%s:%u", rule.file, rule.line));
 }
 
-static json_t *answer_json(const struct policy *p, const struct policy_answer *a)
+/* the lines that a daemon would be sent */
+static json_t *response_json(const struct policy_answer *a, const struct policy_request *q)
+{
+	AUTO_FREE char *text = malloc(POLICY_REPLY_SIZE);
+	json_t *to = json_array();
+
+	if (!text || policy_reply(a->view, q, &a->target, a->user, a->autostart, text,
+				  POLICY_REPLY_SIZE) < 0)
+		return to;
+	for (const char *at = text; *at != '\0';) {
+		size_t len = strcspn(at, "\n");
+
+		(void)json_array_append_new(to, json_stringn(at, len));
+		at += len + (at[len] == '\n');
+	}
+	return to;
+}
+
+static json_t *answer_json(const struct policy *p, const struct policy_answer *a,
+			   const struct policy_request *q)
 {
 	static const char *const verdicts[] = {
 		[POLICY_DENY] = "deny", [POLICY_ALLOW] = "allow", [POLICY_ASK] = "ask"};
@@ -100,6 +119,7 @@ static json_t *answer_json(const struct policy *p, const struct policy_answer *a
 	(void)json_object_set_new(to, "autostart", json_boolean(a->autostart));
 	if (a->verdict == POLICY_ALLOW) {
 		(void)json_object_set_new(to, "target", target_json(&a->target));
+		(void)json_object_set_new(to, "response", response_json(a, q));
 		return to;
 	}
 	targets = json_array();
@@ -125,9 +145,9 @@ static json_t *error_json(const struct policy_error *error)
 /* what was wanted is what was answered; where the other engine failed itself any refusal will do */
 static bool agree(json_t *wanted, json_t *answer)
 {
-	static const char *const fields[] = {"id",      "q",    "verdict",   "target",
-					     "targets", "user", "autostart", "default_target",
-					     "notify",  "file", "line"};
+	static const char *const fields[] = {"id",      "q",        "verdict",   "target",
+					     "targets", "user",     "autostart", "default_target",
+					     "notify",  "response", "file",      "line"};
 	const char *verdict = json_string_value(json_object_get(wanted, "verdict"));
 	const char *ours = json_string_value(json_object_get(answer, "verdict"));
 	bool crash = str_eq(verdict, "crash");
@@ -136,7 +156,8 @@ static bool agree(json_t *wanted, json_t *answer)
 		json_t *a = json_object_get(wanted, fields[i]);
 		json_t *b = json_object_get(answer, fields[i]);
 
-		if (a != b && !json_equal(a, b))
+		/* the lines of the response may be left out */
+		if (a != b && !json_equal(a, b) && (a || !str_eq(fields[i], "response")))
 			return false;
 	}
 	return !crash || str_eq(ours, "deny") || str_eq(ours, "syntax-error");
@@ -206,7 +227,7 @@ static int answer_all(struct eval *e, json_t *one, const struct policy *p, struc
 		if (v)
 			policy_decide(v, &request, &a);
 		result |= put(e, json_object_get(one, "id"), i,
-			      v ? answer_json(p, &a) : error_json(error));
+			      v ? answer_json(p, &a, &request) : error_json(error));
 	}
 	return result;
 }

@@ -2,6 +2,7 @@
 /* From a request to an answer. */
 #include "policy/view.h"
 
+#include "base/bytes.h"
 #include "base/str.h"
 
 #define NO_STRING (POLICY_NONE - 1) /* is none of the policy's, and not "any" either */
@@ -572,6 +573,69 @@ enum policy_step policy_rule_step(struct policy_view *v, const struct policy_req
 	if (!probe || probe->rule != rule)
 		return POLICY_OTHER_SOURCE;
 	return target_matches(v, probe, &a);
+}
+
+static void put(struct wr *w, const char *a, const char *b)
+{
+	wr_bytes(w, a, strlen(a));
+	wr_bytes(w, b, strlen(b));
+}
+
+/* no line of a reply can be cut in two */
+static bool is_one_line(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((uint8_t)*text < 0x20 || *text == 0x7f)
+			return false;
+	return true;
+}
+
+int policy_reply(const struct policy_view *v, const struct policy_request *q,
+		 const struct policy_target *target, const char *user, bool autostart, char *to,
+		 size_t size)
+{
+	const char *name = target->name, *asked_for = q->target;
+	const struct policy_qube *qube, *remote = NULL;
+	bool to_dom0 = target->qube == v->dom0 && target->prefix[0] == '\0';
+	struct wr w = wr_of(to, size);
+	struct asked a;
+
+	if (resolve(v, q, &a) != POLICY_BY_RULE || target->qube >= v->n_qubes ||
+	    !is_one_line(q->service) || !is_one_line(q->argument))
+		return -EINVAL;
+	if (a.kind == TOKEN_DEFAULT)
+		asked_for = token_prefixes[TOKEN_DEFAULT];
+	qube = &v->qubes[target->qube];
+	if (target->prefix[0] == '\0' && str_eq(qube->type, "RemoteVM")) {
+		uint32_t relay =
+			given(qube->relayvm) ? view_find(v, qube->relayvm, NULL) : POLICY_NONE;
+
+		if (relay == POLICY_NONE || !given(qube->transport_rpc))
+			return -EINVAL;
+		remote = qube;
+		qube = &v->qubes[relay];
+		name = qube->name;
+	}
+	put(&w, "user=", given(user) ? user : "DEFAULT");
+	put(&w, "\nresult=allow\ntarget=", target->prefix);
+	put(&w, to_dom0 ? "dom0" : name, "");
+	if (!to_dom0) {
+		put(&w, "\ntarget_uuid=", target->prefix);
+		put(&w, "uuid:", given(qube->uuid) ? qube->uuid : "");
+	}
+	put(&w, "\nautostart=", autostart ? "True" : "False");
+	put(&w, "\nrequested_target=", asked_for);
+	if (remote) {
+		put(&w, "\nservice=", remote->transport_rpc);
+		put(&w, "+", asked_for);
+		put(&w, "+", q->service);
+		put(&w, "+", q->argument);
+	}
+	if (given(q->requested_source) && !to_dom0)
+		put(&w, "\npolicy_source=", q->requested_source);
+	put(&w, "\n", "");
+	wr_u8(&w, 0);
+	return wr_done(&w) > 0 ? 0 : -ENAMETOOLONG;
 }
 
 const char *policy_reason_text(enum policy_reason reason)

@@ -204,6 +204,23 @@ void policy_decide(struct policy_view *v, const struct policy_request *q,
 /** policy_target_next() - the targets of an ask, disposables first, by name; *@at begins at 0 */
 bool policy_target_next(const struct policy_answer *a, uint32_t *at, struct policy_target *ret);
 
+#define POLICY_REPLY_SIZE 1024 /* but for service and argument of a call to a remote qube */
+
+/**
+ * policy_reply() - what a daemon is told about a call that goes to @target
+ * @q:		the request that was decided
+ * @target:	of an allow, or what was chosen among the targets of an ask
+ * @user:	NULL = the target's default
+ * @to:		@size bytes: lines "key=value", each ended by a newline, and a NUL
+ *
+ * A remote qube is reached by a call to its relay, with another service. Return: 0; -ENAMETOOLONG;
+ * -EINVAL if the request cannot have been allowed, @target is no qube or disposable of one (as
+ * "@dispvm" alone), or a control character stands in the service.
+ */
+MUST_CHECK int policy_reply(const struct policy_view *v, const struct policy_request *q,
+			    const struct policy_target *target, const char *user, bool autostart,
+			    char *to, size_t size);
+
 /** enum policy_step - how far a rule goes along with a request */
 enum policy_step {
 	POLICY_OTHER_SERVICE,

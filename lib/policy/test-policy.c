@@ -467,6 +467,58 @@ static void test_what_a_rule_says_comes_with_the_answer(void **state)
 	world_done(&w);
 }
 
+static void test_replies_name_what_is_called(void **state)
+{
+	static const struct {
+		const char *source, *requested, *target, *reply;
+	} rows[] = {
+		{"work", NULL, "vault",
+		 "user=root\nresult=allow\ntarget=vault\ntarget_uuid=uuid:" UUID(
+			 6) "\n"
+			    "autostart=True\nrequested_target=vault\n"},
+		{"work", NULL, "@dispvm",
+		 "user=root\nresult=allow\ntarget=@dispvm:dvm\ntarget_uuid=@dispvm:uuid:" UUID(
+			 1) "\n"
+			    "autostart=True\nrequested_target=@dispvm\n"},
+		{"work", NULL, "uuid:" UUID0,
+		 "user=root\nresult=allow\ntarget=dom0\nautostart=True\n"
+		 "requested_target=uuid:" UUID0 "\n"},
+		{"work", NULL, "far",
+		 "user=root\nresult=allow\ntarget=sys-net\ntarget_uuid=uuid:" UUID(
+			 5) "\n"
+			    "autostart=True\nrequested_target=far\nservice=lab.Transport+far+a.B+x\n"},
+		{"sys-net", "far", "vault",
+		 "user=root\nresult=allow\ntarget=vault\ntarget_uuid=uuid:" UUID(
+			 6) "\n"
+			    "autostart=True\nrequested_target=vault\npolicy_source=far\n"},
+	};
+	char text[POLICY_REPLY_SIZE];
+	struct world w;
+
+	(void)state;
+	one_file(&w, "* * * * allow user=root");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct policy_request q = {rows[i].source, rows[i].requested, rows[i].target, "a.B",
+					   "x"};
+		struct policy_answer a;
+
+		policy_decide(w.v, &q, &a);
+		assert_int_equal(a.verdict, POLICY_ALLOW);
+		assert_int_equal(
+			policy_reply(w.v, &q, &a.target, a.user, a.autostart, text, sizeof(text)),
+			0);
+		assert_string_equal(text, rows[i].reply);
+		assert_int_equal(
+			policy_reply(w.v, &q, &a.target, a.user, a.autostart, text, strlen(text)),
+			-ENAMETOOLONG);
+		q.argument = "x\ntarget=dom0";
+		assert_int_equal(
+			policy_reply(w.v, &q, &a.target, a.user, a.autostart, text, sizeof(text)),
+			-EINVAL);
+	}
+	world_done(&w);
+}
+
 static void test_steps_say_what_each_rule_lacks(void **state)
 {
 	static const enum policy_step steps[] = {POLICY_OTHER_SERVICE, POLICY_OTHER_ARGUMENT,
@@ -686,6 +738,7 @@ int main(void)
 		cmocka_unit_test(test_decisions),
 		cmocka_unit_test(test_a_relay_speaks_only_for_its_remote_qube),
 		cmocka_unit_test(test_what_a_rule_says_comes_with_the_answer),
+		cmocka_unit_test(test_replies_name_what_is_called),
 		cmocka_unit_test(test_steps_say_what_each_rule_lacks),
 		cmocka_unit_test(test_includes_stand_where_they_are_named),
 		cmocka_unit_test(test_a_fault_in_an_included_file_is_named_there),
