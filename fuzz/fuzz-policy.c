@@ -75,8 +75,16 @@ static void ask_all(const struct policy *p, bool good)
 			FUZZ_CHECK(a.rule == POLICY_NONE && a.verdict == POLICY_DENY);
 		if (good && step > POLICY_MATCHES)
 			FUZZ_CHECK(a.verdict == POLICY_DENY);
-		if (a.verdict == POLICY_ALLOW)
+		if (a.verdict == POLICY_ALLOW) {
+			char reply[POLICY_REPLY_SIZE];
+			int r = policy_reply(v, &requests[i], &a.target, a.user, a.autostart, reply,
+					     sizeof(reply));
+
 			FUZZ_CHECK(a.target.name && a.target.qube < ARRAY_LEN(qubes));
+			/* the name of a user can be of any length */
+			FUZZ_CHECK(r == 0 || r == -ENAMETOOLONG);
+			FUZZ_CHECK(r != 0 || strstr(reply, "\nresult=allow\ntarget="));
+		}
 		FUZZ_CHECK(policy_reason_text(a.reason)[0] != '\0');
 		caller = requests[i].requested_source ? requests[i].requested_source
 						      : requests[i].source;
