@@ -316,21 +316,31 @@ static void what_was_answered_survives_kill_9(void **state)
 }
 
 /* a small file system of our own over the store's folder; false where that is not allowed */
+static bool map_id(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	if (fd >= 0)
+		(void)close(fd);
+	return ok;
+}
+
 static bool mount_small(void)
 {
 	uid_t uid = getuid();
-	char map[64];
+	gid_t gid = getgid();
+	char uids[32], gids[32];
 
 	if (unshare(uid == 0 ? CLONE_NEWNS : CLONE_NEWNS | CLONE_NEWUSER) < 0)
 		return false;
-	if (uid != 0) {
-		int fd = open("/proc/self/uid_map", O_WRONLY | O_CLOEXEC);
-		int n = snprintf(map, sizeof(map), "0 %u 1", uid);
-
-		if (fd < 0 || write(fd, map, (size_t)n) != n)
-			return false;
-		(void)close(fd);
-	}
+	(void)snprintf(uids, sizeof(uids), "0 %u 1", uid);
+	(void)snprintf(gids, sizeof(gids), "0 %u 1", gid);
+	/* a file of an id that is not mapped cannot be made */
+	if (uid != 0 &&
+	    (!map_id("/proc/self/uid_map", uids) || !map_id("/proc/self/setgroups", "deny") ||
+	     !map_id("/proc/self/gid_map", gids)))
+		return false;
 	return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
 	       mount("small", store_dir(), "tmpfs", 0, "size=256k") == 0;
 }
