@@ -13,6 +13,7 @@
 #include "qemu/qemu.h"
 
 #include "proto/qmp.h"
+#include "proto/ring.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -151,6 +152,19 @@ static int add_kernel(struct qemu_argv *a, const struct vmm_spec *spec,
 			   spec->cmdline ? spec->cmdline : "");
 }
 
+/* The region whose size and number dom0's side has, too. */
+static int add_rings(struct qemu_argv *a)
+{
+	int r = add(a, "-object");
+
+	r = r < 0 ? r
+		  : add(a,
+			"memory-backend-file,id=rings,size=%uM,mem-path=/proc/self/fd/%d,share=on,dump=off",
+			RING_REGION_SIZE >> 20, MONITOR_FD_RINGS);
+	r = r < 0 ? r : add(a, "-device");
+	return r < 0 ? r : add(a, "ivshmem-plain,memdev=rings,master=on");
+}
+
 static int add_machine(struct qemu_argv *a, const struct vmm_spec *spec, bool kvm)
 {
 	/* clang-format off */
@@ -173,8 +187,6 @@ static int add_machine(struct qemu_argv *a, const struct vmm_spec *spec, bool kv
 		"-object", "rng-builtin,id=rng",
 		"-device", "virtio-rng-pci,rng=rng,disable-legacy=on",
 		"-device", "vmgenid,guid=auto",
-		"-object", "memory-backend-file,id=rings,size=32M,mem-path=/proc/self/fd/6,share=on,dump=off",
-		"-device", "ivshmem-plain,memdev=rings,master=on",
 	};
 	/* clang-format on */
 	unsigned set = 1;
@@ -199,6 +211,7 @@ static int add_machine(struct qemu_argv *a, const struct vmm_spec *spec, bool kv
 		set += spec->disks[i].n_chain;
 	}
 	r = r < 0 ? r : add_all(a, after_disks, ARRAY_LEN(after_disks));
+	r = r < 0 ? r : add_rings(a);
 	for (unsigned i = 0; r == 0 && i < spec->n_nics; i++)
 		r = add_nic(a, &spec->nics[i]);
 	return r;
