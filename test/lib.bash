@@ -36,16 +36,25 @@ instance_end() {
 	[ -z "$left" ]
 }
 
-# instance_processes: pids of all that belongs to this instance (they carry its BULKHEAD_HOME), but this shell's own
+# instance_processes: the pids of all that belongs to this instance, but this shell's own
 instance_processes() {
-	local p comm
-	for p in $(grep -slzxF "BULKHEAD_HOME=$BULKHEAD_HOME" /proc/[0-9]*/environ); do
-		p=${p%/environ}
-		{ read -r comm <"$p/comm"; } 2>/dev/null || continue
-		case $comm in
-		qubesd | qube-monitor | vchand | qubesdb-daemon | qrexec-daemon | qemu-system-x86*) echo "${p#/proc/}" ;;
-		esac
-	done
+	local run marked
+	run=$(readlink "$BULKHEAD_HOME/run" || true)
+	# Most carry BULKHEAD_HOME. But who is not root may not read the environment of what is confined: qube-monitor has the run
+	# directory for an argument and leads its children's session. Those of a session whose leader is gone, and which a
+	# process outside of it has taken over, are a dead monitor's. One whose memory is gone, so that ps has no arguments but
+	# its name in brackets, has ended.
+	marked=$(grep -slzxF -e "BULKHEAD_HOME=$BULKHEAD_HOME" ${run:+-e "$run"} /proc/[0-9]*/{environ,cmdline} | tr -dc '0-9\n' | tr '\n' ' ')
+	ps -e -o pid=,ppid=,euid=,sess=,comm=,args= | awk -v marked="$marked" -v me=$EUID '
+		BEGIN { split(marked, words); for (i in words) ours[words[i]] }
+		$6 !~ /^\[/ { parent[$1] = $2; uid[$1] = $3; session[$1] = $4; name[$1] = $5 }
+		function left(p) { return me != 0 && uid[p] == me && !(session[p] in name) && session[parent[p]] != session[p] }
+		END {
+			for (p in name)
+				if (name[p] ~ /^(qubesd|qube-monitor|vchand|qubesdb-daemon|qrexec-daemon|qemu-system-x86)$/ &&
+				    (p in ours || session[p] in ours || left(p)))
+					print p
+		}' | sort -n
 }
 
 # appliance_begin: the small template is there, and with arguments: app qubes of those names (not started)

@@ -366,7 +366,7 @@ static int give_up(struct monitor *m, int r)
 static int usage(int fd, int code)
 {
 	static const char text[] =
-		"Usage: qube-monitor\n"
+		"Usage: qube-monitor RUN-DIRECTORY QUBE\n"
 		"The parent of all that belongs to one running qube. Started by qubesd, which "
 		"says\n"
 		"what to run on descriptor 3 (qube-monitor(8)); of no use by hand.\n";
@@ -388,7 +388,8 @@ int main(int argc, char **argv)
 		(void)puts("qube-monitor (Bulkhead) " BULKHEAD_VERSION);
 		return 0;
 	}
-	if (argc != 1 || getsockopt(START_FD, SOL_SOCKET, SO_TYPE, &type, &len) < 0 ||
+	/* the run directory and the qube's name are for ps(1); what counts is START */
+	if (argc != 3 || getsockopt(START_FD, SOL_SOCKET, SO_TYPE, &type, &len) < 0 ||
 	    type != SOCK_SEQPACKET)
 		return usage(STDERR_FILENO, 2);
 	(void)signal(SIGPIPE, SIG_IGN);

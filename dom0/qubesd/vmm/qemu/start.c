@@ -206,7 +206,9 @@ static int limit_files(void *data)
 
 static int spawn_monitor(struct start *s)
 {
-	char path[PATH_MAX], *argv[] = {(char *)"qube-monitor", NULL};
+	/* whose it is, for who lists processes; exec's old habit, nobody writes there */
+	char path[PATH_MAX], *argv[] = {(char *)"qube-monitor", (char *)s->spec->run_dir,
+					(char *)s->spec->name, NULL};
 	AUTO_CLOSE int theirs = NO_FD;
 	struct spawn_fd map;
 	int pair[2], r;
