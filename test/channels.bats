@@ -134,14 +134,23 @@ opens() {
 	done
 }
 
-# what dom0's vchand has open
+# how many descriptors dom0's vchand has open; who may not look, not being root, is told the size of its table, which only grows
 vchand_fds() {
-	find "/proc/$(dom0_vchand)/fd" -mindepth 1 | wc -l
+	local dir
+	dir=/proc/$(dom0_vchand)
+	if [ -r "$dir/fd" ]; then
+		find "$dir/fd" -mindepth 1 | wc -l
+	else
+		awk '$1 == "FDSize:" { print $2 }' "$dir/status"
+	fi
 }
 
 # nothing_left FDS: vchand has as many open as before the calls, and none of their processes stays in the qube
 nothing_left() {
-	[ "$(vchand_fds)" -le $(($1 + 2)) ] && [ "$(in_work -u root 'pidof qrexec-agent | wc -w' </dev/null)" -le 3 ]
+	# a thousand calls that leave one each double the table
+	local spare=2
+	[ -r "/proc/$(dom0_vchand)/fd" ] || spare=500
+	[ "$(vchand_fds)" -le $(($1 + spare)) ] && [ "$(in_work -u root 'pidof qrexec-agent | wc -w' </dev/null)" -le 3 ]
 }
 
 @test "thousands of channels one after the other leave nothing behind" {

@@ -216,9 +216,9 @@ refused() {
 
 @test "qvm-ls colours names on a terminal, unless NO_COLOR is set" {
 	qvm-create -C TemplateVM -l red tmpl
-	run script -qec "qvm-ls" /dev/null
+	TERM=xterm run script -qec "qvm-ls" /dev/null
 	[[ $output == *$'\033[31mtmpl'* ]]
-	NO_COLOR=1 run script -qec "qvm-ls" /dev/null
+	NO_COLOR=1 TERM=xterm run script -qec "qvm-ls" /dev/null
 	[[ $output != *$'\033'* ]]
 	qvm-remove -f tmpl
 }

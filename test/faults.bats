@@ -175,13 +175,22 @@ newest() {
 	find "$1" -name '*.qcow2' | sort -V | tail -n 1
 }
 
+# over FILE SOURCE: the first eight bytes of the source (- = our input) go over those of a file that is not for writing
+over() {
+	local mode
+	mode=$(stat -c %a "$1")
+	chmod u+w "$1"
+	head -c 8 "$2" | dd of="$1" conv=notrunc status=none
+	chmod "$mode" "$1"
+}
+
 @test "damaged images: the volume is named, the others untouched, and mended it starts" {
 	local file
 	for file in "$(volumes)"/private/*.qcow2 "$(newest "$BULKHEAD_HOME/state/pools/default/vm/$(qvm-prefs appliance uuid)/root")"; do
-		cp --sparse=always "$file" "$BATS_TEST_TMPDIR/was"
-		printf 'garbage!' | dd of="$file" conv=notrunc status=none
+		head -c 8 "$file" >"$BATS_TEST_TMPDIR/was"
+		over "$file" - <<<'garbage!'
 		run timeout $start_s qvm-start q
-		dd if="$BATS_TEST_TMPDIR/was" of="$file" bs=8 count=1 conv=notrunc status=none
+		over "$file" "$BATS_TEST_TMPDIR/was"
 		echo "$file"
 		refusal_is "volume '$(basename "$(dirname "$file")")' cannot be used: .*$(basename "$file") is not a sound qcow2"
 	done

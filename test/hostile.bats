@@ -58,7 +58,7 @@ attack() {
 	timeout $answer_s qvm-run -p -u root evil "setsid /tmp/hostile $1 </dev/null >/dev/null 2>&1 &"
 }
 
-# KiB of dom0's memory for this instance, QEMU apart
+# KiB of dom0's memory for this instance, QEMU apart: what is no file's, shared memory counted by each that touched it
 dom0_kib() {
 	local p n sum=0
 	for p in $(instance_processes); do
@@ -66,7 +66,7 @@ dom0_kib() {
 		qemu*) ;;
 		*)
 			# one that ended just now uses nothing
-			n=$(awk '$1 == "Pss:" { print $2 }' "/proc/$p/smaps_rollup" 2>/dev/null) || n=0
+			n=$(awk '/^Rss(Anon|Shmem):/ { n += $2 } END { print n + 0 }' "/proc/$p/status" 2>/dev/null) || n=0
 			sum=$((sum + ${n:-0}))
 			;;
 		esac
