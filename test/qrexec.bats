@@ -263,7 +263,7 @@ teardown() {
 }
 
 @test "an agent that is killed: callers get 255, and a new one serves" {
-	call 'echo begun; sleep 1000' </dev/null >"$dir/out" 2>&1 3>&- &
+	call "echo \$\$ >'$dir/pid'; echo begun; exec sleep 1000" </dev/null >"$dir/out" 2>&1 3>&- &
 	local caller=$!
 	until_true test -s "$dir/out"
 	kill -9 "$(pgrep -P "$agent")"
@@ -275,6 +275,8 @@ teardown() {
 	until_true test -S "$dir/qrexec.42"
 	run -0 call 'echo again'
 	[ "$output" = again ]
+	# a command outlives the agent that started it
+	kill "$(cat "$dir/pid")"
 }
 
 @test "a daemon that is killed: calls in progress go on, and a new one serves" {
