@@ -16,6 +16,7 @@
 #include "base/paths.h"
 #include "base/str.h"
 #include "proto/qrexec.h"
+#include "qrexec/local.h"
 #include "qrexec/peer.h"
 #include "qrexec/relay.h"
 #include "sandbox/sandbox.h"
@@ -215,29 +216,10 @@ static int options_take(struct options *o, int argc, char **argv)
 
 /* ---- the daemon ---------------------------------------------------------------------------- */
 
-/*
- * The id the socket's name stands for: a link qrexec.NAME leads to qrexec.DOMID. A daemon that was
- * taken over by its qube must not be able to send us to another qube's channels.
- */
-static bool domid_matches(const char *socket, uint32_t domid)
-{
-	char to[64];
-	ssize_t n = readlink(socket, to, sizeof(to) - 1);
-	const char *digits = strrchr(socket, '.');
-	uint64_t id;
-
-	if (n > 0) {
-		to[n] = '\0';
-		digits = strrchr(to, '.');
-	}
-	return digits && str_u64(digits + 1, VCHAN_DOMID_MAX, &id) == 0 && id == domid;
-}
-
 static int daemon_connect(struct client *c, const char *dir)
 {
 	AUTO_CLOSE int fd = NO_FD;
-	struct vchan *v = NULL;
-	int r = str_format(c->socket, sizeof(c->socket), "%s/qrexec.%s", dir, c->o->qube);
+	int r = local_path(dir, c->o->qube, c->socket, sizeof(c->socket));
 
 	if (r == 0)
 		r = io_unix_connect(c->socket, SOCK_STREAM, &fd);
@@ -248,11 +230,7 @@ static int daemon_connect(struct client *c, const char *dir)
 			 c->o->qube, c->socket, log_errno_str(r));
 		return r;
 	}
-	r = vchan_new_from_fd(&fd, &v);
-	if (r == 0)
-		r = qrexec_peer_new(&v, QREXEC_DAEMON_TO_CLIENT, QREXEC_VERSION_LOCAL, &c->daemon);
-	vchan_free(v);
-	return r;
+	return local_peer_new(&fd, &c->daemon);
 }
 
 /* the next message; HELLO within DAEMON_MS, the answer when its time has come */
@@ -299,7 +277,7 @@ static int request(struct client *c)
 						      : log_errno_str(r));
 		return r > 0 ? -EPROTO : r;
 	}
-	if (!domid_matches(c->socket, answer.domid)) {
+	if (!local_is_of(c->socket, answer.domid)) {
 		complain("the qrexec daemon of %s speaks for another qube (%u)", c->o->qube,
 			 answer.domid);
 		return -EPROTO;

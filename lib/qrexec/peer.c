@@ -86,6 +86,11 @@ short qrexec_peer_events(const struct qrexec_peer *p)
 	return p->message ? POLLOUT : POLLIN;
 }
 
+uint32_t qrexec_peer_version(const struct qrexec_peer *p)
+{
+	return p->version;
+}
+
 bool qrexec_peer_idle(const struct qrexec_peer *p)
 {
 	return !p->message;

@@ -30,6 +30,8 @@ void qrexec_peer_free(struct qrexec_peer *p);
 int qrexec_peer_fd(const struct qrexec_peer *p);
 /** qrexec_peer_events() - what to poll for: nothing is read while our message is on its way */
 short qrexec_peer_events(const struct qrexec_peer *p);
+/** qrexec_peer_version() - what both speak; 0 before its HELLO */
+uint32_t qrexec_peer_version(const struct qrexec_peer *p);
 /** qrexec_peer_idle() - nothing of ours is on its way */
 bool qrexec_peer_idle(const struct qrexec_peer *p);
 

@@ -57,7 +57,7 @@ struct relay {
 	bool rx_ended;  /* the channel is at its end */
 	bool hung_up;
 
-	bool two_way; /* service: stdin carries the command's output too */
+	bool two_way; /* the command's stdin carries its output too */
 	bool exited, code_known, code_sent;
 	unsigned code;
 	uint64_t quiet_since_ms; /* service: when the command had ended and bytes last came */
@@ -344,7 +344,8 @@ static bool in_all_ended(const struct relay *r)
 static void out_end(struct relay *r, struct stream *s)
 {
 	s->ended = true;
-	if (s->fd >= 0 && r->o.role == RELAY_SERVICE && s->socket)
+	if (s->fd >= 0 && s->socket &&
+	    (r->o.role == RELAY_SERVICE || (r->o.shut_down && s == &r->out[0])))
 		(void)shutdown(s->fd, SHUT_WR);
 	else
 		close_fd(&s->fd);
@@ -520,12 +521,14 @@ static void command_look(struct relay *r)
 /* the command asked for its stdin to carry its output as well */
 static void two_way_start(struct relay *r)
 {
+	const enum qrexec_type type = r->in[0].type;
+
 	if (r->two_way || r->out[0].fd < 0 || !r->out[0].socket || r->in[0].ended)
 		return;
 	r->two_way = true;
 	stream_close(&r->in[0]);
 	r->in[0] = r->out[0];
-	r->in[0].type = QREXEC_DATA_STDOUT;
+	r->in[0].type = type;
 	r->in[0].ended = false;
 }
 
@@ -628,6 +631,15 @@ static bool is_over_quiet(const struct relay *r, const struct pollfd p[N_POLL])
 	return quiet;
 }
 
+/* The exit code is there. Who reads what we send may wait for its end as well; one that is gone does not. */
+static int caller_finish(struct relay *r, bool *ret_over)
+{
+	*ret_over = true;
+	if (r->in[0].ended || !tx_idle(r))
+		return 0;
+	return in_end(r, &r->in[0]);
+}
+
 /* one turn; *@ret_over: the call is over */
 static int turn(struct relay *r, bool *ret_over)
 {
@@ -643,10 +655,8 @@ static int turn(struct relay *r, bool *ret_over)
 		e = service_finish(r, ret_over);
 	if (e != 0 || *ret_over)
 		return e;
-	if (!service && r->code_known) {
-		*ret_over = true;
-		return 0;
-	}
+	if (!service && r->code_known)
+		return caller_finish(r, ret_over);
 	if (r->rx_ended && !stuck)
 		return RELAY_E_DROPPED;
 	if (service && (r->tx_dead || r->hung_up))

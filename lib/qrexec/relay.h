@@ -44,8 +44,10 @@ enum {
  * @prefix, @prefix_len: sent before the bytes of in[0]
  * @pid:	service: the command; not reaped before relay_run() returns, so that its process
  *		group's number stays its own. 0 = none
- * @signal_fd:	service: a signalfd with SIGCHLD and SIGUSR1, both blocked; else NO_FD
+ * @signal_fd:	a signalfd with SIGUSR1 (and, as a service, SIGCHLD), blocked; NO_FD = none. On SIGUSR1 the
+ *		socket out[0] is read as well, instead of in[0]
  * @keep_going:	caller: a closed output is no reason to end (local command)
+ * @shut_down:	caller: out[0] is a socket that may still be read when it is not written any more
  * @code_only:	caller: nothing is sent, not even the end of a stream
  */
 struct relay_options {
@@ -58,7 +60,7 @@ struct relay_options {
 	size_t prefix_len;
 	pid_t pid;
 	int signal_fd;
-	bool keep_going, code_only;
+	bool keep_going, shut_down, code_only;
 };
 
 /** RELAY_LINGER_MS - how long streams that nobody writes to outlive the command they came from */

@@ -1,135 +1,34 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * qrexec-agent: runs in a qube what dom0 asks for.
+ * qrexec-agent: runs in a qube what dom0 asks for, and asks dom0 for what its programs want.
  *
  * runs as	root (commands as their users), or an ordinary user (its own commands only)
- * holds	the control channel to dom0, vchan port 512, as its server
+ * holds	the control channel to dom0, vchan port 512, as its server; the socket of local programs
  * trusts	dom0; whatever comes over data channels is read by a process per call
  * needs	/run/vchan; fork
  *
  * Our own id is $VCHAN_DOMAIN, 32752 if unset (doc/protocol/vchan.md).
- *
- * A call lives on its own: it outlasts the control channel, and it is reported to the daemon only
- * on the control channel it came by, since a new daemon counts its ports anew. The table of calls
- * is also the queue of reports: nothing is buffered for a daemon that does not read.
  */
+#include "agent.h"
+
 #include "base/io.h"
 #include "base/log.h"
-#include "call.h"
-#include "proto/qrexec.h"
+#include "base/str.h"
+#include "fork-server.h"
 #include "qrexec/peer.h"
 #include "vchan/vchan.h"
 
 #include <getopt.h>
-#include <linux/close_range.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/wait.h>
+#include <sys/socket.h>
 
 /** RETRY_MS - pause before another try to listen */
 #define RETRY_MS 1000
-
-struct call {
-	struct call *next;
-	pid_t pid;
-	unsigned generation; /* of the control channel it came by */
-	uint32_t domid, port;
-	bool over; /* to be reported */
-};
-
-struct agent {
-	int signal_fd;
-	struct vchan *server; /* while nobody is connected */
-	struct qrexec_peer *daemon;
-	struct call *calls;
-	unsigned generation;
-	bool listen_failed, ending;
-};
-
-/* ---- calls --------------------------------------------------------------------------------- */
-
-static int call_start(struct agent *a, const struct qrexec_msg *m)
-{
-	const struct call_request q = {.domid = m->domid,
-				       .port = m->port,
-				       .just_exec = m->type == QREXEC_JUST_EXEC,
-				       .command = m->command};
-	struct call *c = calloc(1, sizeof(*c));
-
-	if (!c)
-		return -ENOMEM;
-	c->domid = m->domid;
-	c->port = m->port;
-	c->generation = a->generation;
-	c->pid = fork();
-	if (c->pid == 0) {
-		/* all but the standard streams is ours, not the call's */
-		(void)close_range(STDERR_FILENO + 1, ~0U, 0);
-		call_main(&q);
-	}
-	if (c->pid < 0) {
-		log_err(NULL, "port %u: cannot start a process (%s), call dropped", c->port,
-			log_errno_str(errno));
-		c->over = true;
-	}
-	c->next = a->calls;
-	a->calls = c;
-	return 0;
-}
-
-/* a connection that will never be: its port is free again */
-static int call_refuse(struct agent *a, const struct qrexec_msg *m)
-{
-	struct call *c = calloc(1, sizeof(*c));
-
-	if (!c)
-		return -ENOMEM;
-	*c = (struct call){.next = a->calls,
-			   .generation = a->generation,
-			   .domid = m->domid,
-			   .port = m->port,
-			   .over = true};
-	a->calls = c;
-	return 0;
-}
-
-static void calls_reap(struct agent *a)
-{
-	pid_t pid;
-
-	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
-		for (struct call *c = a->calls; c; c = c->next)
-			if (c->pid == pid && !c->over)
-				c->over = true;
-}
-
-/* report what is over; forget what nobody waits for */
-static int calls_report(struct agent *a)
-{
-	struct call **at = &a->calls;
-
-	while (*at) {
-		struct call *c = *at;
-		const bool ours = a->daemon && c->generation == a->generation;
-		const struct qrexec_msg m = {
-			.type = QREXEC_CONNECTION_TERMINATED, .domid = c->domid, .port = c->port};
-		int r;
-
-		if (!c->over || (ours && !qrexec_peer_idle(a->daemon))) {
-			at = &c->next;
-			continue;
-		}
-		r = ours ? qrexec_peer_send(a->daemon, &m) : 0;
-		if (r < 0)
-			return r;
-		*at = c->next;
-		free(c);
-	}
-	return 0;
-}
+/** AGENT_SOCKET - where programs of this qube come to */
+#define AGENT_SOCKET "/var/run/qubes/qrexec-agent"
 
 /* ---- the control channel ------------------------------------------------------------------- */
 
@@ -143,10 +42,9 @@ static int message_handle(struct agent *a, const struct qrexec_msg *m)
 	case QREXEC_JUST_EXEC:
 		return call_start(a, m);
 	case QREXEC_SERVICE_CONNECT:
-		log_warn(NULL, "nobody waits for the connection %s", m->ident);
-		return call_refuse(a, m);
+		return request_connect(a, m);
 	case QREXEC_SERVICE_REFUSED:
-		log_warn(NULL, "nobody waits for the refusal of %s", m->ident);
+		request_refuse(a, m->ident);
 		return 0;
 	case QREXEC_DATA_STDIN:
 	case QREXEC_DATA_STDOUT:
@@ -173,6 +71,7 @@ static void daemon_lost(struct agent *a, int why)
 	qrexec_peer_free(a->daemon);
 	a->daemon = NULL;
 	a->generation++;
+	requests_drop_sent(a);
 }
 
 static int daemon_read(struct agent *a)
@@ -187,6 +86,8 @@ static int daemon_read(struct agent *a)
 			r = message_handle(a, &m);
 		if (r == 0)
 			r = calls_report(a);
+		if (r == 0)
+			r = requests_send(a);
 	}
 	return r == -EAGAIN ? 0 : r;
 }
@@ -228,27 +129,49 @@ static void signals_take(struct agent *a)
 	calls_reap(a);
 }
 
+static int least(int a, int b)
+{
+	if (a < 0 || b < 0)
+		return a < 0 ? b : a;
+	return a < b ? a : b;
+}
+
 static int turn(struct agent *a)
 {
-	struct pollfd p[2] = {{.fd = a->signal_fd, .events = POLLIN}, {.fd = NO_FD}};
+	enum { P_SIGNAL, P_LISTEN, P_CONTROL, P_CALLS };
+	static struct pollfd p[P_CALLS + CALLS_MAX + REQUESTS_MAX];
+	unsigned n_calls, n_requests;
 	int r = calls_report(a);
 
+	if (r == 0)
+		r = requests_send(a);
 	if (r < 0 && a->daemon)
 		daemon_lost(a, r);
 	if (!a->daemon && !a->server)
 		server_open(a);
+	p[P_SIGNAL] = (struct pollfd){.fd = a->signal_fd, .events = POLLIN};
+	p[P_LISTEN] = (struct pollfd){.fd = a->n_requests < REQUESTS_MAX ? a->listen_fd : NO_FD,
+				      .events = POLLIN};
+	p[P_CONTROL] = (struct pollfd){.fd = NO_FD};
 	if (a->daemon) {
-		p[1].fd = qrexec_peer_fd(a->daemon);
-		p[1].events = qrexec_peer_events(a->daemon);
+		p[P_CONTROL].fd = qrexec_peer_fd(a->daemon);
+		p[P_CONTROL].events = qrexec_peer_events(a->daemon);
 	} else if (a->server) {
-		p[1].fd = vchan_fd(a->server);
-		p[1].events = POLLIN;
+		p[P_CONTROL].fd = vchan_fd(a->server);
+		p[P_CONTROL].events = POLLIN;
 	}
-	if (poll(p, ARRAY_LEN(p), a->daemon || a->server ? -1 : RETRY_MS) < 0 && errno != EINTR)
-		return fail_errno();
-	if (p[0].revents)
+	n_calls = calls_poll(a, p + P_CALLS);
+	n_requests = requests_poll(a, p + P_CALLS + n_calls);
+	if (poll(p, P_CALLS + n_calls + n_requests,
+		 least(a->daemon || a->server ? -1 : RETRY_MS, requests_timeout_ms(a))) < 0)
+		return errno == EINTR ? 0 : fail_errno();
+	calls_turn(a, p + P_CALLS, n_calls);
+	requests_turn(a, p + P_CALLS + n_calls, n_requests);
+	if (p[P_SIGNAL].revents)
 		signals_take(a);
-	if (!p[1].revents)
+	if (p[P_LISTEN].revents)
+		requests_accept(a);
+	if (!p[P_CONTROL].revents)
 		return 0;
 	if (a->server) {
 		server_accept(a);
@@ -260,11 +183,27 @@ static int turn(struct agent *a)
 	return 0;
 }
 
-static int acquire(struct agent *a)
+/* The descriptors of waiting programs are ours alone: what we start gets the limit we had. */
+static int files_raise(struct agent *a)
+{
+	struct rlimit more;
+
+	if (getrlimit(RLIMIT_NOFILE, &a->files) < 0)
+		return fail_errno();
+	more = a->files;
+	more.rlim_cur = more.rlim_max < CALLS_MAX + REQUESTS_MAX + 64
+				? more.rlim_max
+				: CALLS_MAX + REQUESTS_MAX + 64;
+	if (more.rlim_cur > a->files.rlim_cur && setrlimit(RLIMIT_NOFILE, &more) < 0)
+		return fail_errno();
+	return 0;
+}
+
+static int acquire(struct agent *a, const char *socket)
 {
 	sigset_t set;
+	int r;
 
-	*a = (struct agent){.signal_fd = NO_FD};
 	if (setenv("VCHAN_DOMAIN", "32752", 0) < 0)
 		return fail_errno();
 	(void)sigemptyset(&set);
@@ -274,17 +213,28 @@ static int acquire(struct agent *a)
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
 		return fail_errno();
 	a->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return a->signal_fd < 0 ? fail_errno() : 0;
+	if (a->signal_fd < 0)
+		return fail_errno();
+	r = files_raise(a);
+	/* any user of this qube may ask: the qube is one domain of trust */
+	if (r == 0)
+		r = io_unix_listen(socket, SOCK_STREAM, 0666, &a->listen_fd);
+	if (r < 0)
+		log_warn(NULL, "no program can ask for services: %s: %s", socket, log_errno_str(r));
+	return 0;
 }
 
 static void usage(FILE *to)
 {
 	(void)fputs(
 		"usage: qrexec-agent [OPTIONS]\n"
-		"Run what dom0 asks for; dom0 is reached by vchan port 512.\n\n"
-		"  --no-fork-server          do not use sessions' fork servers (there are none)\n"
+		"Run what dom0 asks for, and ask dom0 for what programs here want; dom0 is reached by\n"
+		"vchan port 512.\n\n"
+		"  --no-fork-server          do not use sessions' fork servers\n"
 		"  --agent-socket=PATH       where programs of this qube ask for services\n"
+		"                            (" AGENT_SOCKET ")\n"
 		"  --fork-server-socket=PATH socket of a session's fork server, %s = user\n"
+		"                            (" FORK_SERVER_SOCKET ")\n"
 		"  -h, --help                show this\n"
 		"      --version             show the version\n\n"
 		"Environment: VCHAN_SOCKET_DIR, VCHAN_DOMAIN (this qube's id),\n"
@@ -302,15 +252,24 @@ int main(int argc, char **argv)
 		{"version", no_argument, NULL, 'V'},
 		{0},
 	};
-	struct agent a;
+	struct agent a = {
+		.signal_fd = NO_FD, .listen_fd = NO_FD, .fork_server = FORK_SERVER_SOCKET};
+	const char *socket = AGENT_SOCKET;
 	int r, o;
 
 	log_open("qrexec-agent");
 	while ((o = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (o) {
 		case 'n':
+			a.fork_server = NULL;
+			break;
 		case 'a':
+			socket = optarg;
+			break;
 		case 's':
+			/* without a fork server there is no socket of one, whatever comes last */
+			if (a.fork_server)
+				a.fork_server = optarg;
 			break;
 		case 'h':
 			usage(stdout);
@@ -327,11 +286,13 @@ int main(int argc, char **argv)
 		usage(stderr);
 		return 2;
 	}
-	r = acquire(&a);
+	r = acquire(&a, socket);
 	while (r == 0 && !a.ending)
 		r = turn(&a);
 	qrexec_peer_free(a.daemon);
 	vchan_free(a.server);
+	if (a.listen_fd >= 0)
+		(void)unlink(socket);
 	if (r < 0)
 		log_err(NULL, "giving up: %s", log_errno_str(r));
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "login.h"
+#include "qrexec/login.h"
 
 #include "base/str.h"
 #include "qrexec/service.h"
@@ -14,18 +14,10 @@
 #define USER_PATH "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
 #define ROOT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-int login_find(const char *user, struct login *ret)
+static int take(const struct passwd *pw, bool change, struct login *ret)
 {
-	const bool root = geteuid() == 0;
-	struct login l = {.change = root};
-	struct passwd *pw;
+	struct login l = {.change = change};
 
-	errno = 0;
-	pw = getpwnam(user);
-	if (!pw)
-		return errno == ENOMEM ? -ENOMEM : LOGIN_E_UNKNOWN;
-	if (!root && pw->pw_uid != geteuid())
-		return LOGIN_E_OTHER;
 	l.uid = pw->pw_uid;
 	l.gid = pw->pw_gid;
 	l.name = strdup(pw->pw_name);
@@ -37,6 +29,31 @@ int login_find(const char *user, struct login *ret)
 	}
 	*ret = l;
 	return 0;
+}
+
+int login_find(const char *user, struct login *ret)
+{
+	const bool root = geteuid() == 0;
+	struct passwd *pw;
+
+	errno = 0;
+	pw = getpwnam(user);
+	if (!pw)
+		return errno == ENOMEM ? -ENOMEM : LOGIN_E_UNKNOWN;
+	if (!root && pw->pw_uid != geteuid())
+		return LOGIN_E_OTHER;
+	return take(pw, root, ret);
+}
+
+int login_self(struct login *ret)
+{
+	struct passwd *pw;
+
+	errno = 0;
+	pw = getpwuid(geteuid());
+	if (!pw)
+		return errno == ENOMEM ? -ENOMEM : LOGIN_E_UNKNOWN;
+	return take(pw, false, ret);
 }
 
 void login_done(struct login *l)

@@ -7,13 +7,13 @@
  * The command is a session leader. When the caller goes away its pipes are closed and its process
  * group gets what a terminal that is hung up sends: SIGHUP and SIGCONT.
  */
-#include "call.h"
+#include "qrexec/call.h"
 
 #include "base/io.h"
 #include "base/log.h"
-#include "login.h"
 #include "proto/qrexec.h"
 #include "qrexec/command.h"
+#include "qrexec/login.h"
 #include "qrexec/peer.h"
 #include "qrexec/relay.h"
 #include "qrexec/service.h"
@@ -35,6 +35,8 @@
 #define HELLO_MS 60000
 /** RETRY_MS - pause before another try */
 #define RETRY_MS 20
+/** LOOK_MS - how often it is looked whether the caller will still come */
+#define LOOK_MS 250
 
 struct call {
 	const struct call_request *q;
@@ -91,6 +93,12 @@ static void look(struct call *c)
 		service_look(c);
 	if (c->outcome != 0)
 		return;
+	if (c->q->as_we_are) {
+		r = login_self(&c->login);
+		if (r != 0)
+			refuse(c, QREXEC_EXIT_PROBLEM, "our own user", login_outcome_str(r));
+		return;
+	}
 	user = c->config.force_user[0] != '\0' ? c->config.force_user : c->command.user;
 	r = login_find(user, &c->login);
 	if (r != 0)
@@ -216,8 +224,9 @@ static int signals_open(int *ret_fd)
 /* both ends of the three streams; stdin is a socket so that it can be made bidirectional, the
  * others are pipes, its user's, so that /dev/stdout and /dev/stderr can be opened. Our ends do not
  * block */
-static int streams_open(const struct login *l, int command[3], int own[3])
+static int streams_open(const struct call *c, int command[3], int own[3])
 {
+	const struct login *l = &c->login;
 	int in[2], out[2], err[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in) < 0 ||
@@ -233,7 +242,10 @@ static int streams_open(const struct login *l, int command[3], int own[3])
 	own[0] = in[0];
 	own[1] = out[0];
 	own[2] = err[0];
-	return 0;
+	if (!c->q->keep_errors)
+		return 0;
+	close_fd(&own[2]);
+	return dup3(STDERR_FILENO, command[2], O_CLOEXEC) < 0 ? fail_errno() : 0;
 }
 
 static int run(struct call *c, struct vchan *v, uint32_t version)
@@ -247,7 +259,7 @@ static int run(struct call *c, struct vchan *v, uint32_t version)
 		return relay_code_send(v, true, (unsigned)c->outcome);
 	r = signals_open(&o.signal_fd);
 	if (r == 0)
-		r = streams_open(&c->login, command, own);
+		r = streams_open(c, command, own);
 	if (r == 0)
 		r = command_start(c, command, &o.pid);
 	if (r < 0)
@@ -293,6 +305,13 @@ static int run_detached(struct call *c, struct vchan *v)
 	return r < 0 ? r : relay_code_send(v, false, 0);
 }
 
+static bool is_cancelled(const struct call_request *q)
+{
+	struct pollfd p = {.fd = q->cancel_fd, .events = POLLIN};
+
+	return q->cancel_fd >= 0 && poll(&p, 1, 0) > 0;
+}
+
 /*
  * A connection that ends before HELLO was not the caller's: between two calls on one port the path
  * may still lead to the last caller, when a proxy stands in between. So try again.
@@ -302,10 +321,18 @@ static int caller_connect(const struct call_request *q, struct vchan **ret, uint
 	const uint64_t until = io_now_ms() + CONNECT_MS;
 
 	for (uint64_t now = until - CONNECT_MS; now < until; now = io_now_ms()) {
+		const uint64_t left = until - now;
 		struct vchan *v = NULL;
-		int r = vchan_client_new(NULL, vchan_own_domid(), q->domid, q->port,
-					 (unsigned)(until - now), &v);
+		int r = vchan_client_new(
+			q->vchan_dir, q->own, q->domid, q->port,
+			q->cancel_fd >= 0 && left > LOOK_MS ? LOOK_MS : (unsigned)left, &v);
 
+		if (is_cancelled(q)) {
+			vchan_free(v);
+			return -ECANCELED;
+		}
+		if (r == -ETIMEDOUT)
+			continue;
 		if (r < 0)
 			return r;
 		r = qrexec_handshake(v, QREXEC_CALLER_TO_SERVICE, HELLO_MS, ret_version);

@@ -21,6 +21,8 @@ struct login {
 
 /** login_find() - 0; LOGIN_E_*; -ENOMEM. On success to be given to login_done() */
 MUST_CHECK int login_find(const char *user, struct login *ret);
+/** login_self() - who we are, with nothing to change */
+MUST_CHECK int login_self(struct login *ret);
 void login_done(struct login *l);
 const char *login_outcome_str(int outcome);
 

@@ -7,14 +7,20 @@
 #include "base/attr.h"
 
 /**
- * struct call_request - what the daemon asked for
- * @domid, @port:	where the caller's vchan server is
+ * struct call_request - what is to be run, for whom
+ * @vchan_dir:		as of vchan_client_new()
+ * @own, @domid, @port:	where the caller's vchan server is: ours, its
  * @just_exec:		start it and report at once; its streams go nowhere
+ * @as_we_are:		whatever user the command names, it runs as ourselves, in our environment
+ * @keep_errors:	as dom0's services: its errors go where ours go, not to the caller
+ * @cancel_fd:		readable or hung up: the caller will not come; NO_FD = only time tells
  * @command:		borrowed
  */
 struct call_request {
-	unsigned domid, port;
-	bool just_exec;
+	const char *vchan_dir;
+	unsigned own, domid, port;
+	bool just_exec, as_we_are, keep_errors;
+	int cancel_fd;
 	const char *command;
 };
 
