@@ -7,6 +7,7 @@ qube="${QREXEC_QUBE:-$top/build/qube-root}"
 # shellcheck disable=SC2034 # for those who load this
 hostile="${QREXEC_HOSTILE:-$top/build/test/hostile}"
 me=$(id -un)
+others=()
 
 # pair_begin: a fresh folder with agent and daemon of the qube "work" (domain 42) in it
 pair_begin() {
@@ -32,14 +33,16 @@ with_plain_shell() {
 }
 
 agent_begin() {
-	VCHAN_DOMAIN=42 with_plain_shell "$qube/usr/lib/qubes/qrexec-agent" --no-fork-server 2>>"$dir/agent.log" 3>&- &
+	VCHAN_DOMAIN=42 with_plain_shell "$qube/usr/lib/qubes/qrexec-agent" --no-fork-server --agent-socket="$dir/agent.42" \
+		2>>"$dir/agent.log" 3>&- &
 	agent=$!
 }
 
 # daemon_begin [WHAT]: and wait for its socket, unless WHAT is nowait
 # shellcheck disable=SC2120 # the .bats file gives the argument
 daemon_begin() {
-	"$dom0/qrexec-daemon" --socket-dir="$dir" --direct 42 work "$me" 2>>"$dir/daemon.log" 3>&- &
+	"$dom0/qrexec-daemon" --socket-dir="$dir" --direct --policy-socket="$dir/policy.sock" --policy-program="$dir/policy" \
+		42 work "$me" 2>>"$dir/daemon.log" 3>&- &
 	daemon=$!
 	[ "${1-}" = nowait ] || until_true test -S "$dir/qrexec.42"
 }
@@ -61,6 +64,16 @@ call() {
 	timeout "${CALL_TIMEOUT:-60}" "$dom0/qrexec-client" --socket-dir="$dir" -d work "${@:1:$#-1}" "$me:$command"
 }
 
+# ends_with CODE PID: a child of this shell
+ends_with() {
+	local code=0
+	wait "$2" || code=$?
+	[ "$code" = "$1" ] || {
+		echo "ended with $code, not $1" >&2
+		return 1
+	}
+}
+
 ended() {
 	! kill -0 "$1" 2>/dev/null
 }
@@ -80,4 +93,44 @@ pair_end() {
 	wait "$agent" "$daemon" 2>/dev/null || true
 	until_true test ! -e "$dir/qrexec.42" || true
 	rm -rf "$dir"
+}
+
+# ---- more qubes, and calls that they make
+
+# qube_begin DOMID NAME: agent and daemon of another qube beside the pair
+qube_begin() {
+	VCHAN_DOMAIN=$1 with_plain_shell "$qube/usr/lib/qubes/qrexec-agent" --no-fork-server --agent-socket="$dir/agent.$1" \
+		2>>"$dir/agent.log" 3>&- &
+	others+=($!)
+	"$dom0/qrexec-daemon" --socket-dir="$dir" --direct --policy-socket="$dir/policy.sock" --policy-program="$dir/policy" \
+		"$1" "$2" "$me" 2>>"$dir/daemon.log" 3>&- &
+	others+=($!)
+	until_true test -S "$dir/qrexec.$1"
+}
+
+qubes_end() {
+	[ ${#others[@]} = 0 ] || kill "${others[@]}" 2>/dev/null || true
+	wait "${others[@]}" 2>/dev/null || true
+	others=()
+}
+
+# service NAME COMMANDS: one that qubes and dom0 have
+service() {
+	printf '#!/bin/sh\n%s\n' "$2" >"$dir/rpc/$1"
+	chmod +x "$dir/rpc/$1"
+}
+
+# allow SERVICE TARGET KEY=VALUE...: what the policy answers
+allow() {
+	printf '%s\n' result=allow user=DEFAULT autostart=True "${@:3}" >"$dir/answer.$1.$2"
+}
+
+# call_vm ARGUMENT...: qrexec-client-vm in the qube "work"
+call_vm() {
+	VCHAN_DOMAIN=42 timeout "${CALL_TIMEOUT:-60}" "$qube/usr/bin/qrexec-client-vm" --agent-socket="$dir/agent.42" "$@"
+}
+
+# no_sockets_left: of data channels
+no_sockets_left() {
+	until_true eval '! ls "$dir" | grep -qE "^vchan\.[0-9]+\.[0-9]+\.(51[3-9]|5[2-9][0-9]|6[0-9]{2}|7[0-9]{2})\.sock"'
 }

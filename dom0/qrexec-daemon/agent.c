@@ -115,6 +115,7 @@ int agent_lost(struct daemon *d, int why)
 	d->down_ms = io_now_ms();
 	ports_reset(&d->ports);
 	clients_drop_all(d);
+	requests_drop_all(d);
 	if (!d->agent_up)
 		return 0;
 	d->agent_up = false;
@@ -147,6 +148,13 @@ int agent_connect(struct daemon *d)
 	return r;
 }
 
+short agent_events(const struct daemon *d)
+{
+	const short events = qrexec_peer_events(d->agent);
+
+	return requests_ready(d) ? events : (short)(events & ~POLLIN);
+}
+
 int agent_send(struct daemon *d, const struct qrexec_msg *m)
 {
 	return d->agent && d->agent_up ? qrexec_peer_send(d->agent, m) : -EPIPE;
@@ -154,18 +162,22 @@ int agent_send(struct daemon *d, const struct qrexec_msg *m)
 
 static int message_handle(struct daemon *d, const struct qrexec_msg *m)
 {
+	bool r;
+
 	switch (m->type) {
 	case QREXEC_HELLO:
 		return agent_greeted(d);
 	case QREXEC_CONNECTION_TERMINATED:
-		if (!ports_release(&d->ports, m->domid, m->port) && log_allowed(&d->noise, d->name))
+		r = ports_release(&d->ports, m->domid, m->port);
+		r |= clients_end_call(d, m->domid, m->port);
+		if (!r && log_allowed(&d->noise, d->name))
 			log_warn(d->name, "agent ended a call on port %u that is not, ignored",
 				 m->port);
 		return 0;
 	case QREXEC_TRIGGER_SERVICE:
 	case QREXEC_TRIGGER_SERVICE3:
 	case QREXEC_TRIGGER_SERVICE4:
-		return policy_request(d, m);
+		return request_take(d, m);
 	case QREXEC_DATA_STDIN:
 	case QREXEC_DATA_STDOUT:
 	case QREXEC_DATA_STDERR:
@@ -185,8 +197,9 @@ static int messages_read(struct daemon *d, int *ret_ours)
 	int r = qrexec_peer_flush(d->agent);
 
 	*ret_ours = 0;
-	/* every answer leaves before the next message is read: policy_request() finds room */
-	for (unsigned i = 0; r == 0 && i < MESSAGES_MAX && qrexec_peer_idle(d->agent); i++) {
+	/* what a message leads to finds room before the next one is read */
+	for (unsigned i = 0;
+	     r == 0 && i < MESSAGES_MAX && qrexec_peer_idle(d->agent) && requests_ready(d); i++) {
 		struct qrexec_msg m;
 
 		r = qrexec_peer_receive(d->agent, &m);
@@ -197,6 +210,10 @@ static int messages_read(struct daemon *d, int *ret_ours)
 			return 0;
 		}
 		r = message_handle(d, &m);
+		if (r < 0) {
+			*ret_ours = r;
+			return 0;
+		}
 	}
 	return r == -EAGAIN ? 0 : r;
 }

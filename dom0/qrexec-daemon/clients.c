@@ -114,8 +114,9 @@ static void client_read(struct daemon *d, struct client *c)
 		client_refuse(d, c, "it has had its answer");
 		return;
 	}
-	if (m.type == QREXEC_SERVICE_CONNECT || m.domid != 0) {
-		client_refuse(d, c, "calls between qubes are not supported");
+	if (m.domid > VCHAN_DOMID_MAX || m.domid == d->domid ||
+	    (m.type == QREXEC_SERVICE_CONNECT && m.domid != 0 && m.port == 0)) {
+		client_refuse(d, c, "no call can be between these");
 		return;
 	}
 	c->request = m;
@@ -154,9 +155,9 @@ int clients_turn(struct daemon *d, const struct pollfd *p, unsigned n)
 		if (c->state == CLIENT_WAITING && now >= c->until_ms)
 			client_refuse(
 				d, c,
-				d->ports.n_used == QREXEC_N_PORTS
-					? "no call of the qube ended, and all ports are in use"
-					: "the agent does not read");
+				d->agent && !qrexec_peer_idle(d->agent)
+					? "the agent does not read"
+					: "no call of the qube ended, and all ports are in use");
 	}
 	clients_sweep(d);
 	return 0;
@@ -165,12 +166,11 @@ int clients_turn(struct daemon *d, const struct pollfd *p, unsigned n)
 /* "DEFAULT:command" is for the qube's default user; @ret: allocated if it had to be */
 static int command_rewrite(const struct daemon *d, struct qrexec_msg *m, char **ret)
 {
-	const char *rest = m->command + strlen(DEFAULT_PREFIX);
 	int n;
 
-	if (!str_starts(m->command, DEFAULT_PREFIX))
+	if (!m->command || !str_starts(m->command, DEFAULT_PREFIX))
 		return 0;
-	n = asprintf(ret, "%s:%s", d->default_user, rest);
+	n = asprintf(ret, "%s:%s", d->default_user, m->command + strlen(DEFAULT_PREFIX));
 	if (n < 0) {
 		*ret = NULL;
 		return -ENOMEM;
@@ -180,6 +180,13 @@ static int command_rewrite(const struct daemon *d, struct qrexec_msg *m, char **
 	return m->command_len < QREXEC_COMMAND_MAX ? 0 : -E2BIG;
 }
 
+/* Of a call to another qube it is that one's daemon which has chosen the port. */
+static bool needs_port(const struct qrexec_msg *m)
+{
+	return m->type != QREXEC_SERVICE_CONNECT || m->domid == 0;
+}
+
+/* 0; 1: no port is free for it */
 static int client_serve(struct daemon *d, struct client *c)
 {
 	struct qrexec_msg m = c->request, answer = {.type = m.type, .domid = d->domid};
@@ -192,15 +199,22 @@ static int client_serve(struct daemon *d, struct client *c)
 	}
 	if (r < 0)
 		return r;
-	answer.port = m.port = ports_take(&d->ports, 0);
+	if (needs_port(&m))
+		m.port = ports_take(&d->ports, d->domid, m.domid);
+	if (m.port == 0)
+		return 1;
+	answer.port = m.port;
 	r = qrexec_peer_send(c->peer, &answer);
 	if (r < 0) {
-		(void)ports_release(&d->ports, 0, m.port);
+		(void)ports_release(&d->ports, m.domid, m.port);
 		c->state = CLIENT_GONE;
 		return 0;
 	}
 	c->state = CLIENT_SERVED;
-	m.domid = 0;
+	c->call_domid = m.domid;
+	c->call_port = m.port;
+	if (m.type == QREXEC_SERVICE_CONNECT)
+		request_answered(d, m.ident);
 	log_debug(d->name, "port %u: %s", m.port, qrexec_type_str(m.type));
 	return agent_send(d, &m);
 }
@@ -210,8 +224,7 @@ int clients_dispatch(struct daemon *d)
 	for (struct client *c = d->clients; c; c = c->next) {
 		int r;
 
-		if (!d->agent_up || !qrexec_peer_idle(d->agent) ||
-		    d->ports.n_used == QREXEC_N_PORTS)
+		if (!d->agent_up || !qrexec_peer_idle(d->agent))
 			break;
 		if (c->state != CLIENT_WAITING)
 			continue;
@@ -223,6 +236,17 @@ int clients_dispatch(struct daemon *d)
 	}
 	clients_sweep(d);
 	return 0;
+}
+
+bool clients_end_call(struct daemon *d, uint32_t domid, uint32_t port)
+{
+	for (struct client *c = d->clients; c; c = c->next) {
+		if (c->state != CLIENT_SERVED || c->call_domid != domid || c->call_port != port)
+			continue;
+		c->state = CLIENT_GONE;
+		return true;
+	}
+	return false;
 }
 
 int clients_timeout_ms(const struct daemon *d)

@@ -23,6 +23,8 @@ struct qrexec_peer;
 #define WAIT_MS 60000
 /** HELLO_MS - how long the agent may take to say HELLO */
 #define HELLO_MS 60000
+/** REQUESTS_MAX - calls of the qube that wait for a decision; more are refused at once */
+#define REQUESTS_MAX 1024
 /** MESSAGES_MAX - messages of one peer handled in one turn */
 #define MESSAGES_MAX 64
 
@@ -38,9 +40,16 @@ struct client {
 	struct client *next;
 	struct qrexec_peer *peer;
 	enum client_state state;
-	uint64_t until_ms;         /* ASKING, WAITING */
-	struct qrexec_msg request; /* WAITING: borrows from the peer */
+	uint64_t until_ms;              /* ASKING, WAITING */
+	struct qrexec_msg request;      /* WAITING: borrows from the peer */
+	uint32_t call_domid, call_port; /* SERVED: what TERMINATED will say of its call */
 	unsigned poll_at;
+};
+
+/** struct request - a call that the qube wants to make, by its ident */
+struct request {
+	char ident[32];
+	bool refused; /* to be said to the agent */
 };
 
 /** struct ports - data ports; the domain of the other end is a part of what TERMINATED names */
@@ -67,13 +76,21 @@ struct daemon {
 	struct client *clients; /* oldest first */
 	unsigned n_clients;
 	struct ports ports;
+	struct qrexec_peer *broker; /* NULL: not started, or gone */
+	struct request requests[REQUESTS_MAX + 1];
+	unsigned n_requests;
 	struct log_limit noise; /* lines the qube can cause */
 };
 
 /* ---- ports.c */
 
-/** ports_take() - the lowest free port for a call with @domid; 0 if all are in use */
-unsigned ports_take(struct ports *p, uint32_t domid);
+/**
+ * ports_take() - the lowest free port for a call from @domid to the qube @own; 0 if there is none
+ *
+ * The daemons of two qubes choose ports between the two without asking each other: that of the lower id takes even
+ * ones, the other odd ones. With dom0 there is nobody else to choose.
+ */
+unsigned ports_take(struct ports *p, uint32_t own, uint32_t domid);
 /** ports_release() - false if that port is not in use by that domain */
 bool ports_release(struct ports *p, uint32_t domid, uint32_t port);
 void ports_reset(struct ports *p);
@@ -88,6 +105,8 @@ void agent_watch_turn(struct daemon *d);
 MUST_CHECK int agent_connect(struct daemon *d);
 /** agent_turn() - @revents: what poll() said of its descriptor */
 MUST_CHECK int agent_turn(struct daemon *d, short revents);
+/** agent_events() - what to poll its descriptor for */
+short agent_events(const struct daemon *d);
 /** agent_send() - 0; -EAGAIN: not before the last message has left; the agent may be gone after
  * another result */
 MUST_CHECK int agent_send(struct daemon *d, const struct qrexec_msg *m);
@@ -106,12 +125,24 @@ MUST_CHECK int clients_turn(struct daemon *d, const struct pollfd *p, unsigned n
 MUST_CHECK int clients_dispatch(struct daemon *d);
 int clients_timeout_ms(const struct daemon *d);
 void clients_drop_all(struct daemon *d);
+/** clients_end_call() - the call is over: its client is let go; false if no client has it */
+bool clients_end_call(struct daemon *d, uint32_t domid, uint32_t port);
 
-/* ---- policy.c */
+/* ---- requests.c: calls that the qube makes */
 
+/** requests_ready() - another TRIGGER_SERVICE* could be taken */
+bool requests_ready(const struct daemon *d);
 /**
- * policy_request() - the qube asks for a service (TRIGGER_SERVICE*)
+ * request_take() - the qube asks for a service (TRIGGER_SERVICE*)
  *
- * Return: 0: answered, or being decided; -EAGAIN if the agent takes no answer now; -errno.
+ * Should: be called when requests_ready(). Return: 0; -EPIPE: the parent is gone.
  */
-MUST_CHECK int policy_request(struct daemon *d, const struct qrexec_msg *m);
+MUST_CHECK int request_take(struct daemon *d, const struct qrexec_msg *m);
+/** request_answered() - SERVICE_CONNECT goes to the agent */
+void request_answered(struct daemon *d, const char *ident);
+/** requests_turn() - @revents: what poll() said of the broker's descriptor */
+void requests_turn(struct daemon *d, short revents);
+/** requests_dispatch() - tell the agent what is refused, as far as it takes it */
+MUST_CHECK int requests_dispatch(struct daemon *d);
+/** requests_drop_all() - the agent is gone, and nobody waits any more */
+void requests_drop_all(struct daemon *d);

@@ -36,7 +36,7 @@
 #define EXIT_TIMEOUT 3
 
 struct options {
-	const char *uuid, *socket_dir, *name, *user;
+	const char *uuid, *socket_dir, *policy_program, *policy_socket, *name, *user;
 	unsigned domid;
 	uid_t uid;
 	int ask_fd, vchan_dir_fd;
@@ -57,8 +57,8 @@ static void usage(FILE *to)
 		"clients come to SOCKET-DIR/qrexec.DOMID.\n\n"
 		"      --uuid=UUID            also be found as qrexec.uuid:UUID\n"
 		"      --socket-dir=DIR       where the clients' socket is made\n"
-		"      --policy-program=PATH  who is asked about calls from the qube (none is "
-		"allowed yet)\n"
+		"      --policy-socket=PATH   who decides about calls from the qube\n"
+		"      --policy-program=PATH  who does where that does not answer\n"
 		"  -D, --direct               stay in the foreground\n"
 		"  -q, --quiet                say nothing while waiting for the agent\n"
 		"      --ask-fd=FD            socket to the parent that opens things for us\n"
@@ -117,6 +117,7 @@ static int options_take(struct options *o, int argc, char **argv)
 		{"uuid", required_argument, NULL, 'u'},
 		{"socket-dir", required_argument, NULL, 's'},
 		{"policy-program", required_argument, NULL, 'p'},
+		{"policy-socket", required_argument, NULL, 'P'},
 		{"direct", no_argument, NULL, 'D'},
 		{"quiet", no_argument, NULL, 'q'},
 		{"ask-fd", required_argument, NULL, 'a'},
@@ -142,6 +143,10 @@ static int options_take(struct options *o, int argc, char **argv)
 			o->socket_dir = optarg;
 			break;
 		case 'p':
+			o->policy_program = optarg;
+			break;
+		case 'P':
+			o->policy_socket = optarg;
 			break;
 		case 'D':
 			o->direct = true;
@@ -266,6 +271,8 @@ static int by_hand(const struct options *o, int *ret_ask_fd, int *ret_dir_fd)
 			   .qrexec_dir = o->socket_dir,
 			   .name = o->name,
 			   .uuid = o->uuid,
+			   .policy_program = o->policy_program,
+			   .policy_socket = o->policy_socket,
 			   .domid = o->domid,
 			   .up_fd = NO_FD};
 	int r = 0;
@@ -361,7 +368,7 @@ static int least(int a, int b)
 /* Return: 0; 1: asked to end; -errno */
 static int turn(struct daemon *d)
 {
-	enum { P_SIGNAL, P_ASK, P_WATCH, P_AGENT, P_LISTEN, P_CLIENTS };
+	enum { P_SIGNAL, P_ASK, P_WATCH, P_AGENT, P_BROKER, P_LISTEN, P_CLIENTS };
 	static struct pollfd p[P_CLIENTS + CLIENTS_MAX];
 	unsigned n;
 	int r;
@@ -372,8 +379,12 @@ static int turn(struct daemon *d)
 	p[P_WATCH] = (struct pollfd){.fd = d->watch_fd, .events = POLLIN};
 	p[P_AGENT] = (struct pollfd){.fd = NO_FD};
 	if (d->agent)
-		p[P_AGENT] = (struct pollfd){.fd = qrexec_peer_fd(d->agent),
-					     .events = qrexec_peer_events(d->agent)};
+		p[P_AGENT] =
+			(struct pollfd){.fd = qrexec_peer_fd(d->agent), .events = agent_events(d)};
+	p[P_BROKER] = (struct pollfd){.fd = NO_FD};
+	if (d->broker)
+		p[P_BROKER] = (struct pollfd){.fd = qrexec_peer_fd(d->broker),
+					      .events = qrexec_peer_events(d->broker)};
 	p[P_LISTEN] = (struct pollfd){.fd = d->n_clients < CLIENTS_MAX ? d->listen_fd : NO_FD,
 				      .events = POLLIN};
 	n = P_CLIENTS + clients_poll(d, p + P_CLIENTS, P_CLIENTS);
@@ -385,12 +396,15 @@ static int turn(struct daemon *d)
 		return -EPIPE;
 	if (p[P_WATCH].revents)
 		agent_watch_turn(d);
+	requests_turn(d, p[P_BROKER].revents);
 	/* clients first: the agent's end takes them along */
 	r = clients_turn(d, p, n);
 	if (r == 0)
 		r = agent_turn(d, p[P_AGENT].revents);
 	if (r == 0 && p[P_LISTEN].revents && d->listen_fd >= 0)
 		r = clients_accept(d);
+	if (r == 0)
+		r = requests_dispatch(d);
 	return r == 0 ? clients_dispatch(d) : r;
 }
 

@@ -14,8 +14,10 @@
  */
 struct parent {
 	const char *vchan_dir, *qrexec_dir, *name, *uuid;
+	const char *policy_program, *policy_socket; /* for the broker; NULL = as it finds it */
 	unsigned domid;
 	int up_fd;
+	int log_fd; /* the parent's own: standard error as the daemon has it */
 };
 
 /** parent_start() - 0 with the daemon's end of the questions in @ret_ask_fd; -errno */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon.h"
 
-unsigned ports_take(struct ports *p, uint32_t domid)
+unsigned ports_take(struct ports *p, uint32_t own, uint32_t domid)
 {
 	for (unsigned i = 0; i < QREXEC_N_PORTS; i++) {
-		if (p->slots[i].used)
+		const bool odd = (QREXEC_PORT_DATA + i) % 2 != 0;
+
+		if (p->slots[i].used || (domid != 0 && odd != (own > domid)))
 			continue;
 		p->slots[i].used = true;
 		p->slots[i].domid = domid;

@@ -30,6 +30,11 @@ int agent_send(struct daemon *daemon, const struct qrexec_msg *m)
 	return agent_result;
 }
 
+void request_answered(struct daemon *daemon, const char *ident)
+{
+	(void)daemon, (void)ident;
+}
+
 int agent_lost(struct daemon *daemon, int why)
 {
 	(void)daemon, (void)why;
@@ -110,7 +115,7 @@ static bool is_closed(int fd)
 static void all_ports_taken(void)
 {
 	for (unsigned i = 0; i < QREXEC_N_PORTS; i++)
-		assert_int_not_equal(ports_take(&d.ports, 0), 0);
+		assert_int_not_equal(ports_take(&d.ports, 7, 0), 0);
 }
 
 static void a_client_gets_the_port_that_comes_free(void **state)
@@ -151,6 +156,40 @@ static void a_qube_that_ends_no_call_does_not_hold_clients_for_ever(void **state
 	assert_true(is_closed(fd));
 }
 
+static void ports_between_qubes_differ_by_who_is_lower(void **state)
+{
+	struct ports p = {0};
+
+	(void)state;
+	assert_int_equal(ports_take(&p, 7, 8), 514);
+	assert_int_equal(ports_take(&p, 7, 9), 516);
+	assert_int_equal(ports_take(&p, 7, 6), 513);
+	assert_int_equal(ports_take(&p, 7, 6), 515);
+	assert_int_equal(ports_take(&p, 7, 0), 517);
+	assert_int_equal(ports_take(&p, 7, 0), 518);
+	assert_false(ports_release(&p, 9, 514)); /* not its */
+	assert_true(ports_release(&p, 8, 514));
+	assert_int_equal(ports_take(&p, 7, 9), 514);
+	for (unsigned i = 0; i < QREXEC_N_PORTS / 2 - 2; i++)
+		(void)ports_take(&p, 7, 8);
+	assert_int_equal(ports_take(&p, 7, 8), 0);
+	assert_int_not_equal(ports_take(&p, 7, 6), 0);
+}
+
+static void a_client_is_let_go_when_its_call_is_over(void **state)
+{
+	AUTO_CLOSE int fd = client_ask();
+
+	(void)state;
+	turn();
+	assert_int_equal(d.clients->state, CLIENT_SERVED);
+	assert_false(clients_end_call(&d, 0, d.clients->call_port + 1));
+	assert_false(clients_end_call(&d, 8, d.clients->call_port));
+	assert_true(clients_end_call(&d, 0, d.clients->call_port));
+	turn();
+	assert_true(is_closed(fd));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -158,6 +197,9 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_qube_that_ends_no_call_does_not_hold_clients_for_ever, set_up, tear_down),
+		cmocka_unit_test(ports_between_qubes_differ_by_who_is_lower),
+		cmocka_unit_test_setup_teardown(a_client_is_let_go_when_its_call_is_over, set_up,
+						tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,7 +34,7 @@ struct plan {
 	struct spawn_fd fds[5];
 	unsigned n_fds;
 	int opened; /* here, for this start only; closed after it */
-	char args[10][80];
+	char args[10][160];
 	unsigned n_args;
 };
 
@@ -47,7 +47,7 @@ static const struct {
 	[DAEMON_QUBESDB] = {"qubesdb-daemon", 0},
 	[DAEMON_QREXEC] = {"qrexec-daemon", 1u << ASK_VCHAN_CONNECT | 1u << ASK_QREXEC_BIND |
 						    1u << ASK_QREXEC_UNLINK |
-						    1u << ASK_AGENT_STATE},
+						    1u << ASK_AGENT_STATE | 1u << ASK_BROKER},
 };
 
 static void add_arg(struct plan *p, const char *format, ...) PRINTF_LIKE(2, 3);
@@ -116,6 +116,62 @@ static void agent_state(void *data, bool up)
 	monitor_set_agent(data, up);
 }
 
+static void on_broker_end(void *data, const struct child_end *end)
+{
+	struct child **at = data;
+
+	(void)end;
+	child_free(*at);
+	*at = NULL;
+}
+
+/* Who carries out the calls that the qube makes; not confined, and no daemon: it lives as long as qrexec-daemon holds the
+ * other end. */
+static int broker_start(void *data, int *ret_fd)
+{
+	struct monitor *m = data;
+	struct plan p = {.opened = NO_FD};
+	struct child **slot = m->brokers;
+	AUTO_CLOSE int own = NO_FD, its = NO_FD, pidfd = NO_FD;
+	char path[PATH_MAX], *argv[ARRAY_LEN(p.args) + 1];
+	int pair[2], r = program_find("qrexec-broker", path, sizeof(path));
+
+	if (r < 0)
+		return r;
+	while (slot < m->brokers + ARRAY_LEN(m->brokers) && *slot)
+		slot++;
+	if (slot == m->brokers + ARRAY_LEN(m->brokers))
+		return -EAGAIN;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return fail_errno();
+	own = pair[0];
+	its = pair[1];
+	add_arg(&p, "qrexec-broker");
+	add_fd(&p, "daemon-fd", its);
+	add_arg(&p, "--socket-dir=%s", m->dir.qrexec);
+	add_arg(&p, "--vchan-dir=%s", m->dir.vchan);
+	add_arg(&p, "--run-dir=%s", m->dir.run);
+	add_arg(&p, "%u", m->domid);
+	add_arg(&p, "%s", m->name);
+	for (unsigned i = 0; i < p.n_args; i++)
+		argv[i] = p.args[i];
+	argv[p.n_args] = NULL;
+	r = spawn(&(struct spawn){.path = path,
+				  .argv = argv,
+				  .fds = p.fds,
+				  .n_fds = p.n_fds,
+				  .death_signal = SIGTERM},
+		  NULL, &pidfd);
+	if (r < 0)
+		return r;
+	r = child_new(m->event, pidfd, on_broker_end, slot, slot);
+	if (r < 0)
+		return r; /* it ends with its socket */
+	(void)take_fd(&pidfd);
+	*ret_fd = take_fd(&own);
+	return 0;
+}
+
 static int on_ask(sd_event_source *source, int fd, uint32_t revents, void *data)
 {
 	struct daemon *d = data;
@@ -135,6 +191,7 @@ static int on_ask(sd_event_source *source, int fd, uint32_t revents, void *data)
 		.uuid = m->uuid,
 		.domid = m->domid,
 		.agent_state = agent_state,
+		.broker = broker_start,
 		.data = m,
 	};
 
@@ -330,6 +387,8 @@ void daemons_done(struct monitor *m)
 {
 	for (unsigned i = 0; i < N_DAEMONS; i++)
 		forget(&m->daemons[i]);
+	for (unsigned i = 0; i < ARRAY_LEN(m->brokers); i++)
+		child_free(m->brokers[i]);
 	close_fd(&m->qdb_conn);
 }
 

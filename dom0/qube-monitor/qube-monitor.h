@@ -197,6 +197,7 @@ struct monitor {
 	struct rundir dir;
 	struct qemu qemu;
 	struct daemon daemons[N_DAEMONS];
+	struct child *brokers[4]; /* the one of our qrexec-daemon, and some that are about to end */
 	struct client clients[MAX_CLIENTS];
 	uint64_t next_client;
 	sd_event_source *listener, *terminate, *end_timer;

@@ -184,6 +184,8 @@ static int answer_one(const struct ask_rules *rules, const struct ask *q, int *r
 			return -EPERM;
 		rules->agent_state(rules->data, q->a == 1);
 		return 0;
+	case ASK_BROKER:
+		return rules->broker ? rules->broker(rules->data, ret_fd) : -EPERM;
 	default:
 		return -EPERM;
 	}

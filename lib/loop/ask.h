@@ -32,9 +32,10 @@ MUST_CHECK int ask_call(int fd, const struct ask *q, int *ret_fd);
  * @qrexec_dir, @domid, @name, @uuid: for ASK_QREXEC_*; name and uuid are checked already; no
  * uuid (NULL) makes no link for it
  * @agent_state: called for ASK_AGENT_STATE
+ * @broker:	called for ASK_BROKER: starts one and gives the other end of its socket; 0 or -errno
  *
  * Two examples. vchand of qube N: bind (N, 0, ASK_ANY), connect (0, N, ASK_ANY). qrexec-daemon of
- * qube N: connect (N, 0, 512), ASK_QREXEC_* and ASK_AGENT_STATE.
+ * qube N: connect (N, 0, 512), ASK_QREXEC_*, ASK_AGENT_STATE and ASK_BROKER.
  */
 struct ask_rules {
 	uint32_t kinds;
@@ -44,6 +45,7 @@ struct ask_rules {
 	const char *qrexec_dir, *name, *uuid;
 	unsigned domid;
 	void (*agent_state)(void *data, bool up);
+	int (*broker)(void *data, int *ret_fd);
 	void *data;
 };
 

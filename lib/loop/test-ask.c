@@ -24,9 +24,24 @@ static void agent_state(void *data, bool up)
 	*(int *)data = up ? 1 : 0;
 }
 
+/* one that has said a word already */
+static int broker(void *data, int *ret_fd)
+{
+	int pair[2];
+
+	(void)data;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 ||
+	    write(pair[1], "b", 1) != 1)
+		return -EIO;
+	(void)close(pair[1]);
+	*ret_fd = pair[0];
+	return 0;
+}
+
 static struct ask_rules rules = {
 	.kinds = 1 << ASK_VCHAN_BIND | 1 << ASK_VCHAN_UNLINK | 1 << ASK_VCHAN_CONNECT |
-		 1 << ASK_QREXEC_BIND | 1 << ASK_QREXEC_UNLINK | 1 << ASK_AGENT_STATE,
+		 1 << ASK_QREXEC_BIND | 1 << ASK_QREXEC_UNLINK | 1 << ASK_AGENT_STATE |
+		 1 << ASK_BROKER,
 	.vchan_dir = dir,
 	.bind_server = 7,
 	.bind_client = 0,
@@ -39,6 +54,7 @@ static struct ask_rules rules = {
 	.uuid = "d0e3c5e0-0000-4000-8000-000000000007",
 	.domid = 7,
 	.agent_state = agent_state,
+	.broker = broker,
 	.data = &agent_up,
 };
 
@@ -195,6 +211,20 @@ static void a_kind_outside_the_table_is_refused(void **state)
 	assert_int_equal(ask(ASK_VCHAN_BIND, 7, 0, 1, &fd), -EPERM);
 	assert_int_equal(ask(ASK_QREXEC_BIND, 0, 0, 0, &fd), -EPERM);
 	assert_int_equal(ask(ASK_AGENT_STATE, 1, 0, 0, NULL), -EPERM);
+	assert_int_equal(ask(ASK_BROKER, 0, 0, 0, &fd), -EPERM);
+	end_answerer(pid);
+}
+
+static void a_broker_is_a_socket_to_it(void **state)
+{
+	AUTO_CLOSE int fd = NO_FD;
+	pid_t pid = answerer();
+	char c = 0;
+
+	(void)state;
+	assert_int_equal(ask(ASK_BROKER, 0, 0, 0, &fd), 0);
+	assert_int_equal(read(fd, &c, 1), 1);
+	assert_int_equal(c, 'b');
 	end_answerer(pid);
 }
 
@@ -324,6 +354,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_links_of_a_qube_with_a_similar_name_stay,
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_agents_state_is_told, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_broker_is_a_socket_to_it, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_child_that_breaks_the_rules_of_asking_is_found_out, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_parent_that_is_gone_is_told_apart, set_up,

@@ -17,6 +17,7 @@ static bool exists(const struct ask *q)
 		return is_vchan(q);
 	case ASK_QREXEC_BIND:
 	case ASK_QREXEC_UNLINK:
+	case ASK_BROKER:
 		return q->a == 0 && q->b == 0 && q->c == 0;
 	case ASK_AGENT_STATE:
 		return q->a <= 1 && q->b == 0 && q->c == 0;

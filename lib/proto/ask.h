@@ -25,6 +25,7 @@ enum ask_kind {
 	ASK_QREXEC_BIND = 4, /* listening socket qrexec.DOMID, with its links */
 	ASK_QREXEC_UNLINK = 5, /* remove them */
 	ASK_AGENT_STATE = 6,   /* a = 1: the qube's qrexec agent has answered; 0: it is gone */
+	ASK_BROKER = 7, /* connected socket to who carries out the calls that the qube makes */
 };
 
 /** struct ask - a question; arguments that a kind does not use are 0 */

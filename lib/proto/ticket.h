@@ -14,7 +14,7 @@
 /** TICKET_MAX - that one vchand holds unused at a time */
 #define TICKET_MAX 256
 /** TICKET_UNUSED_MS - after so long an unused one is void */
-#define TICKET_UNUSED_MS 5000
+#define TICKET_UNUSED_MS 15000
 
 /** enum ticket_kind */
 enum ticket_kind {

@@ -524,7 +524,8 @@ static void tickets_are_checked(void **state)
 	assert_int_equal(send_ticket(TICKET_GRANT, OTHER, DOMID, 1, &pair[0]), 0);
 	(void)close(pair[0]);
 	assert_int_equal(vchan_new_from_fd(&pair[1], &v), 0);
-	assert_int_equal(vchan_read_full(v, &c, 1), -ENODATA); /* unused: void after 5 s */
+	assert_int_equal(vchan_read_full(v, &c, 1),
+			 -ENODATA); /* unused: void after TICKET_UNUSED_MS */
 	vchan_free(v);
 	wait_entries(qube_dir, 0);
 	assert_int_equal(vchan_client_new(qube_dir, VCHAN_SELF, OTHER, 1, 100, &v), -ETIMEDOUT);

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+/*
+ * The broker's parts and what they share.
+ *
+ *	main.c		the story, and the loop
+ *	calls.c		a call from the request to its end
+ *	decide.c	what policyd, or the policy program, says of it
+ *	callee.c	the qube that is called: reached, started if it must be
+ *	tickets.c	the stream between two qubes
+ *
+ * Nothing waits: a call is a state, at most two descriptors, and a time.
+ */
+#include "base/attr.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "proto/qrexec.h"
+
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+struct qrexec_peer;
+
+/** CALLS_MAX - calls at a time, refusals that wait to be said included */
+#define CALLS_MAX 2048
+/** ANSWER_MS - how long daemons and vchands may take */
+#define ANSWER_MS 70000
+/** RETRY_MS - pause before a full queue is tried again */
+#define RETRY_MS 20
+
+/** enum call_state - in this order, but for a call to dom0, which has no callee */
+enum call_state {
+	CALL_DECIDING, /* policyd is asked; no limit: it may ask a person */
+	CALL_STARTING, /* a child of ours starts the callee */
+	CALL_CALLEE,   /* its daemon is asked for a port */
+	CALL_TICKETS,  /* both vchands are told of the stream */
+	CALL_CALLER,   /* our daemon is told to connect */
+	CALL_LIVE,     /* until the caller's end says that it is over */
+	CALL_REFUSED,  /* to be said */
+	CALL_GONE,     /* to be freed */
+};
+
+/** struct call - owns all it points to */
+struct call {
+	struct call *next;
+	enum call_state state;
+	uint64_t until_ms; /* then it is refused; 0 = never */
+	uint64_t again_ms; /* then it is tried again; 0 = nothing is */
+	char ident[32], source[64], target[64];
+	char *service;
+
+	int fd;     /* DECIDING: question and answer; STARTING: its end is the child's */
+	char *text; /* DECIDING: what is to be written, then what was read */
+	size_t at, len;
+	bool asked; /* DECIDING, CALLEE, CALLER: the question has left */
+	pid_t pid;  /* DECIDING, STARTING: the child, until it is reaped */
+	int status; /* and then how it ended */
+
+	char *command; /* what is to be run */
+	char callee_name[80], callee_uuid[80];
+	char socket[UNIX_PATH_MAX + 1]; /* CALLEE: its daemon's */
+	bool to_dom0, autostart, started;
+	struct qrexec_peer *callee, *caller; /* local clients of the two daemons */
+	uint32_t domid, port;
+	int tickets[2];
+	unsigned poll_at, n_polled;
+};
+
+struct broker {
+	const char *name;
+	unsigned domid;
+	const char *socket_dir, *vchan_dir;
+	const char *policy_socket, *policy_program;
+	const char *run_dir, *qubesd_socket; /* NULL: no vchands, nothing that starts a qube */
+	int signal_fd;
+	struct rlimit files; /* as we were started: for services */
+	struct qrexec_peer *daemon;
+	struct call *calls; /* oldest first */
+	unsigned n_calls;
+	struct log_limit noise; /* lines the qube can cause */
+};
+
+/* ---- calls.c */
+
+/** call_new() - from a request of the daemon, which is checked again; -ENOMEM; -EPROTO */
+MUST_CHECK int call_new(struct broker *b, const struct qrexec_msg *m);
+/** call_refuse() - @format: why, for the log */
+void call_refuse(struct broker *b, struct call *c, const char *format, ...) PRINTF_LIKE(3, 4);
+/** call_retry() - a queue is full: the same again, soon */
+void call_retry(struct call *c);
+/** call_connect_caller() - the callee is ready, or is dom0 */
+void call_connect_caller(struct broker *b, struct call *c);
+/** calls_poll() - fill in @p, which has room for two a call; how many it used */
+unsigned calls_poll(struct broker *b, struct pollfd *p, unsigned first);
+/** calls_turn() - -errno of the daemon's socket */
+MUST_CHECK int calls_turn(struct broker *b, const struct pollfd *p, unsigned n);
+/** calls_reap() - children have ended */
+void calls_reap(struct broker *b);
+int calls_timeout_ms(const struct broker *b);
+void calls_drop_all(struct broker *b);
+
+/* ---- decide.c */
+
+void decide_start(struct broker *b, struct call *c);
+void decide_turn(struct broker *b, struct call *c, short revents);
+
+/* ---- callee.c */
+
+/** callee_start() - ask its daemon for a port */
+void callee_start(struct broker *b, struct call *c);
+void callee_turn(struct broker *b, struct call *c);
+/** callee_started() - the child that starts it may have ended */
+void callee_started(struct broker *b, struct call *c, short revents);
+/** callee_serve_dom0() - be the service side of a call to dom0, in a child; @c's caller is taken along */
+MUST_CHECK int callee_serve_dom0(const struct broker *b, const struct call *c);
+
+/* ---- tickets.c */
+
+/** tickets_grant() - tell both vchands; state TICKETS, or the caller at once where there are none */
+void tickets_grant(struct broker *b, struct call *c);
+void tickets_turn(struct broker *b, struct call *c, const short revents[2]);
+/** tickets_revoke() - both ends have said that the call is over */
+void tickets_revoke(const struct broker *b, const struct call *c);

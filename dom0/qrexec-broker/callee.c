@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The side that is called. A qube's daemon chooses the port and tells its agent, as for any local client. For a qube that
+ * does not run a child of ours asks qubesd to start it, which takes as long as that takes. In dom0 the service runs below
+ * a child of ours, the other end of the channel.
+ */
+#include "broker.h"
+
+#include "base/str.h"
+#include "client/client.h"
+#include "qrexec/call.h"
+#include "qrexec/local.h"
+#include "qrexec/peer.h"
+
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/** START_MS - how long the start of a qube may take */
+#define START_MS 600000
+
+/* in a child of ours: from fork() to exit */
+static NORETURN void start_run(const struct broker *b, const char *qube)
+{
+	AUTO(client_answer_done) struct client_answer a = {0};
+	int r = client_call(b->qubesd_socket, "admin.vm.Start", qube, NULL, NULL, 0, NO_FD, &a);
+
+	if (r == CLIENT_E_EXCEPTION)
+		log_warn(b->name, "%s, which it calls, cannot be started: %s", qube, a.data);
+	else if (r != 0)
+		log_warn(b->name, "%s, which it calls, cannot be started: %s", qube,
+			 r < 0 ? log_errno_str(r) : "qubesd gave no answer");
+	_exit(r == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+}
+
+static void start_begin(struct broker *b, struct call *c)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) < 0) {
+		call_refuse(b, c, "it cannot be started: %s", log_errno_str(errno));
+		return;
+	}
+	c->pid = fork();
+	if (c->pid == 0)
+		start_run(b, c->callee_name);
+	(void)close(fds[1]);
+	c->fd = fds[0];
+	if (c->pid < 0) {
+		c->pid = 0;
+		call_refuse(b, c, "it cannot be started: %s", log_errno_str(errno));
+		return;
+	}
+	c->started = true;
+	c->state = CALL_STARTING;
+	c->until_ms = io_now_ms() + START_MS;
+}
+
+void callee_started(struct broker *b, struct call *c, short revents)
+{
+	if (revents)
+		close_fd(&c->fd);
+	/* also after a failure: it may run already. Whether it does is seen by its daemon */
+	if (c->fd < 0 && c->pid == 0)
+		callee_start(b, c);
+}
+
+static int daemon_connect(const struct broker *b, struct call *c, const char *qube)
+{
+	AUTO_CLOSE int fd = NO_FD;
+	int r = local_path(b->socket_dir, qube, c->socket, sizeof(c->socket));
+
+	if (r == 0)
+		r = io_unix_connect_now(c->socket, SOCK_STREAM, &fd);
+	return r == 0 ? local_peer_new(&fd, &c->callee) : r;
+}
+
+void callee_start(struct broker *b, struct call *c)
+{
+	int r = -ENOENT;
+
+	c->state = CALL_CALLEE;
+	c->asked = false;
+	/* its UUID is its own for ever; a name may be another's by now */
+	if (str_starts(c->callee_uuid, "uuid:"))
+		r = daemon_connect(b, c, c->callee_uuid);
+	if (r == -ENOENT)
+		r = daemon_connect(b, c, c->callee_name);
+	if (r == -EAGAIN) {
+		call_retry(c);
+		return;
+	}
+	if ((r == -ENOENT || r == -ECONNREFUSED) && c->autostart && !c->started &&
+	    b->qubesd_socket) {
+		start_begin(b, c);
+		return;
+	}
+	if (r < 0) {
+		call_refuse(b, c,
+			    r == -ENOENT || r == -ECONNREFUSED ? "%s does not run (%s)"
+							       : "%s cannot be reached: %s",
+			    c->callee_name, log_errno_str(r));
+		return;
+	}
+	c->until_ms = io_now_ms() + ANSWER_MS;
+	callee_turn(b, c);
+}
+
+/* 0: the answer is there; -EAGAIN; else it will never be */
+static int answer_get(struct call *c, const struct broker *b, struct qrexec_msg *ret)
+{
+	const struct qrexec_msg m = {.type = QREXEC_EXEC_CMDLINE,
+				     .domid = b->domid,
+				     .command = c->command,
+				     .command_len = strlen(c->command)};
+	int r = qrexec_peer_flush(c->callee);
+
+	if (r == 0 && !c->asked && qrexec_peer_idle(c->callee)) {
+		r = qrexec_peer_send(c->callee, &m);
+		c->asked = r == 0;
+	}
+	while (r == 0 && qrexec_peer_idle(c->callee)) {
+		r = qrexec_peer_receive(c->callee, ret);
+		if (r == 0 && ret->type != QREXEC_HELLO)
+			return ret->type == QREXEC_EXEC_CMDLINE && !ret->command ? 0
+										 : QREXEC_E_TYPE;
+	}
+	return r == 0 ? -EAGAIN : r;
+}
+
+void callee_turn(struct broker *b, struct call *c)
+{
+	struct qrexec_msg m;
+	int r = answer_get(c, b, &m);
+
+	if (r == -EAGAIN)
+		return;
+	if (r == 0 && (!local_is_of(c->socket, m.domid) || m.domid == 0 || m.domid == b->domid ||
+		       m.port > UINT16_MAX))
+		r = -EPROTO;
+	if (r != 0) {
+		call_refuse(b, c, "the daemon of %s gives no port: %s", c->callee_name,
+			    r > 0 ? qrexec_outcome_str(r) : log_errno_str(r));
+		return;
+	}
+	c->domid = m.domid;
+	c->port = m.port;
+	tickets_grant(b, c);
+}
+
+int callee_serve_dom0(const struct broker *b, const struct call *c)
+{
+	const struct call_request q = {.vchan_dir = b->vchan_dir,
+				       .own = 0,
+				       .domid = b->domid,
+				       .port = c->port,
+				       .as_we_are = true,
+				       .keep_errors = true,
+				       .cancel_fd = STDERR_FILENO + 1,
+				       .command = c->command};
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return fail_errno();
+	if (pid > 0)
+		return 0;
+	/* all but the standard streams and this is the broker's, not the call's */
+	if (dup3(qrexec_peer_fd(c->caller), q.cancel_fd, O_CLOEXEC) < 0)
+		_exit(EXIT_FAILURE);
+	(void)close_range((unsigned)q.cancel_fd + 1, ~0U, 0);
+	(void)setrlimit(RLIMIT_NOFILE, &b->files);
+	call_main(&q);
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What becomes of a call: asked of policyd (doc/protocol/decision.md) or, where its socket is not, of the policy program,
+ * which writes the same answer to its standard output. No answer, and any that is not as it must be, is a refusal.
+ */
+#include "broker.h"
+
+#include "base/str.h"
+#include "loop/spawn.h"
+#include "proto/decision.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+/* PROGRAM -- SOURCE TARGET SERVICE */
+static int program_start(struct broker *b, struct call *c)
+{
+	char *const argv[] = {(char *)b->policy_program,
+			      (char *)"--",
+			      (char *)b->name,
+			      c->target,
+			      c->service,
+			      NULL};
+	AUTO_CLOSE int own = NO_FD, its = NO_FD, pidfd = NO_FD;
+	struct spawn_fd fds[1];
+	int pair[2], r;
+
+	if (c->source[0] != '\0')
+		return -ENOTSUP;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return fail_errno();
+	own = pair[0];
+	its = pair[1];
+	fds[0] = (struct spawn_fd){.from = its, .to = STDOUT_FILENO};
+	r = spawn(&(struct spawn){.path = b->policy_program, .argv = argv, .fds = fds, .n_fds = 1},
+		  &c->pid, &pidfd);
+	if (r == 0)
+		r = io_set_nonblock(own, true);
+	if (r < 0)
+		return r;
+	c->fd = take_fd(&own);
+	c->asked = true;
+	return 0;
+}
+
+static int question_write(struct broker *b, struct call *c)
+{
+	const struct decision_request q = {.source = b->name,
+					   .requested_source =
+						   c->source[0] != '\0' ? c->source : NULL,
+					   .target = c->target,
+					   .service = c->service};
+	const size_t size = 512 + strlen(c->service);
+
+	c->text = malloc(size);
+	if (!c->text)
+		return -ENOMEM;
+	c->len = decision_request_encode(&q, c->text, size);
+	return c->len == 0 ? -EINVAL : 0;
+}
+
+void decide_start(struct broker *b, struct call *c)
+{
+	int r;
+
+	c->state = CALL_DECIDING;
+	r = io_unix_connect_now(b->policy_socket, SOCK_STREAM, &c->fd);
+	if (r == -EAGAIN) {
+		call_retry(c);
+		return;
+	}
+	if (r == 0)
+		r = question_write(b, c);
+	else if ((r == -ENOENT || r == -ECONNREFUSED) && b->policy_program)
+		r = program_start(b, c);
+	if (r < 0)
+		call_refuse(b, c, "the policy cannot be asked (%s): %s",
+			    c->fd < 0 && b->policy_program ? b->policy_program : b->policy_socket,
+			    log_errno_str(r));
+}
+
+/* what stands in a command, between blanks */
+static bool is_word(const char *s)
+{
+	return s[0] != '\0' && bytes_are_alnum_or(s, strlen(s), "_.-+@:$");
+}
+
+/* "@..." is a keyword, all else a name */
+static bool is_keyword(const char *target)
+{
+	return target[0] == '@';
+}
+
+/* what the callee is to run */
+static int command_make(const struct broker *b, struct call *c, const struct decision_answer *a)
+{
+	const char *service = a->service ? a->service : c->service;
+	const char *plus = strchr(service, '+') ? "" : "+";
+	const char *source = a->policy_source ? a->policy_source : b->name;
+	const bool keyword = is_keyword(a->requested_target);
+	int n;
+
+	if (!is_word(service) || !is_word(source) || !is_word(a->user) || strpbrk(a->user, "+@:") ||
+	    !is_word(a->requested_target))
+		return -EPROTO;
+	if (c->to_dom0)
+		n = asprintf(&c->command, "%s:QUBESRPC %s%s %s %s %s", a->user, service, plus,
+			     source, keyword ? "keyword" : "name",
+			     a->requested_target + (keyword ? 1 : 0));
+	else
+		n = asprintf(&c->command, "%s:QUBESRPC %s%s %s", a->user, service, plus, source);
+	if (n < 0) {
+		c->command = NULL;
+		return -ENOMEM;
+	}
+	return (size_t)n < QREXEC_COMMAND_MAX ? 0 : -E2BIG;
+}
+
+static void answer_take(struct broker *b, struct call *c)
+{
+	struct decision_answer a;
+	int r;
+
+	if (decision_answer_decode(c->text, c->len, &a) != 0) {
+		call_refuse(b, c, "the policy's answer is malformed, or there is none");
+		return;
+	}
+	if (!a.allow) {
+		call_refuse(b, c, "denied by the policy");
+		return;
+	}
+	c->to_dom0 = str_eq(a.target, "dom0") || str_eq(a.target, "@adminvm");
+	c->autostart = a.autostart;
+	r = command_make(b, c, &a);
+	if (r == 0 && !c->to_dom0)
+		r = str_copy(c->callee_name, sizeof(c->callee_name), a.target, strlen(a.target));
+	if (r == 0 && !c->to_dom0 && a.target_uuid)
+		r = str_copy(c->callee_uuid, sizeof(c->callee_uuid), a.target_uuid,
+			     strlen(a.target_uuid));
+	if (r == 0 && !c->to_dom0 && (!is_word(c->callee_name) || is_keyword(c->callee_name)))
+		r = -ENOTSUP; /* a disposable that policyd did not make */
+	free(c->text);
+	c->text = NULL;
+	if (r < 0)
+		call_refuse(b, c, "the policy's answer cannot be carried out: %s",
+			    log_errno_str(r));
+	else if (c->to_dom0)
+		call_connect_caller(b, c);
+	else
+		callee_start(b, c);
+}
+
+static int question_send(struct call *c)
+{
+	while (c->at < c->len) {
+		ssize_t n = send(c->fd, c->text + c->at, c->len - c->at, MSG_NOSIGNAL);
+
+		if (n < 0)
+			return fail_errno();
+		c->at += (size_t)n;
+	}
+	c->asked = true;
+	c->len = 0;
+	return 0;
+}
+
+/* 0: the end; -EAGAIN; -errno */
+static int answer_read(struct call *c)
+{
+	for (;;) {
+		char more[1024], *text;
+		ssize_t n = read(c->fd, more, sizeof(more));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n == 0 ? 0 : fail_errno();
+		if (c->len + (size_t)n > DECISION_MAX)
+			return -EMSGSIZE;
+		text = realloc(c->text, c->len + (size_t)n);
+		if (!text)
+			return -ENOMEM;
+		memcpy(text + c->len, more, (size_t)n);
+		c->text = text;
+		c->len += (size_t)n;
+	}
+}
+
+void decide_turn(struct broker *b, struct call *c, short revents)
+{
+	int r = 0;
+
+	if (c->fd >= 0 && revents) {
+		if (!c->asked)
+			r = question_send(c);
+		if (r == 0)
+			r = answer_read(c);
+		if (r == -EAGAIN)
+			return;
+		close_fd(&c->fd);
+		if (r < 0) {
+			call_refuse(b, c, "the policy cannot be asked: %s", log_errno_str(r));
+			return;
+		}
+	}
+	if (c->fd >= 0 || c->pid != 0)
+		return;
+	c->asked = false;
+	if (c->status != 0)
+		call_refuse(b, c, "denied by %s", b->policy_program);
+	else
+		answer_take(b, c);
+}

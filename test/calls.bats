@@ -1,0 +1,280 @@
+#!/usr/bin/env bats
+# Calls that qubes make: to dom0 and to each other, what the policy says of them, and every end of every part.
+# Agents and daemons of two qubes are plain processes here; what is between them in real qubes is tested elsewhere.
+# bats file_tags=alone
+
+bats_require_minimum_version 1.5.0
+load qrexec-lib
+
+setup() {
+	pair_begin
+	qube_begin 43 vault
+	# what the policy says of each call: the file SERVICE+ARGUMENT.TARGET, else nothing
+	cat >"$dir/policy" <<-EOF
+		#!/bin/sh
+		printf '%s\n' "\$*" >>"$dir/asked"
+		cat "$dir/answer.\$4.\$3" || exit 1
+	EOF
+	chmod +x "$dir/policy"
+	service test.Echo 'echo "$QREXEC_REMOTE_DOMAIN calls $QREXEC_SERVICE_FULL_NAME"; cat'
+}
+
+teardown() {
+	[ -n "$BATS_TEST_COMPLETED" ] || tail -n 50 "$dir"/*.log
+	qubes_end
+	pair_end
+}
+
+# ---- to dom0
+
+@test "a call that no policy allows is refused" {
+	run -126 --separate-stderr call_vm @default test.Echo
+	[ -z "$output" ]
+	[ "$stderr" = "Request refused" ]
+	[ "$(cat "$dir/asked")" = "-- work @default test.Echo" ]
+}
+
+@test "a service of dom0: what it is told, its input, output and exit code" {
+	service test.Tell 'env | grep ^QREXEC_ | grep -v AGENT_PID | grep -v SERVICE_PATH | sort; cat; exit 7'
+	allow test.Tell+a dom0 target=dom0 requested_target=@adminvm
+	allow test.Tell vault target=dom0 requested_target=vault
+	run -7 --separate-stderr call_vm dom0 test.Tell+a <<<"input"
+	[ "$output" = "QREXEC_REMOTE_DOMAIN=work
+QREXEC_REQUESTED_TARGET_KEYWORD=adminvm
+QREXEC_REQUESTED_TARGET_TYPE=keyword
+QREXEC_SERVICE_ARGUMENT=a
+QREXEC_SERVICE_FULL_NAME=test.Tell+a
+input" ]
+	[ -z "$stderr" ]
+	run -7 call_vm vault test.Tell </dev/null
+	[[ $output = *"QREXEC_REQUESTED_TARGET=vault"* ]]
+	[[ $output = *"QREXEC_REQUESTED_TARGET_TYPE=name"* ]]
+}
+
+@test "a service that dom0 does not have is 127, and nothing is on stderr" {
+	allow test.Absent dom0 target=dom0 requested_target=dom0
+	run -127 --separate-stderr call_vm dom0 test.Absent </dev/null
+	[ -z "$output$stderr" ]
+}
+
+@test "what a service of dom0 complains about stays in dom0" {
+	service test.Noisy 'echo secret >&2; echo out'
+	allow test.Noisy dom0 target=dom0 requested_target=dom0
+	run -0 --separate-stderr call_vm dom0 test.Noisy </dev/null
+	[ "$output" = out ]
+	[ -z "$stderr" ]
+	grep -q secret "$dir/daemon.log"
+}
+
+# ---- between qubes
+
+@test "a call from qube to qube" {
+	service test.Tell 'env | grep ^QREXEC_ | grep -v AGENT_PID | grep -v SERVICE_PATH | sort; cat; echo err >&2; exit 7'
+	allow test.Tell+a vault target=vault target_uuid=uuid:no-such requested_target=vault
+	run -7 --separate-stderr call_vm vault test.Tell+a <<<"input"
+	[ "$output" = "QREXEC_REMOTE_DOMAIN=work
+QREXEC_REQUESTED_TARGET_TYPE=
+QREXEC_SERVICE_ARGUMENT=a
+QREXEC_SERVICE_FULL_NAME=test.Tell+a
+input" ]
+	[ "$stderr" = err ]
+}
+
+@test "each exit code, and death by a signal" {
+	local code
+	service test.Exit 'exit "$1"'
+	service test.Die 'kill -9 $$'
+	for code in 0 1 42 125 126 127 128 254 255; do
+		allow test.Exit+$code vault target=vault requested_target=vault
+		run "-$code" call_vm vault test.Exit+$code </dev/null
+	done
+	allow test.Die vault target=vault requested_target=vault
+	run -137 call_vm vault test.Die </dev/null
+}
+
+@test "large streams both ways are the same" {
+	allow test.Echo vault target=vault requested_target=vault
+	service test.Echo 'exec cat'
+	head -c 20M /dev/urandom >"$dir/in"
+	CALL_TIMEOUT=100 call_vm vault test.Echo <"$dir/in" | cmp - "$dir/in"
+}
+
+@test "a target that does not run is a refusal" {
+	allow test.Echo gone target=gone requested_target=gone
+	run -126 call_vm gone test.Echo </dev/null
+	grep -q 'gone does not run' "$dir/daemon.log"
+}
+
+@test "what is no character of a name is asked for as _" {
+	run -126 call_vm 'a b$c' 'test.S;rm+ä'
+	grep -qx -- '-- work a_b_c test.S_rm+__' "$dir/asked"
+	run -126 call_vm '$default' test.S
+	grep -qx -- '-- work @default test.S' "$dir/asked"
+	run -125 call_vm vault +a
+}
+
+@test "an answer that is not whole, or says no in words, is a refusal" {
+	local answer
+	for answer in "result=deny" "result=allow" "" "garbage" "result=allow
+result=allow" "user=DEFAULT
+result=allow
+target=vault
+autostart=True" "user=a b
+result=allow
+target=vault
+autostart=True
+requested_target=vault"; do
+		printf '%s\n' "$answer" >"$dir/answer.test.Echo.vault"
+		run -126 call_vm vault test.Echo </dev/null
+	done
+	rm "$dir/policy"
+	run -126 call_vm vault test.Echo </dev/null
+}
+
+# ---- qrexec-client-vm
+
+@test "options: -p, -t, --no-filter-escape-chars-stdout, --source-qube, wrong calls" {
+	service test.Echo 'cat; printf "\033[0m"'
+	allow test.Echo vault target=vault requested_target=vault
+	[ "$(call_vm -p first, -t --buffer-size=4 vault test.Echo <<<"second" | tr -d '\n')" = 'first,second_[0m' ]
+	[ "$(call_vm -t --no-filter-escape-chars-stdout vault test.Echo </dev/null)" = $'\033[0m' ]
+	# a program of the policy knows nothing of remote qubes
+	run -126 call_vm --source-qube=far vault test.Echo </dev/null
+	run -2 call_vm vault
+	run -2 call_vm --no-such vault test.Echo
+	run -125 call_vm "$(printf 'x%.0s' {1..64})" test.Echo
+	run -125 env VCHAN_DOMAIN=42 "$qube/usr/lib/qubes/qrexec-client-vm" --agent-socket="$dir/none" vault test.Echo
+}
+
+@test "a local program has the streams, ours in SAVED_FD, and its failure is not hidden" {
+	service test.Upper 'tr a-z A-Z'
+	allow test.Upper vault target=vault requested_target=vault
+	run -0 call_vm vault test.Upper bash -c 'echo text; exec >&-; read x; echo "got $x" >&"$SAVED_FD_1"'
+	[ "$output" = "got TEXT" ]
+	run -3 call_vm vault test.Upper bash -c 'exit 3'
+	run -125 call_vm vault test.Upper /no/such/program
+	service test.Fail 'exit 4'
+	allow test.Fail vault target=vault requested_target=vault
+	run -4 call_vm vault test.Fail false
+}
+
+@test "a local program whose input is its output too" {
+	service test.Echo 'read x; echo "back $x"'
+	allow test.Echo vault target=vault requested_target=vault
+	run -0 call_vm vault test.Echo bash -c 'kill -USR1 $QREXEC_AGENT_PID; echo text >&0; read x; echo "$x" >&"$SAVED_FD_1"'
+	[ "$output" = "back text" ]
+}
+
+# ---- ends
+
+@test "a caller that is killed ends the service, a service that is killed ends the call" {
+	service test.Wait 'echo $$ >"'"$dir"'/pid"; exec sleep 300'
+	allow test.Wait vault target=vault requested_target=vault
+	VCHAN_DOMAIN=42 "$qube/usr/bin/qrexec-client-vm" --agent-socket="$dir/agent.42" vault test.Wait </dev/null 3>&- &
+	until_true test -s "$dir/pid"
+	kill -9 $!
+	until_true ended "$(cat "$dir/pid")"
+	until_true no_children "${others[0]}"
+	rm "$dir/pid"
+	call_vm vault test.Wait </dev/null 3>&- &
+	until_true test -s "$dir/pid"
+	pkill -9 -P "${others[0]}"
+	ends_with 255 $!
+	no_sockets_left
+}
+
+@test "a caller that is killed while it is decided leaves nothing, and its port is used again" {
+	printf '#!/bin/sh\necho asked >>"%s"; sleep 1; cat "%s"\n' "$dir/asked" "$dir/answer.test.Echo.vault" >"$dir/policy"
+	allow test.Echo vault target=vault requested_target=vault
+	VCHAN_DOMAIN=42 "$qube/usr/bin/qrexec-client-vm" --agent-socket="$dir/agent.42" vault test.Echo </dev/null 3>&- &
+	until_true test -e "$dir/asked"
+	kill -9 $!
+	run -0 call_vm vault test.Echo <<<"text"
+	[[ $output = *text ]]
+}
+
+@test "a daemon that ends refuses who waits, and the next one serves" {
+	printf '#!/bin/sh\necho asked >>"%s"; sleep 300\n' "$dir/asked" >"$dir/policy"
+	call_vm vault test.Echo </dev/null 2>"$dir/err" 3>&- &
+	until_true test -e "$dir/asked"
+	kill -9 "$daemon"
+	ends_with 126 $!
+	grep -qx 'Request refused' "$dir/err"
+	until_true test ! -e "$dir/qrexec.42"
+	printf '#!/bin/sh\ncat "%s/answer.$4.$3"\n' "$dir" >"$dir/policy"
+	daemon_begin
+	allow test.Echo vault target=vault requested_target=vault
+	run -0 call_vm vault test.Echo <<<"text"
+}
+
+@test "a broker that ends refuses who waits, and the next call has a new one" {
+	printf '#!/bin/sh\necho asked >>"%s"; sleep 300\n' "$dir/asked" >"$dir/policy"
+	call_vm vault test.Echo </dev/null 3>&- &
+	until_true test -e "$dir/asked"
+	pkill -9 -f "^qrexec-broker .*--socket-dir=$dir .* 42 work"
+	ends_with 126 $!
+	printf '#!/bin/sh\ncat "%s/answer.$4.$3"\n' "$dir" >"$dir/policy"
+	allow test.Echo vault target=vault requested_target=vault
+	run -0 call_vm vault test.Echo <<<"text"
+}
+
+# ---- many
+
+@test "many at once, and none is lost" {
+	local i j n=3 pids=()
+	[ -z "${BULKHEAD_TEST_FULL-}" ] || n=50
+	service test.Echo 'cat'
+	allow test.Echo vault target=vault requested_target=vault
+	allow test.Echo dom0 target=dom0 requested_target=dom0
+	for ((j = 0; j < n; j++)); do
+		pids=()
+		for ((i = 0; i < 24; i++)); do
+			(
+				target=vault
+				((i % 3)) || target=dom0
+				[ "$(echo "$i.$j" | call_vm $target test.Echo)" = "$i.$j" ]
+			) 3>&- &
+			pids+=($!)
+		done
+		for i in "${pids[@]}"; do
+			wait "$i"
+		done
+	done
+	no_sockets_left
+}
+
+# ---- sessions
+
+@test "a session's fork server starts its user's commands, and is not needed" {
+	kill "$agent" && wait "$agent" || true
+	VCHAN_DOMAIN=42 with_plain_shell "$qube/usr/lib/qubes/qrexec-agent" --agent-socket="$dir/agent.42" \
+		--fork-server-socket="$dir/session.%s" 2>>"$dir/agent.log" 3>&- &
+	agent=$!
+	until_true call true
+	run -0 call 'echo "in ${SESSION-none}"'
+	[ "$output" = "in none" ]
+	SESSION=mine VCHAN_DOMAIN=42 "$qube/usr/bin/qrexec-fork-server" "$dir/session.$me" 3>&-
+	server=$(pgrep -f "^$qube/usr/bin/qrexec-fork-server $dir")
+	run -7 call 'echo "in ${SESSION-none}"; cat; exit 7' <<<"text"
+	[ "$output" = $'in mine\ntext' ]
+	service test.Tell 'echo "$SESSION $QREXEC_REMOTE_DOMAIN"'
+	run -0 call 'QUBESRPC test.Tell+ somewhere'
+	[ "$output" = "mine somewhere" ]
+	run -0 call -e "echo done >'$dir/mark'"
+	until_true test -s "$dir/mark"
+	kill -9 "$server"
+	run -0 call 'echo "in ${SESSION-none}"'
+	[ "$output" = "in none" ]
+	# its ports are free again
+	local i
+	for ((i = 0; i < 300; i++)); do
+		call true || return 1
+	done
+}
+
+@test "a fork server ends by a signal and takes its socket along" {
+	"$qube/usr/bin/qrexec-fork-server" "$dir/session" 3>&-
+	[ -S "$dir/session" ]
+	pkill -TERM -f "^$qube/usr/bin/qrexec-fork-server $dir"
+	until_true test ! -e "$dir/session"
+}
