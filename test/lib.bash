@@ -95,6 +95,14 @@ ask() {
 	printf "${1//\\0/\\000}" | timeout 20 socat -t20 - "UNIX-CONNECT:$BULKHEAD_HOME/run/${2:-qubesd.sock}" 2>/dev/null | tr '\0' '|'
 }
 
+# again_as_root: this test, which mounts, by itself, as root of a namespace (a test that calls this has nothing else to do)
+again_as_root() {
+	unshare --user --map-root-user --mount true || skip "no namespaces for users here"
+	unshare --user --map-root-user --mount bats --tap --filter "^$BATS_TEST_DESCRIPTION\$" "$BATS_TEST_FILENAME" | tee "$BATS_TEST_TMPDIR/again"
+	! grep -q '^ok.* # skip' "$BATS_TEST_TMPDIR/again" || skip "no mounting here"
+	grep -q '^ok 1 ' "$BATS_TEST_TMPDIR/again"
+}
+
 # full_counts: are we asked for the full counts (make soak) rather than samples?
 full_counts() {
 	[ -n "${BULKHEAD_TEST_FULL-}" ]
