@@ -16,7 +16,8 @@
 
 static const struct picture_msg messages[] = {
 	{PICTURE_QUBE, .qube = QUBE},
-	{PICTURE_QUBE, .qube = {0, "dom0", "", "AdminVM", "", "", "", "", false, true, true, 0, ""}},
+	{PICTURE_QUBE,
+	 .qube = {0, "dom0", "", "AdminVM", "", "", "", "", false, true, true, 0, ""}},
 	{PICTURE_GONE, .gone = PICTURE_QID_MAX},
 	{PICTURE_SETTLED, .serial = 0x01020304},
 	{PICTURE_KNOWN, .serial = UINT32_MAX},
@@ -76,9 +77,9 @@ static void a_frame_begins_with_its_length(void **state)
 		size_t len;
 		int r;
 	} rows[] = {
-		{{5, 0, 0}, 3, PICTURE_E_SHORT},          {{4, 0, 0, 0}, 4, PICTURE_E_FORMAT},
-		{{0, 0, 0, 0}, 4, PICTURE_E_FORMAT},      {{0, 0, 0, 1}, 4, PICTURE_E_FORMAT},
-		{{6, 0, 0, 0, 2}, 5, PICTURE_E_SHORT},    {{5, 0, 0, 0, 2}, 5, 0},
+		{{5, 0, 0}, 3, PICTURE_E_SHORT},       {{4, 0, 0, 0}, 4, PICTURE_E_FORMAT},
+		{{0, 0, 0, 0}, 4, PICTURE_E_FORMAT},   {{0, 0, 0, 1}, 4, PICTURE_E_FORMAT},
+		{{6, 0, 0, 0, 2}, 5, PICTURE_E_SHORT}, {{5, 0, 0, 0, 2}, 5, 0},
 		{{5, 0, 0, 0, 2, 5, 0, 0}, 8, 0},
 	};
 	size_t len;
@@ -97,12 +98,19 @@ static void what_the_page_does_not_describe_is_refused(void **state)
 		size_t at;
 		uint8_t value;
 	} rows[] = {
-		{4, 0},         {4, 5},         {4, 99},            /* types */
-		{6, 0x40},                                          /* a number that no qube has */
-		{7, 0},         {7, 1},                             /* the name's length */
-		{flags, 2},     {flags + 2, 0xff},                  /* neither yes nor no */
-		{flags + 3, 1}, {flags + 3, 3},   {flags + 4, 0xff}, /* how many tags */
-		{len - 1, 'x'}, {len - 4, 0},
+		{4, 0},
+		{4, 5},
+		{4, 99},   /* types */
+		{6, 0x40}, /* a number that no qube has */
+		{7, 0},
+		{7, 1}, /* the name's length */
+		{flags, 2},
+		{flags + 2, 0xff}, /* neither yes nor no */
+		{flags + 3, 1},
+		{flags + 3, 3},
+		{flags + 4, 0xff}, /* how many tags */
+		{len - 1, 'x'},
+		{len - 4, 0},
 	};
 	struct picture_msg m;
 
