@@ -51,7 +51,7 @@ instance_processes() {
 		function left(p) { return me != 0 && uid[p] == me && !(session[p] in name) && session[parent[p]] != session[p] }
 		END {
 			for (p in name)
-				if (name[p] ~ /^(qubesd|qube-monitor|vchand|qubesdb-daemon|qrexec-daemon|qrexec-broker|qemu-system-x86)$/ &&
+				if (name[p] ~ /^(qubesd|qrexec-policyd|policy-loader|qube-monitor|vchand|qubesdb-daemon|qrexec-daemon|qrexec-broker|qemu-system-x86)$/ &&
 				    (p in ours || session[p] in ours || left(p)))
 					print p
 		}' | sort -n
