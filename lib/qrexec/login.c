@@ -14,6 +14,36 @@
 #define USER_PATH "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
 #define ROOT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+/** GROUPS_MAX - most groups of one user */
+#define GROUPS_MAX 65536
+
+static int groups_find(struct login *l)
+{
+	int n = 32;
+
+	for (;;) {
+		gid_t *more = reallocarray(l->groups, (size_t)n, sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		l->groups = more;
+		l->n_groups = n;
+		if (getgrouplist(l->name, l->gid, l->groups, &l->n_groups) >= 0)
+			return 0;
+		if (n >= GROUPS_MAX)
+			return -E2BIG;
+		n *= 4;
+	}
+}
+
+void login_prepare(void)
+{
+	struct login l;
+
+	if (login_find("root", &l) == 0)
+		login_done(&l);
+}
+
 static int take(const struct passwd *pw, bool change, struct login *ret)
 {
 	struct login l = {.change = change};
@@ -23,7 +53,7 @@ static int take(const struct passwd *pw, bool change, struct login *ret)
 	l.name = strdup(pw->pw_name);
 	l.home = strdup(pw->pw_dir);
 	l.shell = strdup(pw->pw_shell && pw->pw_shell[0] != '\0' ? pw->pw_shell : "/bin/sh");
-	if (!l.name || !l.home || !l.shell) {
+	if (!l.name || !l.home || !l.shell || (change && groups_find(&l) < 0)) {
 		login_done(&l);
 		return -ENOMEM;
 	}
@@ -61,6 +91,7 @@ void login_done(struct login *l)
 	free(l->name);
 	free(l->home);
 	free(l->shell);
+	free(l->groups);
 	*l = (struct login){0};
 }
 
@@ -80,8 +111,8 @@ int login_ids(const struct login *l)
 {
 	if (!l->change)
 		return 0;
-	if (initgroups(l->name, l->gid) < 0 || setresgid(l->gid, l->gid, l->gid) < 0 ||
-	    setresuid(l->uid, l->uid, l->uid) < 0)
+	if (setgroups((size_t)l->n_groups, l->groups) < 0 ||
+	    setresgid(l->gid, l->gid, l->gid) < 0 || setresuid(l->uid, l->uid, l->uid) < 0)
 		return fail_errno();
 	return 0;
 }

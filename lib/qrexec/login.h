@@ -11,13 +11,23 @@ enum {
 	LOGIN_E_OTHER,       /* we are not root and this is somebody else */
 };
 
-/** struct login - a user; owns its strings. @change: we are root and shall become them */
+/** struct login - a user; owns its strings. @change: we are root and shall become them, with @groups */
 struct login {
 	uid_t uid;
 	gid_t gid;
 	char *name, *home, *shell;
+	gid_t *groups;
+	int n_groups;
 	bool change;
 };
+
+/**
+ * login_prepare() - look somebody up, so that whatever libraries that needs are loaded
+ *
+ * Should: be called once by who forks a process per call: each of them would load them anew, which costs more than the
+ * rest of a call.
+ */
+void login_prepare(void);
 
 /** login_find() - 0; LOGIN_E_*; -ENOMEM. On success to be given to login_done() */
 MUST_CHECK int login_find(const char *user, struct login *ret);

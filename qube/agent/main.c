@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "fork-server.h"
+#include "qrexec/login.h"
 #include "qrexec/peer.h"
 #include "vchan/vchan.h"
 
@@ -215,6 +216,7 @@ static int acquire(struct agent *a, const char *socket)
 	a->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (a->signal_fd < 0)
 		return fail_errno();
+	login_prepare();
 	r = files_raise(a);
 	/* any user of this qube may ask: the qube is one domain of trust */
 	if (r == 0)
