@@ -278,3 +278,11 @@ requested_target=vault"; do
 	pkill -TERM -f "^$qube/usr/bin/qrexec-fork-server $dir"
 	until_true test ! -e "$dir/session"
 }
+
+@test "of many calls, some of them killed at any moment, none of the others is lost" {
+	local n=500
+	[ -z "${BULKHEAD_TEST_FULL-}" ] || n=100000
+	[ -x "$top/build/bench/qrexec-call" ] || skip "needs build/bench"
+	run -0 "$top/build/bench/qrexec-call" --lost "$n" 20261122
+	echo "$output"
+}

@@ -9,7 +9,6 @@
 
 struct client;
 struct job;
-struct policyd;
 struct store;
 struct model;
 
@@ -27,5 +26,4 @@ struct qubesd {
 	unsigned n_clients, max_clients, n_streams;
 	struct job *jobs;
 	unsigned n_jobs;
-	struct policyd *policyd; /* NULL: qubesd is beginning or ending */
 };

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a call from qube to qube costs, against starting its service's program directly.
+ *
+ * Agents, daemons and brokers of two qubes over vchan sockets, a policy of 156 rules, every call a qrexec-client-vm of its
+ * own. In turn with each call the service is spawned and awaited; 8 and 64 at a time run in turn with as many chains that
+ * spawn two trivial programs after each other. Bounds: the median of a call 3.5x that of a spawn; the rate of calls at
+ * least half that of the pairs.
+ *
+ *	bench/qrexec-call			the figures
+ *	bench/qrexec-call --lost N SEED		N calls, 8 at a time, some killed at any moment: none of the others may be lost
+ */
+#include "pair.h"
+
+#include "base/str.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#define SERVICE     "/bin/true"
+#define N_ROUNDS    401
+#define N_AT_ONCE   1600
+#define P50_BOUND   3.5
+#define RATE_BOUND  0.5
+#define MAX_AT_ONCE 64
+/** SLOW_MS - a call that takes longer hangs; no machine here is that busy */
+#define SLOW_MS 60000
+
+static uint64_t seed;
+
+static unsigned below(unsigned n)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return (unsigned)(seed >> 33) % n;
+}
+
+static double timed_ms(const struct pair *p)
+{
+	const double began = pair_now_ms();
+	const int code =
+		pair_wait(p ? pair_call(p, NO_FD, NO_FD) : pair_spawn(SERVICE, NO_FD, NO_FD));
+
+	if (code != 0)
+		pair_give_up("a call failed");
+	return pair_now_ms() - began;
+}
+
+static double one_by_one(const struct pair *p)
+{
+	static double calls[N_ROUNDS], spawns[N_ROUNDS];
+	double call, spawn;
+
+	for (unsigned i = 0; i < N_ROUNDS; i++) {
+		calls[i] = timed_ms(p);
+		spawns[i] = timed_ms(NULL);
+	}
+	call = pair_median(calls, N_ROUNDS);
+	spawn = pair_median(spawns, N_ROUNDS);
+	(void)printf(
+		"a call: p50 %.2f ms, p99 %.2f ms, most %.2f ms; a spawn: p50 %.2f ms: %.2fx\n",
+		call, calls[N_ROUNDS * 99 / 100], calls[N_ROUNDS - 1], spawn, call / spawn);
+	return call / spawn;
+}
+
+/* @n calls, or @n pairs of spawns one after the other, @width at a time: per second */
+static double rate(const struct pair *p, unsigned width, unsigned n)
+{
+	struct {
+		pid_t pid;
+		unsigned left;
+	} slots[MAX_AT_ONCE] = {0};
+	const double began = pair_now_ms();
+	unsigned done = 0, begun = 0;
+
+	for (unsigned i = 0; i < width; i++, begun++) {
+		slots[i].left = 1;
+		slots[i].pid = p ? pair_call(p, NO_FD, NO_FD) : pair_spawn(SERVICE, NO_FD, NO_FD);
+	}
+	while (done < n) {
+		int status;
+		const pid_t pid = wait(&status);
+
+		for (unsigned i = 0; i < width; i++) {
+			if (slots[i].pid != pid)
+				continue;
+			if (status != 0)
+				pair_give_up("a call failed");
+			slots[i].pid = 0;
+			if (!p && slots[i].left-- > 0) {
+				slots[i].pid = pair_spawn(SERVICE, NO_FD, NO_FD);
+				continue;
+			}
+			done++;
+			if (begun++ >= n)
+				continue;
+			slots[i].left = 1;
+			slots[i].pid =
+				p ? pair_call(p, NO_FD, NO_FD) : pair_spawn(SERVICE, NO_FD, NO_FD);
+		}
+	}
+	return n * 1e3 / (pair_now_ms() - began);
+}
+
+static double at_once(const struct pair *p, unsigned width)
+{
+	double calls[3], pairs[3], call, two;
+
+	for (unsigned i = 0; i < 3; i++) {
+		calls[i] = rate(p, width, N_AT_ONCE / 2);
+		pairs[i] = rate(NULL, width, N_AT_ONCE / 2);
+	}
+	call = pair_median(calls, 3);
+	two = pair_median(pairs, 3);
+	(void)printf(
+		"%2u at a time: %.0f calls/s; two spawns: %.0f/s: %.2fx (bound: at least %.1fx)\n",
+		width, call, two, call / two, RATE_BOUND);
+	return call / two;
+}
+
+/* ---- none is lost -------------------------------------------------------------------------- */
+
+struct running {
+	pid_t pid;
+	double began_ms, kill_ms; /* kill_ms 0: it is to succeed */
+};
+
+static int lost(const struct pair *p, unsigned n)
+{
+	struct running slots[8] = {0};
+	unsigned begun = 0, ended = 0, killed = 0, failed = 0, over_1s = 0;
+	double most = 0;
+
+	while (ended < n) {
+		for (unsigned i = 0; i < ARRAY_LEN(slots); i++) {
+			struct running *s = &slots[i];
+			const double now = pair_now_ms();
+			int status;
+
+			if (s->pid == 0 && begun < n) {
+				begun++;
+				*s = (struct running){.pid = pair_call(p, NO_FD, NO_FD),
+						      .began_ms = now};
+				if (below(10) == 0)
+					s->kill_ms = now + below(8);
+				continue;
+			}
+			if (s->pid == 0)
+				continue;
+			if (s->kill_ms > 0 && now >= s->kill_ms)
+				(void)kill(s->pid, SIGKILL);
+			if (waitpid(s->pid, &status, WNOHANG) == 0) {
+				if (now - s->began_ms > SLOW_MS)
+					(void)kill(s->pid, SIGKILL);
+				continue;
+			}
+			ended++;
+			if (s->kill_ms > 0) {
+				killed++;
+			} else {
+				failed += status != 0;
+				over_1s += now - s->began_ms > 1000;
+				most = now - s->began_ms > most ? now - s->began_ms : most;
+			}
+			s->pid = 0;
+		}
+		(void)usleep(200);
+	}
+	(void)printf("%u calls, %u of them killed: %u lost, %u over 1 s, the slowest %.0f ms\n", n,
+		     killed, failed, over_1s, most);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t n = 0;
+	struct pair p;
+	double p50, eight, many;
+
+	if (argc == 4 && str_eq(argv[1], "--lost")) {
+		if (str_u64(argv[2], 100000000, &n) != 0 ||
+		    str_u64(argv[3], UINT32_MAX, &seed) != 0 || seed == 0)
+			pair_give_up("--lost N SEED wants two numbers");
+	} else if (argc != 1) {
+		pair_give_up("no such argument");
+	}
+	pair_begin(&p, SERVICE);
+	if (n > 0)
+		return lost(&p, (unsigned)n);
+	p50 = one_by_one(&p);
+	eight = at_once(&p, 8);
+	many = at_once(&p, MAX_AT_ONCE);
+	(void)printf("qrexec-call: %.2fx (bound: at most %.1fx)\n", p50, P50_BOUND);
+	return p50 <= P50_BOUND && eight >= RATE_BOUND && many >= RATE_BOUND ? EXIT_SUCCESS
+									     : EXIT_FAILURE;
+}
