@@ -51,7 +51,7 @@ instance_processes() {
 		function left(p) { return me != 0 && uid[p] == me && !(session[p] in name) && session[parent[p]] != session[p] }
 		END {
 			for (p in name)
-				if (name[p] ~ /^(qubesd|qube-monitor|vchand|qubesdb-daemon|qrexec-daemon|qrexec-broker|qemu-system-x86)$/ &&
+				if (name[p] ~ /^(qubesd|qrexec-policyd|policy-loader|qube-monitor|vchand|qubesdb-daemon|qrexec-daemon|qrexec-broker|qemu-system-x86)$/ &&
 				    (p in ours || session[p] in ours || left(p)))
 					print p
 		}' | sort -n
@@ -93,6 +93,14 @@ ask() {
 	# \0 always three digits: what follows may be one
 	# shellcheck disable=SC2059
 	printf "${1//\\0/\\000}" | timeout 20 socat -t20 - "UNIX-CONNECT:$BULKHEAD_HOME/run/${2:-qubesd.sock}" 2>/dev/null | tr '\0' '|'
+}
+
+# again_as_root: this test, which mounts, by itself, as root of a namespace (a test that calls this has nothing else to do)
+again_as_root() {
+	unshare --user --map-root-user --mount true || skip "no namespaces for users here"
+	unshare --user --map-root-user --mount bats --tap --filter "^$BATS_TEST_DESCRIPTION\$" "$BATS_TEST_FILENAME" | tee "$BATS_TEST_TMPDIR/again"
+	! grep -q '^ok.* # skip' "$BATS_TEST_TMPDIR/again" || skip "no mounting here"
+	grep -q '^ok 1 ' "$BATS_TEST_TMPDIR/again"
 }
 
 # full_counts: are we asked for the full counts (make soak) rather than samples?

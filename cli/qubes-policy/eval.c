@@ -28,6 +28,51 @@ struct eval {
 	unsigned n_answers, n_agree;
 };
 
+static int by_path(const void *a, const void *b)
+{
+	const struct policy_file *x = a, *y = b;
+
+	return strcmp(x->path, y->path);
+}
+
+static int take_object(json_t *object, struct policy_file **ret, unsigned *ret_n)
+{
+	size_t n = json_object_size(object);
+	AUTO_FREE struct policy_file *files = calloc(n + 1, sizeof(*files));
+	const char *path;
+	json_t *text;
+
+	if (!files)
+		return -ENOMEM;
+	n = 0;
+	json_object_foreach(object, path, text)
+	{
+		if (!json_is_string(text))
+			return -EINVAL;
+		files[n++] = (struct policy_file){path, json_string_value(text),
+						  json_string_length(text)};
+	}
+	qsort(files, n, sizeof(*files), by_path);
+	*ret_n = (unsigned)n;
+	*ret = take_ptr(&files);
+	return 0;
+}
+
+int ruleset_from_json(json_t *files, json_t *legacy, struct ruleset *ret)
+{
+	int r;
+
+	*ret = (struct ruleset){0};
+	if (!json_is_object(files) || (legacy && !json_is_object(legacy)))
+		return -EINVAL;
+	r = take_object(files, &ret->own, &ret->files.n_files);
+	if (r == 0 && legacy)
+		r = take_object(legacy, &ret->legacy, &ret->files.n_legacy);
+	ret->files.files = ret->own;
+	ret->files.legacy = ret->legacy;
+	return r;
+}
+
 /* the qubes of sysinfo-NAME.json, read once */
 static int find_system(struct eval *e, const char *name, const struct system **ret)
 {
@@ -235,19 +280,20 @@ static int answer_all(struct eval *e, json_t *one, const struct policy *p, struc
 static int eval_case(struct eval *e, json_t *one)
 {
 	const char *name = text(one, "system_info");
-	struct tree AUTO(tree_done) tree = {0};
+	struct ruleset AUTO(ruleset_done) rules = {0};
 	AUTO_FREE struct policy *p = NULL;
 	AUTO_FREE struct policy_view *v = NULL;
 	struct policy_error error = {0};
 	const struct system *system = NULL;
 	int r;
 
-	r = tree_from_json(json_object_get(one, "files"), json_object_get(one, "legacy"), &tree);
+	r = ruleset_from_json(json_object_get(one, "files"), json_object_get(one, "legacy"),
+			      &rules);
 	if (r < 0 || !name)
 		return ui_fail(e->args, "a case without files or system_info");
 	if (find_system(e, name, &system) != 0)
 		return 1;
-	r = tree_compile(&tree, &p, &error);
+	r = ruleset_compile(&rules, &p, &error);
 	if (r == 0)
 		r = view_new(p, system, &v);
 	if (r == POLICY_E_QUBES)

@@ -54,7 +54,7 @@ static int load_policy(const struct args *a, struct policy **ret)
 {
 	const char *folder = args_value(a, POLICY_DIR), *legacy = args_value(a, LEGACY);
 	AUTO_FREE char *own = NULL, *path = NULL;
-	struct tree AUTO(tree_done) tree = {0};
+	struct ruleset AUTO(ruleset_done) rules = {0};
 	struct policy_error error;
 	struct paths paths;
 	int r;
@@ -72,10 +72,11 @@ static int load_policy(const struct args *a, struct policy **ret)
 		}
 		folder = own;
 	}
-	r = tree_from_folders(folder, legacy ? legacy : LEGACY_DIR, &tree, &path);
+	r = ruleset_read((const char *const[]){folder, NULL}, legacy ? legacy : LEGACY_DIR, &rules,
+			 &path);
 	if (r < 0)
 		return ui_fail_errno(a, path ? path : folder, r);
-	r = tree_compile(&tree, ret, &error);
+	r = ruleset_compile(&rules, ret, &error);
 	if (r < 0)
 		return ui_fail_errno(a, folder, r);
 	if (r == 0)

@@ -22,6 +22,7 @@
 #include "job/job.h"
 #include "job/run.h"
 #include "kernel.h"
+#include "policyd.h"
 #include "power/power.h"
 #include "qubesd.h"
 #include "sandbox/sandbox.h"
@@ -138,11 +139,17 @@ static int on_signal(sd_event_source *s, const struct signalfd_siginfo *info, vo
 static int make_directories(const struct qubesd *d)
 {
 	static const char *const below[] = {"", "/pools", "/pools/default", "/kernels", "/log"};
+	const char *const policies[] = {d->paths.config, d->paths.run};
 	char path[4096];
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(below); i++) {
 		r = str_format(path, sizeof(path), "%s%s", d->paths.state, below[i]);
+		if (r == 0)
+			r = io_mkdirs(path, 0700);
+	}
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(policies); i++) {
+		r = str_format(path, sizeof(path), "%s/policy.d", policies[i]);
 		if (r == 0)
 			r = io_mkdirs(path, 0700);
 	}
@@ -265,6 +272,8 @@ static int serve(struct qubesd *d, const char *socket_dir)
 	if (r >= 0)
 		r = finish_operations(d);
 	if (r >= 0)
+		r = policyd_begin(d);
+	if (r >= 0)
 		r = listen_at(d, socket_dir);
 	if (r < 0)
 		return r;
@@ -290,6 +299,7 @@ static int run(const struct options *o)
 	if (r < 0)
 		log_err(NULL, "ends: %s", log_errno_str(r));
 	clients_done(&d);
+	policyd_end(&d);
 	power_detach_all(&d);
 	jobs_done(&d);
 	store_free(d.store);

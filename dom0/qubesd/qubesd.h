@@ -9,6 +9,7 @@
 
 struct client;
 struct job;
+struct policyd;
 struct store;
 struct model;
 
@@ -26,4 +27,5 @@ struct qubesd {
 	unsigned n_clients, max_clients, n_streams;
 	struct job *jobs;
 	unsigned n_jobs;
+	struct policyd *policyd; /* NULL: qubesd is beginning or ending */
 };

@@ -78,6 +78,27 @@ const void *rd_rest(struct rd *r, size_t *ret_len)
 	return rd_take(r, *ret_len);
 }
 
+const char *rd_text(struct rd *r)
+{
+	size_t len = rd_le16(r);
+	const char *s = rd_take(r, len);
+
+	if (!s || len == 0 || memchr(s, '\0', len) != s + len - 1) {
+		r->failed = true;
+		return "";
+	}
+	return s;
+}
+
+bool rd_bool(struct rd *r)
+{
+	uint8_t v = rd_u8(r);
+
+	if (v > 1)
+		r->failed = true;
+	return v == 1;
+}
+
 bool rd_done(const struct rd *r)
 {
 	return !r->failed && r->len == 0;
@@ -107,6 +128,18 @@ void wr_bytes(struct wr *w, const void *bytes, size_t len)
 
 	if (p && len > 0)
 		memcpy(p, bytes, len);
+}
+
+void wr_text(struct wr *w, const char *text)
+{
+	size_t len = text ? strlen(text) : 0;
+
+	if (len >= UINT16_MAX) {
+		w->failed = true;
+		return;
+	}
+	wr_le16(w, (uint16_t)(len + 1));
+	wr_bytes(w, text ? text : "", len + 1);
 }
 
 void wr_zeros(struct wr *w, size_t len)

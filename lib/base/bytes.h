@@ -29,6 +29,11 @@ const void *rd_take(struct rd *r, size_t len);
 void rd_copy(struct rd *r, void *to, size_t len);
 /** rd_rest() - borrow all that is left, which may be nothing; its length in @ret_len */
 const void *rd_rest(struct rd *r, size_t *ret_len);
+/** rd_text() - borrow a text: le16 length with its NUL, the bytes, one NUL at the end; "" (and failed)
+ * if it is none */
+const char *rd_text(struct rd *r);
+/** rd_bool() - a byte that is 0 or 1; false (and failed) for another */
+bool rd_bool(struct rd *r);
 /** rd_done() - everything was there and nothing is left: too short and too long are one answer */
 bool rd_done(const struct rd *r);
 
@@ -48,6 +53,8 @@ void wr_le64(struct wr *w, uint64_t v);
 void wr_be32(struct wr *w, uint32_t v);
 void wr_be64(struct wr *w, uint64_t v);
 void wr_bytes(struct wr *w, const void *bytes, size_t len);
+/** wr_text() - as rd_text() reads it; NULL is "" */
+void wr_text(struct wr *w, const char *text);
 /** wr_zeros() - @len bytes of zero */
 void wr_zeros(struct wr *w, size_t len);
 /** wr_done() - how many bytes were written; 0 if they did not fit */

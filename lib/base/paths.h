@@ -10,8 +10,9 @@
  *	state	store.db, pools/ (volumes), kernels/, log/	survives
  *	config	policy.d/ and what an administrator writes	survives
  *	cache	what can be fetched or built again		may be deleted
- *	run	sockets:					gone at stop
+ *	run	policy.d/, sockets:				gone at stop
  *		qubesd.sock qubesd.internal.sock qubesd.misc.sock
+ *		policy.sock		questions to qrexec-policyd
  *		qrexec/qrexec.DOMID (+ links qrexec.NAME, qrexec.uuid:UUID)
  *		qubesdb/qubesdb.NAME.sock
  *		q/DOMID/monitor.sock	qubesd to qube-monitor

@@ -90,6 +90,50 @@ static void big_endian_is_the_same_bytes_turned_round(void **state)
 	assert_memory_equal(out, b, sizeof(b));
 }
 
+static void a_text_has_one_nul_and_it_is_the_last(void **state)
+{
+	static const struct {
+		uint8_t bytes[6];
+		size_t len;
+		const char *text; /* NULL: it is none */
+	} rows[] = {
+		{{1, 0, 0}, 3, ""},
+		{{3, 0, 'a', 'b', 0}, 5, "ab"},
+		{{0, 0}, 2, NULL},
+		{{2, 0, 'a', 'b'}, 4, NULL},
+		{{3, 0, 'a', 0, 0}, 5, NULL},
+		{{3, 0, 'a', 0}, 4, NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct rd r = rd_of(rows[i].bytes, rows[i].len);
+		uint8_t again[6];
+		struct wr w = wr_of(again, sizeof(again));
+
+		assert_string_equal(rd_text(&r), rows[i].text ? rows[i].text : "");
+		assert_int_equal(rd_done(&r), rows[i].text != NULL);
+		if (!rows[i].text)
+			continue;
+		wr_text(&w, rows[i].text);
+		assert_int_equal(wr_done(&w), rows[i].len);
+		assert_memory_equal(again, rows[i].bytes, rows[i].len);
+	}
+}
+
+static void a_bool_is_zero_or_one(void **state)
+{
+	const uint8_t b[] = {0, 1, 2};
+	struct rd r = rd_of(b, sizeof(b));
+
+	(void)state;
+	assert_false(rd_bool(&r));
+	assert_true(rd_bool(&r));
+	assert_false(r.failed);
+	assert_false(rd_bool(&r));
+	assert_true(r.failed);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -98,6 +142,8 @@ int main(void)
 		cmocka_unit_test(a_length_near_the_top_does_not_wrap),
 		cmocka_unit_test(what_is_written_reads_back),
 		cmocka_unit_test(big_endian_is_the_same_bytes_turned_round),
+		cmocka_unit_test(a_text_has_one_nul_and_it_is_the_last),
+		cmocka_unit_test(a_bool_is_zero_or_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

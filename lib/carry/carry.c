@@ -202,8 +202,11 @@ static bool is_claim(const struct carry *c, unsigned slot, int fd)
 static void on_slot_free(void *data, unsigned slot)
 {
 	struct carry *c = data;
+	uint32_t *hint = ring_hint(c->config.rings);
 
 	close_fd(&c->claims[slot]);
+	if (slot < __atomic_load_n(hint, __ATOMIC_RELAXED))
+		__atomic_store_n(hint, slot, __ATOMIC_RELAXED);
 }
 
 /* ---- links ---- */

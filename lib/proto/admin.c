@@ -87,7 +87,7 @@ int admin_request_decode(const void *bytes, size_t len, struct admin_request *re
 	return 0;
 }
 
-static void wr_text(struct wr *w, const char *s)
+static void put_words(struct wr *w, const char *s)
 {
 	wr_bytes(w, s, strlen(s));
 }
@@ -109,12 +109,12 @@ int admin_request_encode(const struct admin_request *q, void *buf, size_t size, 
 	if (!is_word_str(q->method) || strchr(q->method, '+') || !is_word_str(q->source) ||
 	    !is_word_str(q->dest) || (q->arg[0] != '\0' && !is_word_str(q->arg)))
 		return ADMIN_E_FORMAT;
-	wr_text(&w, q->method);
+	put_words(&w, q->method);
 	wr_u8(&w, '+');
-	wr_text(&w, q->arg);
+	put_words(&w, q->arg);
 	wr_u8(&w, ' ');
-	wr_text(&w, q->source);
-	wr_text(&w, " name ");
+	put_words(&w, q->source);
+	put_words(&w, " name ");
 	wr_field(&w, q->dest);
 	wr_bytes(&w, q->payload, q->payload_len);
 	*ret_len = wr_done(&w);

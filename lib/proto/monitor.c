@@ -3,40 +3,6 @@
 
 #include <string.h>
 
-/* le16 length with the NUL, the bytes, one NUL at the end */
-static const char *get_text(struct rd *r)
-{
-	size_t len = rd_le16(r);
-	const char *s = rd_take(r, len);
-
-	if (!s || len == 0 || memchr(s, '\0', len) != s + len - 1) {
-		r->failed = true;
-		return "";
-	}
-	return s;
-}
-
-static void put_text(struct wr *w, const char *s)
-{
-	size_t len = s ? strlen(s) : 0;
-
-	if (len >= UINT16_MAX) {
-		w->failed = true;
-		return;
-	}
-	wr_le16(w, (uint16_t)(len + 1));
-	wr_bytes(w, s ? s : "", len + 1);
-}
-
-static bool get_bool(struct rd *r)
-{
-	uint8_t v = rd_u8(r);
-
-	if (v > 1)
-		r->failed = true;
-	return v == 1;
-}
-
 static unsigned get_count(struct rd *r, unsigned max)
 {
 	unsigned n = rd_le16(r);
@@ -72,20 +38,20 @@ static void get_start(struct rd *r, struct monitor_start *s)
 {
 	s->domid = rd_le32(r);
 	s->uid = rd_le32(r);
-	s->qrexec = get_bool(r);
-	s->debug = get_bool(r);
-	s->name = get_text(r);
-	s->uuid = get_text(r);
-	s->default_user = get_text(r);
-	s->run_dir = get_text(r);
-	s->program = get_text(r);
+	s->qrexec = rd_bool(r);
+	s->debug = rd_bool(r);
+	s->name = rd_text(r);
+	s->uuid = rd_text(r);
+	s->default_user = rd_text(r);
+	s->run_dir = rd_text(r);
+	s->program = rd_text(r);
 	s->n_args = get_count(r, MONITOR_MAX_ARGS);
 	for (unsigned i = 0; i < s->n_args; i++)
-		s->args[i] = get_text(r);
+		s->args[i] = rd_text(r);
 	s->n_qdb = get_count(r, MONITOR_MAX_QDB);
 	for (unsigned i = 0; i < s->n_qdb; i++) {
-		s->qdb_path[i] = get_text(r);
-		s->qdb_value[i] = get_text(r);
+		s->qdb_path[i] = rd_text(r);
+		s->qdb_value[i] = rd_text(r);
 	}
 }
 
@@ -95,29 +61,29 @@ static void put_start(struct wr *w, const struct monitor_start *s)
 	wr_le32(w, s->uid);
 	wr_u8(w, s->qrexec);
 	wr_u8(w, s->debug);
-	put_text(w, s->name);
-	put_text(w, s->uuid);
-	put_text(w, s->default_user);
-	put_text(w, s->run_dir);
-	put_text(w, s->program);
+	wr_text(w, s->name);
+	wr_text(w, s->uuid);
+	wr_text(w, s->default_user);
+	wr_text(w, s->run_dir);
+	wr_text(w, s->program);
 	put_count(w, s->n_args, MONITOR_MAX_ARGS);
 	for (unsigned i = 0; i < s->n_args && !w->failed; i++)
-		put_text(w, s->args[i]);
+		wr_text(w, s->args[i]);
 	put_count(w, s->n_qdb, MONITOR_MAX_QDB);
 	for (unsigned i = 0; i < s->n_qdb && !w->failed; i++) {
-		put_text(w, s->qdb_path[i]);
-		put_text(w, s->qdb_value[i]);
+		wr_text(w, s->qdb_path[i]);
+		wr_text(w, s->qdb_value[i]);
 	}
 }
 
 static void get_disk(struct rd *r, struct monitor_device *d)
 {
-	d->writable = get_bool(r);
+	d->writable = rd_bool(r);
 	d->n_chain = get_count(r, MONITOR_MAX_CHAIN);
 	if (d->n_chain == 0)
 		r->failed = true;
 	for (unsigned i = 0; i < d->n_chain; i++)
-		d->qcow2[i] = get_bool(r);
+		d->qcow2[i] = rd_bool(r);
 }
 
 static void put_disk(struct wr *w, const struct monitor_device *d)
@@ -136,15 +102,15 @@ static void get_status(struct rd *r, struct monitor_status *s)
 		r->failed = true;
 	s->state = (enum monitor_state)state;
 	s->stage = (enum monitor_stage)stage;
-	s->clean = get_bool(r);
-	s->agent = get_bool(r);
+	s->clean = rd_bool(r);
+	s->agent = rd_bool(r);
 	s->error = rd_le32(r);
 	s->domid = rd_le32(r);
 	s->qemu_pid = rd_le32(r);
 	s->pressed_s = rd_le32(r);
-	s->name = get_text(r);
-	s->uuid = get_text(r);
-	s->why = get_text(r);
+	s->name = rd_text(r);
+	s->uuid = rd_text(r);
+	s->why = rd_text(r);
 }
 
 static void put_status(struct wr *w, const struct monitor_status *s)
@@ -157,9 +123,9 @@ static void put_status(struct wr *w, const struct monitor_status *s)
 	wr_le32(w, s->domid);
 	wr_le32(w, s->qemu_pid);
 	wr_le32(w, s->pressed_s);
-	put_text(w, s->name);
-	put_text(w, s->uuid);
-	put_text(w, s->why);
+	wr_text(w, s->name);
+	wr_text(w, s->uuid);
+	wr_text(w, s->why);
 }
 
 /* Return: how many descriptors come with the message */
@@ -177,34 +143,34 @@ static size_t get_body(struct rd *r, struct monitor_msg *m)
 	case MONITOR_UNPAUSE:
 		return 0;
 	case MONITOR_DISK_ADD:
-		m->device.name = get_text(r);
+		m->device.name = rd_text(r);
 		get_disk(r, &m->device);
 		return m->device.n_chain;
 	case MONITOR_DISK_RESIZE:
-		m->device.name = get_text(r);
+		m->device.name = rd_text(r);
 		m->device.size = rd_le64(r);
 		return 0;
 	case MONITOR_NIC_ADD:
-		m->device.name = get_text(r);
-		m->device.mac = get_text(r);
+		m->device.name = rd_text(r);
+		m->device.mac = rd_text(r);
 		return 1;
 	case MONITOR_DISK_REMOVE:
 	case MONITOR_NIC_REMOVE:
-		m->device.name = get_text(r);
+		m->device.name = rd_text(r);
 		return 0;
 	case MONITOR_QDB_WRITE:
-		m->qdb.path = get_text(r);
-		m->qdb.value = get_text(r);
+		m->qdb.path = rd_text(r);
+		m->qdb.value = rd_text(r);
 		return 0;
 	case MONITOR_QDB_RM:
-		m->qdb.path = get_text(r);
+		m->qdb.path = rd_text(r);
 		return 0;
 	case MONITOR_STATUS:
 		get_status(r, &m->status);
 		return 0;
 	case MONITOR_REPLY:
 		m->reply.error = rd_le32(r);
-		m->reply.text = get_text(r);
+		m->reply.text = rd_text(r);
 		return 0;
 	}
 	r->failed = true;
@@ -242,34 +208,34 @@ static void put_body(struct wr *w, const struct monitor_msg *m)
 	case MONITOR_UNPAUSE:
 		break;
 	case MONITOR_DISK_ADD:
-		put_text(w, m->device.name);
+		wr_text(w, m->device.name);
 		put_disk(w, &m->device);
 		break;
 	case MONITOR_DISK_RESIZE:
-		put_text(w, m->device.name);
+		wr_text(w, m->device.name);
 		wr_le64(w, m->device.size);
 		break;
 	case MONITOR_NIC_ADD:
-		put_text(w, m->device.name);
-		put_text(w, m->device.mac);
+		wr_text(w, m->device.name);
+		wr_text(w, m->device.mac);
 		break;
 	case MONITOR_DISK_REMOVE:
 	case MONITOR_NIC_REMOVE:
-		put_text(w, m->device.name);
+		wr_text(w, m->device.name);
 		break;
 	case MONITOR_QDB_WRITE:
-		put_text(w, m->qdb.path);
-		put_text(w, m->qdb.value);
+		wr_text(w, m->qdb.path);
+		wr_text(w, m->qdb.value);
 		break;
 	case MONITOR_QDB_RM:
-		put_text(w, m->qdb.path);
+		wr_text(w, m->qdb.path);
 		break;
 	case MONITOR_STATUS:
 		put_status(w, &m->status);
 		break;
 	case MONITOR_REPLY:
 		wr_le32(w, m->reply.error);
-		put_text(w, m->reply.text);
+		wr_text(w, m->reply.text);
 		break;
 	}
 }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* Places in the head, in bytes; doc/protocol/ring.md. */
-enum { AT_CARRIER = 64, AT_HALVES = 64 << 10, HALF_LEN = 64 };
+enum { AT_CARRIER = 64, AT_HINT = 68, AT_HALVES = 64 << 10, HALF_LEN = 64 };
 
 _Static_assert(AT_HALVES + RING_SLOTS * 4 * HALF_LEN <= RING_HEAD_SIZE, "halves overlap");
 _Static_assert(RING_HEAD_SIZE + RING_BIG_SLOTS * 2 * RING_BIG +
@@ -35,6 +35,11 @@ static uint32_t *word_at(void *head, uint32_t at)
 uint32_t *ring_carrier(void *head)
 {
 	return word_at(head, AT_CARRIER);
+}
+
+uint32_t *ring_hint(void *head)
+{
+	return word_at(head, AT_HINT);
 }
 
 uint32_t ring_size(unsigned slot)

@@ -52,6 +52,8 @@ void ring_format(void *head);
 bool ring_is_formatted(const void *head);
 /** ring_carrier() - the qube's own word: its carrier's pid; dom0 never reads it */
 uint32_t *ring_carrier(void *head);
+/** ring_hint() - the qube's own word: where to begin to look for a free slot. Any value will do: all slots are looked at */
+uint32_t *ring_hint(void *head);
 
 /** ring_size() - bytes of each of @slot's two rings; ring_offset() - of both together, in the region */
 uint32_t ring_size(unsigned slot);

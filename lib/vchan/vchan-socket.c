@@ -390,26 +390,32 @@ static bool lane_ready(const struct lane *lane, bool read, bool write)
 	       (write && has_span(&lane->rings.up));
 }
 
-bool vchan_poll(struct vchan *v, bool read, bool write, struct pollfd ret[2])
+bool vchan_look(const struct vchan *v, bool read, bool write, struct pollfd ret[2])
 {
-	struct lane *lane = v->lane;
-	uint64_t bells;
-
 	ret[0] = (struct pollfd){.fd = v->fd,
 				 .events = (short)((read ? POLLIN : 0) | (write ? POLLOUT : 0))};
 	ret[1] = (struct pollfd){.fd = NO_FD};
-	if (!lane)
+	if (!v->lane)
 		return false;
 	ret[0].events = (short)((read ? POLLIN : 0) | POLLRDHUP);
-	ret[1] = (struct pollfd){.fd = lane->bell_fd, .events = POLLIN};
-	if (lane_ready(lane, read, write))
+	ret[1] = (struct pollfd){.fd = v->lane->bell_fd, .events = POLLIN};
+	return lane_ready(v->lane, read, write);
+}
+
+bool vchan_poll(struct vchan *v, bool read, bool write, struct pollfd ret[2])
+{
+	uint64_t bells;
+
+	if (vchan_look(v, read, write, ret))
 		return true;
-	(void)!eventfd_read(lane->bell_fd, &bells);
-	if (read && lane->down)
-		(void)ring_wait(&lane->rings.down);
+	if (!v->lane)
+		return false;
+	(void)!eventfd_read(v->lane->bell_fd, &bells);
+	if (read && v->lane->down)
+		(void)ring_wait(&v->lane->rings.down);
 	if (write)
-		(void)ring_wait(&lane->rings.up);
-	return lane_ready(lane, read, write);
+		(void)ring_wait(&v->lane->rings.up);
+	return lane_ready(v->lane, read, write);
 }
 
 int vchan_read(struct vchan *v, void *buf, size_t size, size_t *ret_len)

@@ -103,6 +103,13 @@ void vchan_allow_rings(struct vchan *v);
  * before every poll. Return: true if something is there now: do not wait.
  */
 bool vchan_poll(struct vchan *v, bool read, bool write, struct pollfd ret[2]);
+/**
+ * vchan_look() - the same for who does not wait
+ *
+ * vchan_poll() has the other side wake us, which costs both of us more than moving bytes does. Who serves many channels
+ * looks at all of them first, and only if it has found nothing anywhere, and so will wait, calls vchan_poll() for each.
+ */
+bool vchan_look(const struct vchan *v, bool read, bool write, struct pollfd ret[2]);
 
 /** vchan_free() - close; a server that still waits removes its socket file */
 void vchan_free(struct vchan *v);

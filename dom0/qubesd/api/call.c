@@ -5,6 +5,7 @@
 #include "api/method.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "policyd.h"
 #include "qubesd.h"
 
 #include <inttypes.h>
@@ -120,31 +121,42 @@ void call_run(struct call *c)
 		call_end(c, r);
 }
 
-void call_end(struct call *c, int r)
+/* a fault of ours, as its client is told */
+static void describe_fault(struct call *c, int r)
+{
+	log_err(c->dest_name[0] ? c->dest_name : NULL, "%s failed: %s", c->q.method,
+		log_errno_str(r));
+	(void)refuse(&c->why, r == -ENOMEM ? "MemoryError" : "QubesException",
+		     "%s failed inside qubesd: %s", c->q.method, log_errno_str(r));
+}
+
+void call_finish(struct call *c, int r)
 {
 	char buf[2048];
 	size_t len;
 
-	if (c->client) {
-		if (r == 0 && c->out.failed)
-			r = -ENOMEM;
-		if (r < 0) {
-			log_err(c->dest_name[0] ? c->dest_name : NULL, "%s failed: %s", c->q.method,
-				log_errno_str(r));
-			(void)refuse(&c->why, r == -ENOMEM ? "MemoryError" : "QubesException",
-				     "%s failed inside qubesd: %s", c->q.method, log_errno_str(r));
-		}
-		if (r == 0) {
-			if (client_send(c->client, "0", 2) &&
-			    (c->out.len == 0 || client_send(c->client, c->out.at, c->out.len)))
-				client_end(c->client);
-		} else {
-			len = admin_exception_encode(c->why.type, c->why.text, buf, sizeof(buf));
-			if (client_send(c->client, buf, len))
-				client_end(c->client);
-		}
+	if (r == 0 && c->out.failed)
+		r = -ENOMEM;
+	if (r < 0)
+		describe_fault(c, r);
+	if (c->ended)
+		c->ended(c->ended_data, r == 0 ? NULL : &c->why);
+	if (c->client && r == 0) {
+		if (client_send(c->client, "0", 2) &&
+		    (c->out.len == 0 || client_send(c->client, c->out.at, c->out.len)))
+			client_end(c->client);
+	} else if (c->client) {
+		len = admin_exception_encode(c->why.type, c->why.text, buf, sizeof(buf));
+		if (client_send(c->client, buf, len))
+			client_end(c->client);
 	}
 	call_free(c);
+}
+
+void call_end(struct call *c, int r)
+{
+	if (r != 0 || !c->client || !c->changed || !policyd_holds(c->d, c, r))
+		call_finish(c, r);
 }
 
 void call_progress(struct call *c, const char *stage, const char *text, uint64_t done,
@@ -175,6 +187,7 @@ int call_apply(struct call *c, struct changes *changes)
 {
 	int r = store_apply(c->d->store, changes);
 
+	c->changed = true;
 	if (r == STORE_E_FULL)
 		return refuse(&c->why, "QubesException",
 			      "the disk is full: make room and try again. Nothing was changed");

@@ -32,14 +32,23 @@ struct call {
 	struct text out;
 	struct refusal why;
 	struct call *next; /* in a list of whoever will answer it */
+	bool changed;      /* something that decisions may depend on */
+	uint32_t serial;   /* while policyd_holds() it, with @result */
+	int result;
+	void (*ended)(void *data,
+		      const struct refusal *why); /* of qubesd's own, without a client */
+	void *ended_data;
 };
 
 MUST_CHECK int call_new(struct qubesd *d, struct client *client, const struct admin_request *q,
 			int *fd, struct call **ret);
 /** call_run() - look at it and hand it to its handler; answers it unless that is for later */
 void call_run(struct call *c);
-/** call_end() - answer with a handler's result (0, REFUSED, < 0) and free it */
+/** call_end() - answer with a handler's result (0, REFUSED, < 0) and free it; what it changed is
+ * known to policyd before */
 void call_end(struct call *c, int r);
+/** call_finish() - the same without waiting for policyd */
+void call_finish(struct call *c, int r);
 /** call_drop() - no answer will come: its client, if there, is on its own; frees the call */
 void call_drop(struct call *c);
 /** call_abandon() - its client has gone */

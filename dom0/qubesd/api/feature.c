@@ -3,6 +3,7 @@
 #include "api/call.h"
 #include "api/event.h"
 #include "api/method.h"
+#include "proto/picture.h"
 #include "proto/qubesdb.h"
 #include "qubesd.h"
 #include "store/property.h"
@@ -166,7 +167,14 @@ int tag_set(struct call *c)
 {
 	struct changes AUTO(changes_done) changes = {0};
 	bool had = pair_find(c->dest->tags, c->q.arg) != NULL;
+	unsigned n_tags = 0;
 	int r = tag_check(c, true);
+
+	for (const struct pair *p = c->dest->tags; p; p = p->next)
+		n_tags++;
+	if (r == 0 && !had && n_tags >= PICTURE_TAGS_MAX)
+		r = refuse(&c->why, "QubesException", "'%s' has %u tags, which is the most",
+			   c->dest->name, PICTURE_TAGS_MAX);
 
 	if (r != 0 || had)
 		return r;

@@ -298,6 +298,7 @@ int vm_finish(struct qubesd *d, const struct operation *op)
 	mk->operation = op->id;
 	mk->failed = str_eq(op->kind, "create");
 	q->hidden = true;
+	model_untell(d->model, q);
 	start_removal(mk);
 	return 0;
 }
@@ -330,6 +331,7 @@ static void created(void *data, const struct job_end *end)
 		return;
 	}
 	q->hidden = false;
+	model_untell(d->model, q);
 	event_emit(d, NULL, "domain-add", "vm", q->name, NULL);
 	for (const struct pair *tag = q->tags; tag; tag = tag->next) {
 		char name[300];
@@ -389,6 +391,7 @@ static int create(struct call *c, enum klass klass, bool may_pool)
 		return r;
 	q = model_get(c->d->model, qid);
 	q->hidden = true;
+	model_untell(c->d->model, q);
 	for (unsigned i = 0; i < N_DISKS; i++)
 		request_put_volume(&request, disk_name((enum disk)i), c->d, q, i);
 	made = take_ptr(&mk);
@@ -462,6 +465,7 @@ int vm_remove(struct call *c)
 		return r;
 	event_emit(d, NULL, "domain-pre-delete", "vm", q->name, NULL);
 	q->hidden = true;
+	model_untell(d->model, q);
 	mk->call = c;
 	start_removal(take_ptr(&mk));
 	return CALL_LATER;

@@ -56,6 +56,13 @@ static struct qube *qube_of(const struct power *p)
 	return model_get(p->d->model, p->qid);
 }
 
+static void set_state(struct power *p, enum state state)
+{
+	if ((p->state == RUNNING) != (state == RUNNING))
+		model_untell(p->d->model, qube_of(p));
+	p->state = state;
+}
+
 const char *power_state_name(const struct qube *q)
 {
 	static const char *const names[] = {[STARTING] = "Transient",
@@ -110,6 +117,7 @@ static void answer(struct waiting *w, const struct refusal *why)
 
 		if (why)
 			c->why = *why;
+		c->changed = true;
 		call_end(c, why ? REFUSED : 0);
 		c = next;
 	}
@@ -219,7 +227,7 @@ static void put_away(struct power *p)
 	timer_off(p);
 	vmm_free(p->vmm);
 	p->vmm = NULL;
-	p->state = STOPPING;
+	set_state(p, STOPPING);
 	p->job = true;
 	progress(p, "commit", "the volumes are put away");
 	request_put(&request, "clean", "%d", p->clean && !p->failed);
@@ -236,7 +244,7 @@ static void started(struct power *p)
 	const struct qube *q = qube_of(p);
 
 	timer_off(p);
-	p->state = RUNNING;
+	set_state(p, RUNNING);
 	if (!p->announced) {
 		p->announced = true;
 		event_emit(p->d, q, "domain-start", "start_guid", "True", NULL);
@@ -255,7 +263,7 @@ static void go_on_halting(struct power *p)
 
 	if (!vmm_get_pressed(p->vmm, &since_s) || since_s >= patience_s)
 		return;
-	p->state = HALTING;
+	set_state(p, HALTING);
 	p->patience_s = patience_s - since_s;
 	shutdown_wait(p);
 }
@@ -271,7 +279,7 @@ static void on_state(void *data, struct vmm *v, enum vmm_state state, bool clean
 		break;
 	case VMM_RUNNING:
 		if (p->state == PAUSED) {
-			p->state = p->patience_s > 0 ? HALTING : RUNNING;
+			set_state(p, p->patience_s > 0 ? HALTING : RUNNING);
 			if (p->state == HALTING)
 				shutdown_wait(p);
 			event_emit(p->d, q, "domain-unpaused", NULL);
@@ -286,14 +294,14 @@ static void on_state(void *data, struct vmm *v, enum vmm_state state, bool clean
 			started(p);
 		if (p->state == RUNNING || p->state == HALTING) {
 			timer_off(p); /* a paused guest cannot be late */
-			p->state = PAUSED;
+			set_state(p, PAUSED);
 			event_emit(p->d, q, "domain-paused", NULL);
 		}
 		answer(&p->pausers, NULL);
 		break;
 	case VMM_STOPPING:
 		if (p->state == RUNNING)
-			p->state = HALTING;
+			set_state(p, HALTING);
 		break;
 	case VMM_GONE:
 		p->gone = true;
@@ -507,7 +515,7 @@ static int on_shutdown_tick(sd_event_source *s, uint64_t usec, void *data)
 		     "'%s' did not shut down within %" PRId64 " s; it still runs. Kill it with "
 		     "qvm-kill %s",
 		     q->name, property_int(p->d->model, q, PROP_shutdown_timeout), q->name);
-	p->state = RUNNING;
+	set_state(p, RUNNING);
 	p->patience_s = 0;
 	event_emit(p->d, q, "domain-shutdown-failed", "reason", why.text, NULL);
 	answer(&p->stoppers, &why);
@@ -568,7 +576,7 @@ int power_call_shutdown(struct call *c, struct qube *q, bool force, bool wait)
 				      "'%s' cannot be told to shut down: %s", q->name,
 				      log_errno_str(r));
 		event_emit(c->d, q, "domain-pre-shutdown", "force", force ? "True" : "False", NULL);
-		p->state = HALTING;
+		set_state(p, HALTING);
 		p->patience_s = property_int(c->d->model, q, PROP_shutdown_timeout);
 		shutdown_wait(p);
 	}

@@ -185,6 +185,12 @@ unsigned model_free_qid(const struct model *m)
 	return 0;
 }
 
+void model_untell(struct model *m, struct qube *q)
+{
+	q->untold = true;
+	m->untold = true;
+}
+
 struct qube *model_template(const struct model *m, const struct qube *q)
 {
 	if (q->klass != KLASS_APP && q->klass != KLASS_DISP)

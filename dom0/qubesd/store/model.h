@@ -68,6 +68,7 @@ struct qube {
 	struct pair *features, *tags;
 	struct volume volumes[N_DISKS];
 	bool hidden;
+	bool untold; /* model_untell() */
 	unsigned n_busy;
 	struct power *power;
 	unsigned xid; /* domain id while it runs, else 0 */
@@ -108,6 +109,7 @@ struct model {
 	struct operation *operations;
 	uint64_t next_operation;
 	unsigned last_xid;
+	bool untold; /* some qube is, or one has gone */
 	struct machine_facts {
 		uint64_t memory_mib;
 		unsigned n_cpus;
@@ -128,6 +130,8 @@ const struct pool *model_pool(const struct model *m, const char *name);
 unsigned model_label(const struct model *m, const char *name);
 /** model_free_qid() - the lowest that is free; 0 if all are taken */
 unsigned model_free_qid(const struct model *m);
+/** model_untell() - @q is not as policyd has heard of it any more (policyd.h) */
+void model_untell(struct model *m, struct qube *q);
 /** model_template() - the qube whose root @q starts from, or NULL */
 struct qube *model_template(const struct model *m, const struct qube *q);
 /** model_source() - the volume that a snap_on_start volume starts from, and its owner; or NULL */

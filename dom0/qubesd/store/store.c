@@ -318,11 +318,39 @@ static void apply_volume(struct qube *q, struct change *c)
 	c->volume = (struct volume){0};
 }
 
+/* what calls are decided by: policyd is told of it (policyd.h) */
+static bool is_told(const struct change *c)
+{
+	static const unsigned properties[] = {PROP_default_dispvm, PROP_label, PROP_relayvm,
+					      PROP_template_for_dispvms, PROP_transport_rpc};
+
+	if (c->what == SET_FEATURE)
+		return str_eq(c->pair ? c->pair->key : c->key, "internal");
+	for (size_t i = 0; c->what == SET_PROPERTY && i < ARRAY_LEN(properties); i++)
+		if (properties[i] == c->index)
+			return true;
+	return c->what == SET_TAG;
+}
+
+static void untell(struct model *m, const struct change *c)
+{
+	struct qube *q = model_get(m, c->qid);
+
+	if (c->what == ADD_QUBE || c->what == REMOVE_QUBE)
+		m->untold = true; /* one that was never told is told */
+	if (q && is_told(c))
+		model_untell(m, q);
+	for (size_t i = 0; c->what == SET_GLOBAL && i < m->n_qubes; i++)
+		if (c->index == GLOBAL_default_dispvm)
+			model_untell(m, m->by_name[i]);
+}
+
 static void apply(struct model *m, struct change *c)
 {
 	struct qube *q = model_get(m, c->qid);
 	struct pair **pairs = NULL;
 
+	untell(m, c);
 	switch (c->what) {
 	case ADD_QUBE:
 		model_add(m, take_ptr(&c->qube));

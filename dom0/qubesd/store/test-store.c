@@ -409,6 +409,65 @@ static int group_end(void **state)
 	return io_remove_tree(AT_FDCWD, dir);
 }
 
+static void what_calls_are_decided_by_is_told(void **state)
+{
+	static const struct {
+		const char *what;
+		enum property_id property;
+		const char *feature, *tag;
+		bool default_dispvm, work, other; /* that qubes are to be told of */
+	} rows[] = {
+		{"memory", PROP_memory, .work = false},
+		{"default_dispvm", PROP_default_dispvm, .work = true},
+		{"template_for_dispvms", PROP_template_for_dispvms, .work = true},
+		{"a feature", .feature = "menu-items", .work = false},
+		{"internal", .feature = "internal", .work = true},
+		{"a tag", .tag = "trusted", .work = true},
+		{"the global", .default_dispvm = true, .work = true, .other = true},
+	};
+	struct store *s;
+	struct model *m;
+
+	(void)state;
+	start_anew();
+	s = must_open();
+	m = store_model(s);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct changes c = {0};
+		struct qube *work, *other;
+
+		if (i == 0) {
+			add_qube(&c, 1, "work");
+			add_qube(&c, 2, "other");
+			assert_int_equal(store_apply(s, &c), 0);
+			assert_true(m->untold);
+		}
+		work = model_get(m, 1);
+		other = model_get(m, 2);
+		work->untold = other->untold = m->untold = false;
+		if (rows[i].feature)
+			changes_set_feature(&c, 1, rows[i].feature, "1");
+		else if (rows[i].tag)
+			changes_set_tag(&c, 1, rows[i].tag, true);
+		else if (rows[i].default_dispvm)
+			changes_set_global(&c, GLOBAL_default_dispvm, "2");
+		else
+			changes_set_property(&c, 1, rows[i].property, "1");
+		assert_int_equal(store_apply(s, &c), 0);
+		if (work->untold != rows[i].work || other->untold != rows[i].other ||
+		    m->untold != rows[i].work)
+			fail_msg("%s", rows[i].what);
+		/* so is what is taken back */
+		if (!rows[i].feature)
+			continue;
+		work->untold = m->untold = false;
+		changes_set_feature(&c, 1, rows[i].feature, NULL);
+		assert_int_equal(store_apply(s, &c), 0);
+		assert_int_equal(work->untold, rows[i].work);
+	}
+	store_free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -418,6 +477,7 @@ int main(void)
 		cmocka_unit_test(a_thousand_qubes_keep_their_order),
 		cmocka_unit_test(two_qubesds_do_not_share_a_store),
 		cmocka_unit_test(a_damaged_or_newer_file_is_refused_and_named),
+		cmocka_unit_test(what_calls_are_decided_by_is_told),
 		cmocka_unit_test(what_was_answered_survives_kill_9),
 		cmocka_unit_test(a_full_disk_refuses_the_change_and_keeps_the_rest),
 	};

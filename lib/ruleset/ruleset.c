@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Policy files on their way to the library, which wants them all at once and in order. */
-#include "qubes-policy.h"
+#include "ruleset/ruleset.h"
 
 #include "base/io.h"
 
@@ -21,72 +20,34 @@ static int compare(const void *a, const void *b)
 	return strcmp(x->path, y->path);
 }
 
-static int take_object(json_t *object, struct policy_file **ret, unsigned *ret_n)
-{
-	size_t n = json_object_size(object);
-	AUTO_FREE struct policy_file *files = calloc(n + 1, sizeof(*files));
-	const char *path;
-	json_t *text;
-
-	if (!files)
-		return -ENOMEM;
-	n = 0;
-	json_object_foreach(object, path, text)
-	{
-		if (!json_is_string(text))
-			return -EINVAL;
-		files[n++] = (struct policy_file){path, json_string_value(text),
-						  json_string_length(text)};
-	}
-	qsort(files, n, sizeof(*files), compare);
-	*ret_n = (unsigned)n;
-	*ret = take_ptr(&files);
-	return 0;
-}
-
-int tree_from_json(json_t *files, json_t *legacy, struct tree *ret)
-{
-	int r;
-
-	*ret = (struct tree){0};
-	if (!json_is_object(files) || (legacy && !json_is_object(legacy)))
-		return -EINVAL;
-	r = take_object(files, &ret->own, &ret->files.n_files);
-	if (r == 0 && legacy)
-		r = take_object(legacy, &ret->legacy, &ret->files.n_legacy);
-	ret->files.files = ret->own;
-	ret->files.legacy = ret->legacy;
-	return r;
-}
-
-/* one of the two lists of a tree while it is read */
+/* one of the two lists of files while it is read */
 struct reading {
-	struct tree *t;
+	struct ruleset *s;
 	struct policy_file *files;
 	unsigned n;
 	char *path; /* of what went wrong */
 };
 
-/* *@path and *@text become the tree's; *@text may be NULL, for a folder */
+/* *@path and *@text become the ruleset's; *@text may be NULL, for a folder */
 static int add(struct reading *r, char **path, char **text, size_t len)
 {
-	struct tree *t = r->t;
+	struct ruleset *s = r->s;
 	struct policy_file *files;
 	char **owned;
 
 	if (r->n == MAX_FILES)
 		return -E2BIG;
-	owned = realloc(t->owned, (t->n_owned + 2) * sizeof(*owned));
+	owned = realloc(s->owned, (s->n_owned + 2) * sizeof(*owned));
 	if (!owned)
 		return -ENOMEM;
-	t->owned = owned;
+	s->owned = owned;
 	files = realloc(r->files, (r->n + 1) * sizeof(*files));
 	if (!files)
 		return -ENOMEM;
 	r->files = files;
 	r->files[r->n++] = (struct policy_file){*path, *text ? *text : "", len};
-	t->owned[t->n_owned++] = take_ptr(path);
-	t->owned[t->n_owned++] = take_ptr(text);
+	s->owned[s->n_owned++] = take_ptr(path);
+	s->owned[s->n_owned++] = take_ptr(text);
 	return 0;
 }
 
@@ -117,6 +78,9 @@ static int read_entry(struct reading *r, const char *on_disk, const char *prefix
 		result = io_read_file(AT_FDCWD, from, MAX_FILE_LEN, &text, &len);
 	if (result == 0)
 		return add(r, &path, &text, len);
+	/* an editor's file that was there for a moment; a link that leads nowhere is a fault */
+	if (result == -ENOENT && lstat(from, &st) < 0)
+		return 0;
 	if (!r->path)
 		r->path = take_ptr(&from);
 	return result;
@@ -146,61 +110,90 @@ static int read_folder(struct reading *r, const char *on_disk, const char *prefi
 	return result;
 }
 
-/* the files below @folder, in order; the list is the tree's in any case */
-static int take_folder(struct tree *t, const char *folder, struct policy_file **ret,
-		       unsigned *ret_n, char **ret_path)
+/* what is there more than once is the first folder's: @n were there before */
+static void drop_hidden(struct reading *r, unsigned n)
 {
-	struct reading r = {.t = t};
-	int result = read_folder(&r, folder, "", 0);
+	unsigned kept = n;
 
-	if (r.n > 0)
-		qsort(r.files, r.n, sizeof(*r.files), compare);
+	for (unsigned i = n; i < r->n; i++)
+		if (n == 0 || !bsearch(&r->files[i], r->files, n, sizeof(*r->files), compare))
+			r->files[kept++] = r->files[i];
+	r->n = kept;
+}
+
+/* all files below @folders, in order; the list is the ruleset's in any case */
+static int take_folders(struct ruleset *s, const char *const *folders, struct policy_file **ret,
+			unsigned *ret_n, char **ret_path)
+{
+	struct reading r = {.s = s};
+	int result = -ENOENT;
+
+	for (; *folders; folders++) {
+		unsigned n = r.n;
+
+		/* one that is not there holds nothing, as long as another one is */
+		if (access(*folders, F_OK) < 0 && errno == ENOENT) {
+			if (result < 0 && !r.path)
+				r.path = strdup(*folders);
+			continue;
+		}
+		free(take_ptr(&r.path));
+		result = read_folder(&r, *folders, "", 0);
+		if (result < 0)
+			break;
+		drop_hidden(&r, n);
+		if (r.n > 0)
+			qsort(r.files, r.n, sizeof(*r.files), compare);
+	}
 	*ret = r.files;
 	*ret_n = r.n;
 	*ret_path = r.path;
 	return result;
 }
 
-int tree_from_folders(const char *folder, const char *legacy, struct tree *ret, char **ret_path)
+int ruleset_read(const char *const *folders, const char *legacy, struct ruleset *ret,
+		 char **ret_path)
 {
+	const char *const legacy_folders[] = {legacy, NULL};
 	static const struct policy_file none;
 	int r;
 
-	*ret = (struct tree){0};
+	*ret = (struct ruleset){0};
 	*ret_path = NULL;
-	r = take_folder(ret, folder, &ret->own, &ret->files.n_files, ret_path);
+	r = take_folders(ret, folders, &ret->own, &ret->files.n_files, ret_path);
 	ret->files.files = ret->own;
 	if (r < 0 || !legacy || access(legacy, F_OK) < 0)
 		return r;
-	r = take_folder(ret, legacy, &ret->legacy, &ret->files.n_legacy, ret_path);
+	free(take_ptr(ret_path));
+	r = take_folders(ret, legacy_folders, &ret->legacy, &ret->files.n_legacy, ret_path);
 	ret->files.legacy = ret->legacy ? ret->legacy : &none;
 	return r;
 }
 
-void tree_done(struct tree *t)
+void ruleset_done(struct ruleset *s)
 {
-	for (size_t i = 0; i < t->n_owned; i++)
-		free(t->owned[i]);
-	free(t->owned);
-	free(t->own);
-	free(t->legacy);
-	*t = (struct tree){0};
+	for (size_t i = 0; i < s->n_owned; i++)
+		free(s->owned[i]);
+	free(s->owned);
+	free(s->own);
+	free(s->legacy);
+	*s = (struct ruleset){0};
 }
 
-int tree_compile(const struct tree *t, struct policy **ret, struct policy_error *error)
+int ruleset_compile(const struct ruleset *s, struct policy **ret, struct policy_error *error)
 {
 	AUTO_FREE void *room = NULL;
 	const struct policy *p;
 	size_t size;
 	int r;
 
-	r = policy_measure(&t->files, &size, error);
+	r = policy_measure(&s->files, &size, error);
 	if (r != 0)
 		return r;
 	room = malloc(size);
 	if (!room)
 		return -ENOMEM;
-	r = policy_compile(&t->files, room, size, &p, error);
+	r = policy_compile(&s->files, room, size, &p, error);
 	if (r == 0)
 		*ret = take_ptr(&room);
 	return r;

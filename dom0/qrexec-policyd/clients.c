@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Questions: each connection brings one and gets one answer.
+ *
+ * Most are whole when they are accepted, and are answered in that turn. One whose target has to be
+ * started waits for qubesd; a caller that leaves meanwhile is forgotten, the start goes on. What a
+ * client costs is its question (at most DECISION_MAX) and its answer.
+ */
+#include "policyd.h"
+
+#include "base/io.h"
+#include "base/str.h"
+#include "proto/decision.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#define ACCEPTS_MAX 64 /* in one turn */
+
+/* enum state - in this order */
+enum state {
+	ASKING,    /* its question is to come */
+	WAITING,   /* for what qubesd says about @wish */
+	ANSWERING, /* its answer did not fit the socket */
+	GONE,      /* to be freed */
+};
+
+/* struct verdict - what was decided, to be written down once it is answered */
+struct verdict {
+	bool allow;
+	char rule[POLICY_PATH_MAX + 16], to[128], reason[256];
+};
+
+struct client {
+	struct client *next;
+	int fd;
+	enum state state;
+	char *in;      /* the question; @q and @call point into it once it is whole */
+	char *service; /* what @call has of it without its argument */
+	size_t in_len, in_room;
+	char *out;
+	size_t out_len;
+	struct decision_request q;
+	struct policy_request call;
+	struct verdict verdict;
+	enum picture_type wish_type;
+	uint32_t wish;
+	uint64_t began_us, until_ms;
+};
+
+static uint64_t now_us(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static void client_free(struct client *c)
+{
+	close_fd(&c->fd);
+	free(c->in);
+	free(c->service);
+	free(c->out);
+	free(c);
+}
+
+static void sweep(struct policyd *d)
+{
+	for (struct client **p = &d->clients; *p;) {
+		struct client *c = *p;
+
+		if (c->state != GONE) {
+			p = &c->next;
+			continue;
+		}
+		*p = c->next;
+		client_free(c);
+		d->n_clients--;
+	}
+	d->clients_last = &d->clients;
+	while (*d->clients_last)
+		d->clients_last = &(*d->clients_last)->next;
+}
+
+/* ---- answering */
+
+static void flush(struct client *c)
+{
+	ssize_t n = send(c->fd, c->out, c->out_len, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		n = 0;
+	if (n < 0 || (size_t)n == c->out_len) {
+		c->state = GONE;
+		return;
+	}
+	memmove(c->out, c->out + n, c->out_len - (size_t)n);
+	c->out_len -= (size_t)n;
+	c->state = ANSWERING;
+	c->until_ms = io_now_ms() + QUESTION_MS;
+}
+
+static void write_down(struct policyd *d, const struct client *c)
+{
+	const struct verdict *v = &c->verdict;
+	struct audit_entry e = {
+		.verdict = v->allow ? AUDIT_ALLOW : AUDIT_DENY,
+		.caller = c->q.source,
+		.remote = c->q.requested_source ? c->q.requested_source : "",
+		.service = c->q.service,
+		.target = c->q.target,
+		.to = v->to,
+		.rule = v->rule,
+		.reason = v->reason,
+		.took_us = now_us() - c->began_us,
+	};
+
+	audit_call(d, qubes_find(&d->qubes, c->q.source), &e);
+}
+
+/* @c->out holds an allow's lines; a refusal needs none */
+static void answer(struct policyd *d, struct client *c)
+{
+	static const char refusal[] = "result=deny\n";
+
+	if (!c->verdict.allow) {
+		free(c->out);
+		c->out = strdup(refusal);
+		c->out_len = strlen(refusal);
+	}
+	if (c->out)
+		flush(c);
+	else
+		c->state = GONE;
+	if (!c->q.just_evaluate)
+		write_down(d, c);
+}
+
+static void PRINTF_LIKE(3, 4) refuse(struct policyd *d, struct client *c, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(c->verdict.reason, sizeof(c->verdict.reason), format, args);
+	va_end(args);
+	c->verdict.allow = false;
+	c->verdict.to[0] = '\0';
+	answer(d, c);
+}
+
+/* ---- deciding */
+
+static void note_rule(const struct policyd *d, struct client *c, uint32_t rule)
+{
+	struct policy_rule r;
+
+	if (rule == POLICY_NONE)
+		return;
+	policy_rule_get(d->table.policy, rule, &r);
+	(void)snprintf(c->verdict.rule, sizeof(c->verdict.rule), "%s:%u", r.file, r.line);
+}
+
+/* what the person would have agreed to: what was asked for, if it is offered, or what is preselected
+ */
+static bool agreed(const struct policyd *d, const struct client *c, const struct policy_answer *a,
+		   struct policy_target *ret)
+{
+	const struct qube *asked_for = qubes_find(&d->qubes, c->q.target);
+	uint32_t at = 0;
+
+	while (policy_target_next(a, &at, ret)) {
+		char text[128];
+
+		if (asked_for && ret->prefix[0] == '\0' && ret->qube < d->qubes.n &&
+		    d->qubes.sorted[ret->qube] == asked_for)
+			return true;
+		if (str_format(text, sizeof(text), "%s%s", ret->prefix, ret->name) == 0 &&
+		    str_eq(text, c->q.target))
+			return true;
+	}
+	*ret = a->default_target;
+	return ret->name != NULL;
+}
+
+/* the lines of an allow */
+static int make_reply(struct policyd *d, struct client *c, const struct policy_target *t,
+		      const char *user, bool autostart)
+{
+	static char reply[DECISION_MAX];
+	int r = policy_reply(d->view, &c->call, t, user, autostart, reply, sizeof(reply));
+
+	if (r < 0)
+		return r;
+	free(c->out);
+	c->out = strdup(reply);
+	c->out_len = c->out ? strlen(reply) : 0;
+	(void)snprintf(c->verdict.to, sizeof(c->verdict.to), "%s%s", t->prefix, t->name);
+	return c->out ? 0 : -ENOMEM;
+}
+
+/* the qube that must run before the service can be called there; NULL: none */
+static const struct qube *to_start(const struct policyd *d, const struct policy_target *t)
+{
+	const struct qube *q = d->qubes.sorted[t->qube];
+
+	if (str_eq(q->is.type, "RemoteVM"))
+		q = qubes_find(&d->qubes, q->is.relayvm);
+	return q && q->qid != 0 && !q->is.running ? q : NULL;
+}
+
+static void wish(struct policyd *d, struct client *c, enum picture_type type, unsigned qid)
+{
+	const struct picture_wish w = {++d->next_wish, qid, c->q.source};
+	int r = qubes_wish(d, type, &w);
+
+	if (r < 0) {
+		refuse(d, c, "qubesd cannot be asked to start it: %s", log_errno_str(r));
+		return;
+	}
+	c->state = WAITING;
+	c->wish = w.id;
+	c->wish_type = type;
+}
+
+static void allow(struct policyd *d, struct client *c, const struct policy_target *t,
+		  const char *user, bool autostart)
+{
+	const struct qube *start;
+	int r = make_reply(d, c, t, user, autostart);
+
+	if (r < 0) {
+		refuse(d, c, "the answer cannot be said: %s", log_errno_str(r));
+		return;
+	}
+	c->verdict.allow = true;
+	if (!c->q.just_evaluate && t->prefix[0] != '\0') {
+		wish(d, c, PICTURE_DISPOSABLE, d->qubes.sorted[t->qube]->qid);
+		return;
+	}
+	start = c->q.just_evaluate ? NULL : to_start(d, t);
+	if (start)
+		wish(d, c, PICTURE_START, start->qid);
+	else
+		answer(d, c);
+}
+
+/* the question stands in @c->q */
+static void decide(struct policyd *d, struct client *c)
+{
+	struct policy_answer a;
+	struct policy_target t;
+	const char *plus;
+
+	if (!d->view) {
+		if (d->table.heard && !d->table.policy)
+			refuse(d, c, "the policy has a fault: %.200s", d->table.fault);
+		else
+			refuse(d, c, "there is no policy, or nothing is known of the qubes yet");
+		return;
+	}
+	plus = strchrnul(c->q.service, '+');
+	c->service = strndup(c->q.service, (size_t)(plus - c->q.service));
+	if (!c->service) {
+		refuse(d, c, "out of memory");
+		return;
+	}
+	c->call = (struct policy_request){.source = c->q.source,
+					  .requested_source = c->q.requested_source,
+					  .target = c->q.target,
+					  .service = c->service,
+					  .argument = *plus == '+' ? plus + 1 : plus};
+	policy_decide(d->view, &c->call, &a);
+	note_rule(d, c, a.rule);
+	if (a.verdict == POLICY_ALLOW)
+		allow(d, c, &a.target, a.user, a.autostart);
+	else if (a.verdict == POLICY_ASK && c->q.assume_yes && agreed(d, c, &a, &t))
+		allow(d, c, &t, a.user, a.autostart);
+	else if (a.verdict == POLICY_ASK)
+		refuse(d, c, "the person would have to be asked, and there is no prompt");
+	else
+		refuse(d, c, "%s", policy_reason_text(a.reason));
+}
+
+/* ---- what became of a wish */
+
+/* the lines name the disposable that was made, not its template */
+static int name_disposable(struct policyd *d, struct client *c, const char *name)
+{
+	const struct qube *q = qubes_find(&d->qubes, name);
+	struct policy_answer a;
+	struct policy_target t = {"", name, 0};
+
+	if (!q || !d->view)
+		return -ENOENT;
+	while (d->qubes.sorted[t.qube] != q)
+		t.qube++;
+	/* user and the like are still the rule's, if there is one */
+	policy_decide(d->view, &c->call, &a);
+	return make_reply(d, c, &t, a.user, true);
+}
+
+void clients_done(struct policyd *d, const struct picture_done *done)
+{
+	struct client *c = d->clients;
+	int r = 0;
+
+	while (c && !(c->state == WAITING && c->wish == done->id))
+		c = c->next;
+	if (!c)
+		return; /* its caller has left */
+	if (!done->ok) {
+		refuse(d, c, "it was not started: %s", done->text);
+		return;
+	}
+	if (c->wish_type == PICTURE_DISPOSABLE)
+		r = name_disposable(d, c, done->text);
+	if (r < 0)
+		refuse(d, c, "the disposable cannot be called: %s", log_errno_str(r));
+	else
+		answer(d, c);
+}
+
+/* ---- connections */
+
+/* something else than a question: there is nobody to write down */
+static void reject(struct policyd *d, struct client *c)
+{
+	if (log_allowed(&d->audit.noise, NULL))
+		log_warn(NULL, "a question that is none is refused");
+	c->q.just_evaluate = true;
+	refuse(d, c, "malformed");
+}
+
+static void question(struct policyd *d, struct client *c, size_t len)
+{
+	if (decision_request_decode(c->in, len, &c->q) != 0) {
+		c->q = (struct decision_request){0};
+		reject(d, c);
+		return;
+	}
+	decide(d, c);
+}
+
+static void receive(struct policyd *d, struct client *c)
+{
+	size_t len;
+	ssize_t n;
+
+	if (c->in_len == c->in_room) {
+		size_t room = c->in_room > 0 ? 4 * c->in_room : 1024;
+		char *more = c->in_room < DECISION_MAX ? realloc(c->in, room) : NULL;
+
+		if (!more) {
+			reject(d, c);
+			return;
+		}
+		c->in = more;
+		c->in_room = room;
+	}
+	n = recv(c->fd, c->in + c->in_len, c->in_room - c->in_len, MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n < 0) {
+		c->state = GONE;
+		return;
+	}
+	if (n == 0) {
+		reject(d, c);
+		return;
+	}
+	if (c->in_len == 0)
+		c->began_us = now_us();
+	c->in_len += (size_t)n;
+	len = decision_request_len(c->in, c->in_len);
+	if (len == 0 && c->in_len < DECISION_MAX)
+		return; /* more is to come */
+	/* bytes behind it make it none */
+	question(d, c, c->in_len);
+}
+
+/* 0; -EAGAIN: nobody is there; -errno */
+static int accept_one(struct policyd *d)
+{
+	AUTO_CLOSE int fd = accept4(d->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct client *c;
+
+	if (fd < 0)
+		return errno == ECONNABORTED || errno == EINTR ? 0 : fail_errno();
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return -ENOMEM;
+	c->fd = take_fd(&fd);
+	c->until_ms = io_now_ms() + QUESTION_MS;
+	c->began_us = now_us();
+	*d->clients_last = c;
+	d->clients_last = &c->next;
+	d->n_clients++;
+	receive(d, c);
+	return 0;
+}
+
+int clients_accept(struct policyd *d)
+{
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < ACCEPTS_MAX && d->n_clients < CLIENTS_MAX; i++)
+		r = accept_one(d);
+	sweep(d);
+	return r == -EAGAIN ? 0 : r;
+}
+
+unsigned clients_poll(struct policyd *d, struct pollfd *p)
+{
+	unsigned n = 0;
+
+	for (const struct client *c = d->clients; c; c = c->next) {
+		short events = 0;
+
+		if (c->state == ASKING)
+			events = POLLIN;
+		else if (c->state == ANSWERING)
+			events = POLLOUT;
+		p[n++] = (struct pollfd){c->fd, events, 0};
+	}
+	return n;
+}
+
+void clients_turn(struct policyd *d, const struct pollfd *p, unsigned n)
+{
+	struct client *c = d->clients;
+	uint64_t now_ms = io_now_ms();
+
+	for (unsigned i = 0; i < n; i++, c = c->next) {
+		if (c->state == ASKING && p[i].revents != 0)
+			receive(d, c);
+		else if (c->state == ANSWERING && p[i].revents != 0)
+			flush(c);
+		else if (c->state == WAITING && p[i].revents & (POLLHUP | POLLERR))
+			c->state = GONE;
+		if ((c->state == ASKING || c->state == ANSWERING) && c->until_ms <= now_ms)
+			c->state = GONE;
+	}
+	sweep(d);
+}
+
+int clients_timeout_ms(const struct policyd *d)
+{
+	uint64_t now_ms = io_now_ms(), first = UINT64_MAX;
+
+	for (const struct client *c = d->clients; c; c = c->next)
+		if (c->state != WAITING && c->until_ms < first)
+			first = c->until_ms;
+	if (first == UINT64_MAX)
+		return -1;
+	return first > now_ms ? (int)(first - now_ms) : 0;
+}

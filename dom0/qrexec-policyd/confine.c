@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "policyd.h"
+
+#include "sandbox/sandbox.h"
+
+#include <fcntl.h>
+
+int confine(uid_t uid)
+{
+	static const struct sandbox_call calls[] = {
+		{"accept4"},                             /* who has a question */
+		{"lseek"},                               /* the length of a table, and of a log */
+		{"ftruncate"},                           /* a log that is begun anew */
+		{"fcntl", 1, ~UINT64_C(0), F_GET_SEALS}, /* a table must be sealed */
+	};
+	const struct sandbox s = {
+		.calls = calls,
+		.n_calls = ARRAY_LEN(calls),
+		.uid = uid,
+		.gid = uid,
+		.max_fds = CLIENTS_MAX + 32,
+		.max_memory = 512u << 20,
+	};
+	unsigned missing;
+	int r = sandbox_enter(&s, &missing);
+
+	if (r < 0)
+		log_err(NULL, "cannot confine itself: %s", log_errno_str(r));
+	else if (missing)
+		log_info(NULL, "confined without %s", sandbox_missing_str(missing));
+	return r;
+}
+
+int confine_loader(void)
+{
+	/* what may not be in the flags of an open */
+	static const uint64_t writing = O_ACCMODE | O_CREAT | O_TRUNC;
+	static const struct sandbox_call calls[] = {
+		{"openat", 2, writing, O_RDONLY},        /* folders and files of the policy */
+		{"getdents64"},                          /* what is in a folder */
+		{"newfstatat"},                          /* whether it is a folder */
+		{"fstat"},                               /* where stat() is not the call above */
+		{"access"},                              /* whether a folder is there */
+		{"faccessat"},                           /* where access() is this call */
+		{"lseek"},                               /* readdir() */
+		{"inotify_init1"},                       /* what has changed */
+		{"inotify_add_watch"},                   /* same */
+		{"memfd_create"},                        /* the table */
+		{"ftruncate"},                           /* same */
+		{"fcntl", 1, ~UINT64_C(0), F_ADD_SEALS}, /* same */
+	};
+
+	return sandbox_calls_only(calls, ARRAY_LEN(calls));
+}

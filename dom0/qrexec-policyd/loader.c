@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The loader: policyd's child, which reads the policy's files for it.
+ *
+ * Runs as	who started policyd, since the files are that user's; may read files, and no more.
+ * Holds	the socket to policyd.
+ * Trusts	the files: who can write them decides anyway.
+ *
+ * It reads everything anew when something has changed: a thousand rules take a few milliseconds.
+ * Watches are set before the files are read, so no change falls between. A file that is being
+ * written is looked at when it is closed, since half of it may be a fault, which refuses every call.
+ */
+#include "policyd.h"
+
+#include "base/io.h"
+#include "base/str.h"
+#include "ruleset/ruleset.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+/* changes come in groups: this long after the first one all are looked at */
+#define SETTLE_MS 5
+/* a new file is mostly closed by who writes it before this; one that is a link never is */
+#define CREATED_MS  100
+#define DEPTH_MAX   16
+#define PARENTS_MAX 8
+
+#define CHANGES                                                                                    \
+	(IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVE | IN_DELETE_SELF | IN_MOVE_SELF |        \
+	 IN_ATTRIB)
+
+struct loader {
+	const struct loader_places *places;
+	int notes_fd, watch_fd;
+	int parents[PARENTS_MAX]; /* watches of the folders in which those of the policy are */
+	unsigned n_parents;
+};
+
+/* ---- watching */
+
+static int watch_below(struct loader *l, const char *path, unsigned depth)
+{
+	struct dirent *e;
+	int r = 0;
+	DIR *dir;
+
+	if (inotify_add_watch(l->watch_fd, path, CHANGES) < 0)
+		return errno == ENOENT ? 0 : fail_errno();
+	dir = depth < DEPTH_MAX ? opendir(path) : NULL;
+	while (dir && r == 0 && (e = readdir(dir))) {
+		char below[PATH_MAX];
+		struct stat st;
+
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+		    str_format(below, sizeof(below), "%s/%s", path, e->d_name) < 0 ||
+		    stat(below, &st) < 0 || !S_ISDIR(st.st_mode))
+			continue;
+		r = watch_below(l, below, depth + 1);
+	}
+	if (dir)
+		(void)closedir(dir);
+	return r;
+}
+
+/* the folder, which may come and go, and so the one that it is in */
+static int watch_folder(struct loader *l, const char *folder)
+{
+	size_t len = (size_t)(strrchr(folder, '/') - folder);
+	char parent[PATH_MAX];
+	int r, wd;
+
+	r = str_format(parent, sizeof(parent), "%.*s/", (int)len, folder);
+	if (r < 0 || l->n_parents == PARENTS_MAX)
+		return r < 0 ? r : -E2BIG;
+	wd = inotify_add_watch(l->watch_fd, parent, IN_CREATE | IN_MOVE | IN_DELETE);
+	if (wd >= 0)
+		l->parents[l->n_parents++] = wd;
+	else if (errno != ENOENT)
+		return fail_errno();
+	return watch_below(l, folder, 0);
+}
+
+static int watch_all(struct loader *l)
+{
+	int r = 0;
+
+	close_fd(&l->watch_fd);
+	l->n_parents = 0;
+	l->watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (l->watch_fd < 0)
+		return fail_errno();
+	for (const char *const *f = l->places->folders; r == 0 && *f; f++)
+		r = watch_folder(l, *f);
+	if (r == 0 && l->places->legacy)
+		r = watch_folder(l, l->places->legacy);
+	return r;
+}
+
+static bool is_policy_folder(const struct loader *l, const char *name)
+{
+	for (const char *const *f = l->places->folders; *f; f++)
+		if (str_eq(strrchr(*f, '/') + 1, name))
+			return true;
+	return l->places->legacy && str_eq(strrchr(l->places->legacy, '/') + 1, name);
+}
+
+/* after how long this one is to be looked at; -1: it does not matter */
+static int event_delay(const struct loader *l, const struct inotify_event *e)
+{
+	for (unsigned i = 0; i < l->n_parents; i++)
+		if (e->wd == l->parents[i] && !(e->mask & IN_Q_OVERFLOW))
+			return e->len > 0 && is_policy_folder(l, e->name) ? SETTLE_MS : -1;
+	return e->mask & IN_CREATE && !(e->mask & IN_ISDIR) ? CREATED_MS : SETTLE_MS;
+}
+
+/* the same of all that came; @due_ms: when something is to be looked at so far, 0 = never */
+static uint64_t take_events(struct loader *l, uint64_t due_ms)
+{
+	_Alignas(struct inotify_event) char buf[8192];
+	uint64_t now = io_now_ms();
+	ssize_t n;
+
+	while ((n = read(l->watch_fd, buf, sizeof(buf))) > 0)
+		for (ssize_t at = 0; at < n;) {
+			const struct inotify_event *e = (const void *)(buf + at);
+			int delay = event_delay(l, e);
+
+			if (delay >= 0 && (due_ms == 0 || due_ms > now + (uint64_t)delay))
+				due_ms = now + (uint64_t)delay;
+			at += (ssize_t)(sizeof(*e) + e->len);
+		}
+	return due_ms;
+}
+
+/* ---- reading */
+
+/* into a memfd that nobody can change any more */
+static int compile(const struct policy_files *files, int *ret_fd, struct policy_error *error)
+{
+	AUTO_CLOSE int fd = NO_FD;
+	const struct policy *p;
+	size_t size;
+	void *room;
+	int r = policy_measure(files, &size, error);
+
+	if (r != 0)
+		return r;
+	fd = memfd_create("policy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
+		return fail_errno();
+	room = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (room == MAP_FAILED)
+		return fail_errno();
+	r = policy_compile(files, room, size, &p, error);
+	if (r == 0)
+		size = policy_len(p);
+	(void)munmap(room, size);
+	if (r != 0)
+		return r;
+	if (ftruncate(fd, (off_t)size) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
+		return fail_errno();
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+static void describe(struct loader_note *n, const struct policy_error *e)
+{
+	if (e->line > 0)
+		(void)snprintf(n->text, sizeof(n->text), "%s:%u: %s", e->file, e->line, e->reason);
+	else
+		(void)snprintf(n->text, sizeof(n->text), "%s%s%s", e->file, e->file[0] ? ": " : "",
+			       e->reason);
+}
+
+/* read everything and say what came of it */
+static int load(struct loader *l)
+{
+	struct ruleset AUTO(ruleset_done) rules = {0};
+	AUTO_FREE char *path = NULL;
+	struct loader_note note = {0};
+	struct policy_error error = {0};
+	AUTO_CLOSE int fd = NO_FD;
+	int r = watch_all(l);
+
+	if (r == 0)
+		r = ruleset_read(l->places->folders, l->places->legacy, &rules, &path);
+	if (r == 0)
+		r = compile(&rules.files, &fd, &error);
+	if (r < 0)
+		(void)snprintf(note.text, sizeof(note.text), "%s%s%s", path ? path : "",
+			       path ? ": " : "", log_errno_str(r));
+	else if (r > 0)
+		describe(&note, &error);
+	note.has_table = r == 0;
+	return io_send_msg(l->notes_fd, &note, sizeof(note), &fd, note.has_table ? 1 : 0);
+}
+
+/* until policyd is gone */
+static int loader_run(struct loader *l)
+{
+	uint64_t due_ms = 0;
+	int r = load(l);
+
+	while (r == 0) {
+		struct pollfd p[] = {{l->notes_fd, POLLIN, 0}, {l->watch_fd, POLLIN, 0}};
+		uint64_t now = io_now_ms();
+		int wait = due_ms == 0 ? -1 : due_ms > now ? (int)(due_ms - now) : 0;
+
+		if (poll(p, ARRAY_LEN(p), wait) < 0 && errno != EINTR)
+			return fail_errno();
+		if (p[0].revents != 0)
+			return 0;
+		due_ms = take_events(l, due_ms);
+		if (due_ms == 0 || io_now_ms() < due_ms)
+			continue;
+		due_ms = 0;
+		r = load(l);
+	}
+	return r;
+}
+
+int loader_start(const struct loader_places *places, int *ret_fd)
+{
+	struct loader l = {.places = places, .watch_fd = NO_FD};
+	pid_t parent = getpid(), pid;
+	int fds[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+		return fail_errno();
+	pid = fork();
+	if (pid < 0)
+		return fail_errno();
+	if (pid > 0) {
+		(void)close(fds[1]);
+		*ret_fd = fds[0];
+		return io_set_nonblock(fds[0], true);
+	}
+	/* the parent's own descriptors are not ours: 0 to 2 stay, and the socket */
+	l.notes_fd = dup2(fds[1], 3);
+	(void)close_range(4, UINT32_MAX, 0);
+	(void)prctl(PR_SET_NAME, "policy-loader");
+	r = l.notes_fd < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? fail_errno() : 0;
+	if (r == 0 && getppid() != parent)
+		r = -ESRCH;
+	if (r == 0)
+		r = confine_loader();
+	if (r == 0)
+		r = loader_run(&l);
+	if (r < 0 && r != -EPIPE)
+		log_err(NULL, "the loader ends: %s", log_errno_str(r));
+	_exit(r < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
+}

@@ -1,0 +1,246 @@
+#!/usr/bin/env bats
+# Decisions as daemons ask for them: the real policyd below a real qubesd, questions on its socket. No qube runs here.
+# bats file_tags=alone
+
+bats_require_minimum_version 1.5.0
+load lib
+
+setup() {
+	BULKHEAD_HOME=$(mktemp -d "${TMPDIR:-/tmp}/bulkhead policyd.XXXXXX")
+	export BULKHEAD_HOME
+	mkdir -p "$BULKHEAD_HOME/config/policy.d"
+	timeout 30 bulkhead start
+	qvm-create --class TemplateVM --label black tmpl
+	qvm-create --template tmpl --label red work
+	qvm-create --template tmpl --label blue vault
+}
+
+teardown() {
+	instance_end
+}
+
+# policy FILE: standard input is that file of the policy from now on
+policy() {
+	cat >"$BULKHEAD_HOME/config/policy.d/new"
+	mv "$BULKHEAD_HOME/config/policy.d/new" "$BULKHEAD_HOME/config/policy.d/$1"
+}
+
+# question SOURCE TARGET SERVICE [LINE]...: the answer, its lines joined by blanks
+question() {
+	local source=$1 target=$2 service=$3
+	shift 3
+	printf '%s\n' "source=$source" "intended_target=$target" "service_and_arg=$service" "$@" '' | send
+}
+
+send() {
+	timeout 10 socat -t10 - "UNIX-CONNECT:$BULKHEAD_HOME/run/policy.sock" | tr '\n' ' '
+}
+
+# would SOURCE TARGET SERVICE: allow or deny, without anything being started
+would() {
+	[[ $(question "$@" just_evaluate=yes) =~ result=(allow|deny) ]] && echo "${BASH_REMATCH[1]}"
+}
+
+would_be() {
+	[ "$(would "${@:2}")" = "$1" ]
+}
+
+decisions() {
+	cat "$BULKHEAD_HOME"/state/log/policy-?.log
+}
+
+# pid_of NAME: of this instance's qrexec-policyd or policy-loader
+pid_of() {
+	local p
+	for p in $(instance_processes); do
+		if [ "$(cat "/proc/$p/comm")" = "$1" ]; then echo "$p"; fi
+	done
+}
+
+@test "a call is decided by the first rule that matches, and the answer has the lines a daemon wants" {
+	policy 30-user.policy <<-'END'
+		test.A  +x  work  vault     allow user=root autostart=no
+		test.A  *   work  @default  allow target=vault
+		test.A  *   work  vault     deny
+	END
+	within 10 would_be allow work @default test.A+y
+	run question work '' test.A+y just_evaluate=yes
+	[[ $output == "user=DEFAULT result=allow target=vault target_uuid=uuid:"*" autostart=True requested_target=@default " ]]
+	would_be deny work vault test.A
+	would_be deny vault work test.A
+	# it does not run, and may not be started
+	would_be deny work vault test.A+x
+	[[ $(decisions) != *caller=* ]]
+	[ "$(question work vault test.A+x)" = 'result=deny ' ]
+	decisions | grep -q $'verdict=deny\tcaller=work\tservice=test.A+x\ttarget=vault\trule=30-user.policy:1\treason=.*\tus='
+}
+
+@test "what is no question is refused, and the next one is heard" {
+	local q
+	policy 30-user.policy <<<'* * * * allow'
+	within 10 would_be allow work vault test.A
+	for q in 'source=work\nintended_target=vault\nservice_and_arg=a\nsource=dom0\n\n' \
+		'source=work\nintended_target=vault\n\n' 'source=work\nintended_target=vault\nservice_and_arg=+a\n\n' \
+		'source=work\nintended_target=vault\nservice_and_arg=a\n\nmore' 'x\n\n' 'source=w\0\n\n'; do
+		# shellcheck disable=SC2059
+		[ "$(printf "$q" | send)" = 'result=deny ' ]
+	done
+	[ "$(head -c 100000 /dev/zero | tr '\0' x | send)" = 'result=deny ' ]
+	would_be allow work vault test.A
+}
+
+@test "a policy with a fault refuses everything, and the log says which line" {
+	policy 30-user.policy <<<'* * * * allow'
+	within 10 would_be allow work vault test.A
+	policy 40-more.policy <<<$'# fine\ntest.A * work'
+	within 10 would_be deny work vault test.A
+	grep -q 'every call is refused: the policy has a fault: 40-more.policy:2: ' "$BULKHEAD_HOME/state/log/qubesd.log"
+	decisions | grep -q $'verdict=fault\treason=40-more.policy:2: '
+	rm "$BULKHEAD_HOME/config/policy.d/40-more.policy"
+	within 10 would_be allow work vault test.A
+	# a folder that nobody can read is a fault too
+	ln -s /nowhere "$BULKHEAD_HOME/config/policy.d/50-x.policy"
+	within 10 would_be deny work vault test.A
+	rm "$BULKHEAD_HOME/config/policy.d/50-x.policy"
+	within 10 would_be allow work vault test.A
+}
+
+@test "changes of files take effect by themselves: written, moved, removed, in folders, in the runtime folder" {
+	local d="$BULKHEAD_HOME/config/policy.d" run
+	run=$(readlink "$BULKHEAD_HOME/run")
+	echo 'test.A * work vault allow' >"$d/30-user.policy"
+	within 10 would_be allow work vault test.A
+	echo 'test.A * work vault deny' >"$d/30-user.policy"
+	within 10 would_be deny work vault test.A
+	mkdir "$d/include"
+	echo 'work vault allow' >"$d/include/who"
+	echo '!include-service test.A * include/who' >"$d/30-user.policy"
+	within 10 would_be allow work vault test.A
+	echo 'work vault deny' >"$d/include/who"
+	within 10 would_be deny work vault test.A
+	echo 'test.A * work vault allow' >"$run/policy.d/10-now.policy"
+	within 10 would_be allow work vault test.A
+	# of one name in both the runtime folder's counts
+	mv "$run/policy.d/10-now.policy" "$run/policy.d/30-user.policy"
+	rm "$d/include/who"
+	within 10 would_be allow work vault test.A
+	rm -r "$run/policy.d"
+	within 10 would_be deny work vault test.A
+	mkdir "$run/policy.d"
+	echo 'test.A * work vault allow' >"$run/policy.d/30-user.policy"
+	within 10 would_be allow work vault test.A
+}
+
+@test "once a change of a qube is answered, calls are decided by it" {
+	local i
+	policy 30-user.policy <<-'END'
+		test.A * @tag:trusted  vault  allow
+		test.A * work  @dispvm:dvm  allow
+		test.B * work  @default  allow target=@dispvm
+	END
+	within 10 test -n "$(pid_of qrexec-policyd)"
+	for ((i = 0; i < 100; i++)); do
+		[ "$(ask 'admin.vm.tag.Set+trusted dom0 name work\0')" = '0|' ]
+		would_be allow work vault test.A
+		[ "$(ask 'admin.vm.tag.Remove+trusted dom0 name work\0')" = '0|' ]
+		would_be deny work vault test.A
+	done
+	qvm-create --template tmpl --label red dvm
+	would_be deny work @dispvm:dvm test.A
+	qvm-prefs dvm template_for_dispvms True
+	would_be allow work @dispvm:dvm test.A
+	would_be deny work @default test.B
+	qvm-prefs work default_dispvm dvm
+	would_be allow work @default test.B
+	qvm-prefs --default work default_dispvm
+	would_be deny work @default test.B
+	[ "$(ask 'admin.property.Set+default_dispvm dom0 name dom0\0dvm')" = '0|' ]
+	would_be allow work @default test.B
+	qvm-create --template tmpl --label red new
+	[ "$(ask 'admin.vm.tag.Set+trusted dom0 name new\0')" = '0|' ]
+	would_be allow new vault test.A
+	qvm-remove --force new
+	would_be deny new vault test.A
+	qvm-create --template tmpl --label red new
+	would_be deny new vault test.A
+}
+
+@test "whichever is killed, it comes back, and questions that are asked meanwhile are answered by the policy" {
+	local i victim pid
+	policy 30-user.policy <<<'test.A * work vault allow'
+	within 10 would_be allow work vault test.A
+	for victim in qrexec-policyd policy-loader qrexec-policyd; do
+		pid=$(pid_of $victim)
+		kill -9 "$pid"
+		within 10 would_be allow work vault test.A
+		within 10 test ! -e "/proc/$pid"
+	done
+	pid=$(pid_of qrexec-policyd)
+	kill -9 "$(grep -slzxF "BULKHEAD_HOME=$BULKHEAD_HOME" /proc/[0-9]*/environ | while IFS=/ read -r _ _ p _; do
+		[ "$(cat "/proc/$p/comm")" != qubesd ] || echo "$p"
+	done)"
+	within 10 test ! -e "/proc/$pid"
+	[ -z "$(pid_of policy-loader)" ]
+	timeout 30 bulkhead start
+	within 10 would_be allow work vault test.A
+	# what was changed while nobody decided is known
+	[ "$(ask 'admin.vm.tag.Set+trusted dom0 name work\0')" = '0|' ]
+	policy 30-user.policy <<<'test.A * @tag:trusted vault allow'
+	kill -9 "$(pid_of qrexec-policyd)"
+	within 10 would_be allow work vault test.A
+}
+
+@test "many questions at once are all answered" {
+	local i
+	policy 30-user.policy <<<'test.A * work vault allow'
+	within 10 would_be allow work vault test.A
+	for ((i = 0; i < 200; i++)); do
+		question work vault test.A just_evaluate=yes >"$BULKHEAD_HOME/answer$i" &
+	done
+	wait
+	[ "$(cat "$BULKHEAD_HOME"/answer* | grep -o result=allow | wc -l)" = 200 ]
+	# and one that never says what it wants keeps nobody waiting
+	sleep 60 | socat - "UNIX-CONNECT:$BULKHEAD_HOME/run/policy.sock" 3>&- &
+	would_be allow work vault test.A
+	kill %% 2>/dev/null || true
+}
+
+@test "a target that cannot be started is a refusal, and the log says why" {
+	policy 30-user.policy <<-'END'
+		test.A * work  vault      allow
+		test.B * work  @anyvm     ask default_target=vault
+		test.C * work  @dispvm:dvm allow
+	END
+	within 10 would_be allow work vault test.A
+	[ "$(question work vault test.A)" = 'result=deny ' ]
+	decisions | grep $'service=test.A\t' | grep -q $'rule=30-user.policy:1\treason=it was not started: '
+	[ "$(question work @default test.B)" = 'result=deny ' ]
+	decisions | grep $'service=test.B\t' | grep -q 'there is no prompt'
+	[[ $(question work @default test.B just_evaluate=yes assume_yes_for_ask=yes) == *' target=vault '* ]]
+	qvm-create --template tmpl --label red dvm
+	qvm-prefs dvm template_for_dispvms True
+	[ "$(question work @dispvm:dvm test.C)" = 'result=deny ' ]
+	decisions | grep $'service=test.C\t' | grep -q 'disposables are not available'
+}
+
+@test "a flood of calls is counted in the log, not written" {
+	local i
+	policy 30-user.policy <<<'test.B * work vault deny'
+	within 10 would_be deny work vault test.B
+	for ((i = 0; i < 300; i++)); do
+		question work vault test.A >/dev/null
+	done
+	question vault work test.A >/dev/null
+	[ "$(decisions | grep -c caller=work)" -lt 250 ]
+	[ "$(decisions | grep -c caller=vault)" = 1 ]
+}
+
+@test "policyd is behind its walls" {
+	local p
+	p=$(pid_of qrexec-policyd)
+	grep -qx 'Seccomp:[[:space:]]*2' "/proc/$p/status"
+	grep -qx 'NoNewPrivs:[[:space:]]*1' "/proc/$p/status"
+	grep -qx 'CapEff:[[:space:]]*0000000000000000' "/proc/$p/status"
+	[ "$(id -u)" != 0 ] || [ "$(awk '$1 == "Uid:" { print $2 }' "/proc/$p/status")" != 0 ]
+	grep -qx 'Seccomp:[[:space:]]*2' "/proc/$(pid_of policy-loader)/status"
+}
