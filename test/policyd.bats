@@ -190,6 +190,23 @@ pid_of() {
 	within 10 would_be allow work vault test.A
 }
 
+@test "a new instance has the default policy, and what its user makes of it stays" {
+	local d="$BULKHEAD_HOME/config/policy.d"
+	timeout 60 bulkhead stop
+	rmdir "$d"
+	timeout 30 bulkhead start
+	(cd "$d" && find . -type f | sort) | diff - <(cd "$top/policy.d" && find . -name '*.policy' -o -path './include/*' | sort)
+	within 10 would_be allow work dom0 qubes.NotifyUpdates
+	would_be deny work vault qubes.VMRootShell
+	would_be deny work dom0 admin.vm.List
+	[[ $(question work vault qubes.Filecopy just_evaluate=yes assume_yes_for_ask=yes) == *' target=vault '* ]]
+	rm "$d/90-default.policy"
+	timeout 60 bulkhead stop
+	timeout 30 bulkhead start
+	[ ! -e "$d/90-default.policy" ]
+	within 10 would_be deny work dom0 qubes.NotifyUpdates
+}
+
 @test "many questions at once are all answered" {
 	local i
 	policy 30-user.policy <<<'test.A * work vault allow'

@@ -2,90 +2,13 @@
 /* qubes-policy explain: what would be decided, by which rule, and why not by those before it */
 #include "qubes-policy.h"
 
-#include "base/paths.h"
 #include "base/str.h"
-#include "client/client.h"
 #include "ui.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define LEGACY_DIR "/etc/qubes-rpc/policy"
-
 enum { POLICY_DIR = OPTION_OWN, LEGACY, SYSTEM_INFO, ALL };
-
-/* the qubes of @path, or of this instance */
-static int load_system(const struct args *a, const char *path, struct system *ret)
-{
-	AUTO(client_answer_done) struct client_answer answer = {0};
-	json_error_t error;
-	json_t *json;
-	int r;
-
-	if (path) {
-		json = json_load_file(path, 0, &error);
-		if (!json)
-			return ui_fail(a, "%s: %s", path, error.text);
-	} else {
-		char socket[PATHS_RUN_MAX + sizeof("/qubesd.internal.sock")];
-		struct paths paths;
-
-		r = paths_init(&paths, false);
-		if (r < 0)
-			return ui_fail(a, "no instance runs here; --system-info=FILE says which "
-					  "qubes there are");
-		(void)!str_format(socket, sizeof(socket), "%s/qubesd.internal.sock", paths.run);
-		paths_done(&paths);
-		r = client_call(socket, "internal.GetSystemInfo", "dom0", NULL, NULL, 0, NO_FD,
-				&answer);
-		if (r != 0)
-			return ui_fail(a, "qubesd does not answer; --system-info=FILE says which "
-					  "qubes there are");
-		json = json_loadb(answer.data, answer.len, 0, &error);
-		if (!json)
-			return ui_fail(a, "qubesd: %s", error.text);
-	}
-	r = system_from_json(json, ret);
-	return r < 0 ? ui_fail_errno(a, path ? path : "qubesd", r) : 0;
-}
-
-/* the policy of --policy-dir, or of this instance */
-static int load_policy(const struct args *a, struct policy **ret)
-{
-	const char *folder = args_value(a, POLICY_DIR), *legacy = args_value(a, LEGACY);
-	AUTO_FREE char *own = NULL, *path = NULL;
-	struct ruleset AUTO(ruleset_done) rules = {0};
-	struct policy_error error;
-	struct paths paths;
-	int r;
-
-	if (!folder) {
-		r = paths_init(&paths, false);
-		if (r == 0) {
-			r = asprintf(&own, "%s/policy.d", paths.config) < 0 ? -ENOMEM : 0;
-			paths_done(&paths);
-		}
-		if (r < 0) {
-			own = NULL;
-			return ui_fail(a, "no instance runs here; --policy-dir=DIR says where the "
-					  "policy is");
-		}
-		folder = own;
-	}
-	r = ruleset_read((const char *const[]){folder, NULL}, legacy ? legacy : LEGACY_DIR, &rules,
-			 &path);
-	if (r < 0)
-		return ui_fail_errno(a, path ? path : folder, r);
-	r = ruleset_compile(&rules, ret, &error);
-	if (r < 0)
-		return ui_fail_errno(a, folder, r);
-	if (r == 0)
-		return 0;
-	if (error.line > 0)
-		return ui_fail(a, "%s:%u: %s; with this fault every call is refused", error.file,
-			       error.line, error.reason);
-	return ui_fail(a, "%s; with this fault every call is refused", error.reason);
-}
 
 static void put_token(const char *before, const struct policy_token_text *t)
 {
@@ -206,7 +129,8 @@ static int run(const struct args *a)
 		(void)ui_usage(a, "it takes a source, a target and a service");
 		return 2;
 	}
-	if (load_policy(a, &p) != 0 || load_system(a, args_value(a, SYSTEM_INFO), &system) != 0)
+	if (policy_load(a, args_value(a, POLICY_DIR), args_value(a, LEGACY), &p) != 0 ||
+	    system_load(a, args_value(a, SYSTEM_INFO), &system) != 0)
 		return 1;
 	return explain(a, p, &system);
 }

@@ -2,6 +2,7 @@
 #pragma once
 /* The commands of qubes-policy, one file each, and where policy and qubes come from. */
 #include "args.h"
+#include "base/paths.h"
 #include "policy/policy.h"
 #include "ruleset/ruleset.h"
 
@@ -37,3 +38,23 @@ void system_done(struct system *s);
 
 /** view_new() - the policy for these qubes, on the heap; as policy_view_make(), -ENOMEM */
 MUST_CHECK int view_new(const struct policy *p, const struct system *s, struct policy_view **ret);
+
+/* ---- load.c: of this instance, or of files; each says what is wrong and returns the exit code */
+
+/** LEGACY_DIR - the R4.0 folder, if none is named */
+#define LEGACY_DIR "/etc/qubes-rpc/policy"
+
+/** system_load() - the qubes of the file @path; NULL = of this instance */
+MUST_CHECK int system_load(const struct args *a, const char *path, struct system *ret);
+/** policy_load() - the policy of @folder; NULL = of this instance. The caller frees @ret */
+MUST_CHECK int policy_load(const struct args *a, const char *folder, const char *legacy,
+			   struct policy **ret);
+/** policy_fault() - say where a policy has one */
+int policy_fault(const struct args *a, const struct policy_error *e);
+
+/** struct instance_folders - where the policy of this instance is; the former's files hide others */
+struct instance_folders {
+	char runtime[PATHS_RUN_MAX + sizeof("/policy.d")], config[4096];
+};
+/** instance_folders() - 0; -errno: there is no instance */
+MUST_CHECK int instance_folders(struct instance_folders *ret);

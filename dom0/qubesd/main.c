@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/machine.h"
 #include "base/str.h"
+#include "defaults.h"
 #include "job/job.h"
 #include "job/run.h"
 #include "kernel.h"
@@ -139,7 +140,6 @@ static int on_signal(sd_event_source *s, const struct signalfd_siginfo *info, vo
 static int make_directories(const struct qubesd *d)
 {
 	static const char *const below[] = {"", "/pools", "/pools/default", "/kernels", "/log"};
-	const char *const policies[] = {d->paths.config, d->paths.run};
 	char path[4096];
 	int r = 0;
 
@@ -148,12 +148,9 @@ static int make_directories(const struct qubesd *d)
 		if (r == 0)
 			r = io_mkdirs(path, 0700);
 	}
-	for (size_t i = 0; r == 0 && i < ARRAY_LEN(policies); i++) {
-		r = str_format(path, sizeof(path), "%s/policy.d", policies[i]);
-		if (r == 0)
-			r = io_mkdirs(path, 0700);
-	}
-	return r;
+	if (r == 0)
+		r = str_format(path, sizeof(path), "%s/policy.d", d->paths.run);
+	return r == 0 ? io_mkdirs(path, 0700) : r;
 }
 
 static int listen_at(struct qubesd *d, const char *dir)
@@ -218,6 +215,11 @@ static int acquire(struct qubesd *d)
 	r = open_store(d);
 	if (r < 0)
 		return r;
+	r = defaults_install(&d->paths);
+	if (r < 0)
+		log_err(NULL,
+			"the default policy cannot be installed, so every call is refused: %s",
+			log_errno_str(r));
 	r = learn_machine(d);
 	if (r == 0)
 		r = sd_event_default(&d->event);

@@ -16,6 +16,21 @@ static int is_program(const char *path)
 	return S_ISREG(st.st_mode) && access(path, X_OK) == 0 ? 0 : -ENOENT;
 }
 
+static int own_folder(char *to, size_t size)
+{
+	ssize_t n = readlink("/proc/self/exe", to, size - 1);
+	char *slash;
+
+	if (n < 0)
+		return fail_errno();
+	to[n] = '\0';
+	slash = strrchr(to, '/');
+	if (!slash)
+		return -ENOENT;
+	*slash = '\0';
+	return 0;
+}
+
 /* flat folders, seen from the running program's: libexec itself, then libexec from /usr/bin */
 static const char *const flat[] = {"", "/../libexec/bulkhead"};
 /* the build tree, seen from dom0/X/X, cli/X, cli/X/X and from a test further down */
@@ -25,22 +40,15 @@ int program_find(const char *name, char *to, size_t size)
 {
 	const char *libexec = getenv("BULKHEAD_LIBEXEC");
 	char dir[PATH_MAX];
-	char *slash;
-	ssize_t n;
 	int r;
 
 	if (libexec && libexec[0] != '\0') {
 		r = str_format(to, size, "%s/%s", libexec, name);
 		return r < 0 ? r : is_program(to);
 	}
-	n = readlink("/proc/self/exe", dir, sizeof(dir) - 1);
-	if (n < 0)
-		return fail_errno();
-	dir[n] = '\0';
-	slash = strrchr(dir, '/');
-	if (!slash)
-		return -ENOENT;
-	*slash = '\0';
+	r = own_folder(dir, sizeof(dir));
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < ARRAY_LEN(flat) + ARRAY_LEN(places); i++) {
 		r = i < ARRAY_LEN(flat) ? str_format(to, size, "%s%s/%s", dir, flat[i], name)
 					: str_format(to, size, "%s%s/%s/%s", dir,
@@ -51,4 +59,21 @@ int program_find(const char *name, char *to, size_t size)
 			return 0;
 	}
 	return -ENOENT;
+}
+
+int program_find_data(const char *name, char *to, size_t size)
+{
+	/* from /usr/libexec/bulkhead, from /usr/bin, from dom0/X and cli/X of the build tree */
+	static const char *const data[] = {"/../../share/bulkhead", "/../share/bulkhead",
+					   "/../../.."};
+	char dir[PATH_MAX];
+	struct stat st;
+	int r = own_folder(dir, sizeof(dir));
+
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(data); i++) {
+		r = str_format(to, size, "%s%s/%s", dir, data[i], name);
+		if (r == 0 && stat(to, &st) == 0 && S_ISDIR(st.st_mode))
+			return 0;
+	}
+	return r < 0 ? r : -ENOENT;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
-/* Where our own programs are: installed flat in one folder, or each in its own in the build tree.
+/* Where our own programs are: installed flat in one folder, or each in its own in the build tree. And
+ * what comes with them.
  */
 #include "base/attr.h"
 
@@ -13,3 +14,12 @@
  * running program, then where the build tree has it. Return: 0; -ENOENT; -ENAMETOOLONG; -errno.
  */
 MUST_CHECK int program_find(const char *name, char *to, size_t size);
+
+/**
+ * program_find_data() - the absolute path of a folder that is installed with the programs
+ * @name:	"policy.d"
+ *
+ * In share/bulkhead beside libexec or bin, or at the top of the source tree that the build tree is
+ * in. Return: as program_find().
+ */
+MUST_CHECK int program_find_data(const char *name, char *to, size_t size);
