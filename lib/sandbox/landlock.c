@@ -17,8 +17,12 @@
 #endif
 
 /* clang-format off */
-#define FS_READ_FILE (UINT64_C(1) << 2)
-#define FS_READ_DIR  (UINT64_C(1) << 3)
+#define FS_WRITE_FILE (UINT64_C(1) << 1)
+#define FS_READ_FILE  (UINT64_C(1) << 2)
+#define FS_READ_DIR   (UINT64_C(1) << 3)
+#define FS_MAKE_DIR   (UINT64_C(1) << 7)
+#define FS_MAKE_REG   (UINT64_C(1) << 8)
+#define FS_MAKE_SYM   (UINT64_C(1) << 12)
 #define VERSION_FLAG 1u
 #define RULE_PATH_BENEATH 1
 
@@ -44,22 +48,26 @@ struct path_beneath_attr {
 	int32_t parent_fd;
 } __attribute__((packed));
 
-static int allow_reading(int ruleset, const char *path)
+static int allow_below(int ruleset, int fd, uint64_t allowed)
 {
-	AUTO_CLOSE int fd = open(path, O_PATH | O_CLOEXEC);
-	struct path_beneath_attr rule = {.allowed = FS_READ_FILE, .parent_fd = fd};
-	struct stat st;
+	const struct path_beneath_attr rule = {.allowed = allowed, .parent_fd = fd};
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return fail_errno();
-	if (S_ISDIR(st.st_mode))
-		rule.allowed |= FS_READ_DIR;
 	if (syscall(SYS_landlock_add_rule, ruleset, RULE_PATH_BENEATH, &rule, 0) < 0)
 		return fail_errno();
 	return 0;
 }
 
-int walls_landlock(const char *const *read_paths)
+static int allow_reading(int ruleset, const char *path)
+{
+	AUTO_CLOSE int fd = open(path, O_PATH | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fail_errno();
+	return allow_below(ruleset, fd, FS_READ_FILE | (S_ISDIR(st.st_mode) ? FS_READ_DIR : 0));
+}
+
+int walls_landlock(const char *const *read_paths, int tree_fd)
 {
 	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, VERSION_FLAG);
 	struct ruleset_attr attr;
@@ -76,6 +84,14 @@ int walls_landlock(const char *const *read_paths)
 		return fail_errno();
 	for (const char *const *path = read_paths; path && *path; path++) {
 		int r = allow_reading(ruleset, *path);
+
+		if (r < 0)
+			return r;
+	}
+	if (tree_fd != NO_FD) {
+		int r = allow_below(ruleset, tree_fd,
+				    FS_WRITE_FILE | FS_READ_DIR | FS_MAKE_DIR | FS_MAKE_REG |
+					    FS_MAKE_SYM);
 
 		if (r < 0)
 			return r;

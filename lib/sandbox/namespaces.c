@@ -36,11 +36,41 @@ static int enter_empty_root(void)
 	return 0;
 }
 
-int walls_unshare_privileged(bool empty_root)
+/* A mount that belongs to no tree and has the working directory for its root. It has no name to be
+ * reached by, and lives as long as its descriptor. */
+static int tree_detach(int *tree_fd)
 {
+	struct mount_attr attr = {.attr_set =
+					  MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC};
+	AUTO_CLOSE int fd = open_tree(AT_FDCWD, ".", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+	if (fd < 0 || mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+		return fail_errno();
+	(void)close(*tree_fd);
+	*tree_fd = take_fd(&fd);
+	return 0;
+}
+
+/* in the new namespaces. Only the working directory was moved into the new mount namespace with us,
+ * so the tree's folder is it */
+static int enter(bool empty_root, int *tree_fd)
+{
+	if (tree_fd) {
+		int r = tree_detach(tree_fd);
+
+		if (r < 0)
+			return r;
+	}
+	return empty_root ? enter_empty_root() : 0;
+}
+
+int walls_unshare_privileged(bool empty_root, int *tree_fd)
+{
+	if (tree_fd && fchdir(*tree_fd) < 0)
+		return fail_errno();
 	if (unshare(EMPTY) < 0)
 		return fail_errno();
-	return empty_root ? enter_empty_root() : 0;
+	return enter(empty_root, tree_fd);
 }
 
 /* one short write, as these files want it */
@@ -61,12 +91,14 @@ static int write_map(const char *path, unsigned id)
 	return write_file(path, line);
 }
 
-int walls_unshare_user(bool empty_root)
+int walls_unshare_user(bool empty_root, int *tree_fd)
 {
 	const uid_t uid = geteuid();
 	const gid_t gid = getegid();
 	int r;
 
+	if (tree_fd && fchdir(*tree_fd) < 0)
+		return fail_errno();
 	/* a change of ids gave our /proc files to root, and we are to write three of them */
 	if (prctl(PR_SET_DUMPABLE, 1) < 0 || unshare(CLONE_NEWUSER | EMPTY) < 0)
 		return fail_errno();
@@ -76,7 +108,7 @@ int walls_unshare_user(bool empty_root)
 	r = r < 0 ? r : write_map("/proc/self/gid_map", gid);
 	if (r < 0)
 		return r;
-	return empty_root ? enter_empty_root() : 0;
+	return enter(empty_root, tree_fd);
 }
 
 int walls_drop_capabilities(void)

@@ -46,13 +46,13 @@ static int leave(const struct sandbox *s, unsigned *missing)
 	int r = -EPERM;
 
 	if (geteuid() == 0)
-		r = walls_unshare_privileged(empty_root);
+		r = walls_unshare_privileged(empty_root, s->tree_fd);
 	if (r == 0)
 		return become(s->uid, s->gid);
 	r = become(s->uid, s->gid);
 	if (r < 0)
 		return r;
-	if (walls_unshare_user(empty_root) < 0)
+	if (walls_unshare_user(empty_root, s->tree_fd) < 0)
 		*missing |= SANDBOX_NO_NAMESPACES;
 	return 0;
 }
@@ -72,6 +72,7 @@ int sandbox_enter(const struct sandbox *s, unsigned *ret_missing)
 {
 	const pid_t parent = getppid();
 	struct rlimit files;
+	uint64_t max_file;
 	unsigned missing = 0;
 	int death_signal = 0, r;
 
@@ -88,7 +89,7 @@ int sandbox_enter(const struct sandbox *s, unsigned *ret_missing)
 	r = restore_death_signal(death_signal, parent);
 	if (r < 0)
 		return r;
-	r = walls_landlock(s->read_paths);
+	r = walls_landlock(s->read_paths, s->tree_fd ? *s->tree_fd : NO_FD);
 	if (r == -ENOSYS)
 		missing |= SANDBOX_NO_LANDLOCK;
 	else if (r < 0)
@@ -99,8 +100,9 @@ int sandbox_enter(const struct sandbox *s, unsigned *ret_missing)
 		return fail_errno();
 	if (r == 0 && getrlimit(RLIMIT_FSIZE, &files) < 0)
 		return fail_errno();
-	if (r == 0 && files.rlim_max > SANDBOX_FILE_MAX)
-		r = limit(RLIMIT_FSIZE, SANDBOX_FILE_MAX);
+	max_file = s->max_file > 0 ? s->max_file : SANDBOX_FILE_MAX;
+	if (r == 0 && files.rlim_max > max_file)
+		r = limit(RLIMIT_FSIZE, max_file);
 	if (r == 0 && s->max_fds > 0)
 		r = limit(RLIMIT_NOFILE, s->max_fds);
 	if (r == 0 && s->max_memory > 0 && !walls_sanitized)

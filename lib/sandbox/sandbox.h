@@ -44,7 +44,12 @@ struct sandbox_call {
  * @uid, @gid:		ids to become when running as root, 0 = stay; without root they must be ours
  * @max_fds:		RLIMIT_NOFILE, which also bounds poll()'s list; 0 = leave it
  * @max_memory:		RLIMIT_AS in bytes; 0 = no limit
+ * @max_file:		bytes of a file that it writes; 0 = SANDBOX_FILE_MAX
  * @read_paths:		NULL-terminated list of what Landlock still lets it read; NULL = nothing
+ * @tree_fd:		NULL, or a folder below which it goes on making files, folders and links. In
+ * namespaces of our own the descriptor is replaced by one of a mount that has this folder for its
+ * root, so that nothing leads up from it, and neither devices, programs nor set-id bits work below.
+ * Not together with @read_paths.
  */
 struct sandbox {
 	const struct sandbox_call *calls;
@@ -52,8 +57,9 @@ struct sandbox {
 	uid_t uid;
 	gid_t gid;
 	unsigned max_fds;
-	uint64_t max_memory;
+	uint64_t max_memory, max_file;
 	const char *const *read_paths;
+	int *tree_fd;
 };
 
 /**
