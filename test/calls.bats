@@ -194,7 +194,7 @@ requested_target=vault"; do
 }
 
 @test "a daemon that ends refuses who waits, and the next one serves" {
-	printf '#!/bin/sh\necho asked >>"%s"; sleep 300\n' "$dir/asked" >"$dir/policy"
+	printf '#!/bin/sh\necho asked >>"%s"; exec sleep 300\n' "$dir/asked" >"$dir/policy"
 	call_vm vault test.Echo </dev/null 2>"$dir/err" 3>&- &
 	until_true test -e "$dir/asked"
 	kill -9 "$daemon"
@@ -208,7 +208,7 @@ requested_target=vault"; do
 }
 
 @test "a broker that ends refuses who waits, and the next call has a new one" {
-	printf '#!/bin/sh\necho asked >>"%s"; sleep 300\n' "$dir/asked" >"$dir/policy"
+	printf '#!/bin/sh\necho asked >>"%s"; exec sleep 300\n' "$dir/asked" >"$dir/policy"
 	call_vm vault test.Echo </dev/null 3>&- &
 	until_true test -e "$dir/asked"
 	pkill -9 -f "^qrexec-broker .*--socket-dir=$dir .* 42 work"
@@ -285,4 +285,62 @@ requested_target=vault"; do
 	[ -x "$top/build/bench/qrexec-call" ] || skip "needs build/bench"
 	run -0 "$top/build/bench/qrexec-call" --lost "$n" 20261122
 	echo "$output"
+}
+
+# ---- qrexec-client
+
+# dom0_client ARGUMENT...: qrexec-client with our folder
+dom0_client() {
+	timeout 60 "$dom0/qrexec-client" --socket-dir="$dir" "$@"
+}
+
+@test "from dom0 to dom0: streams, exit codes, what a service is told" {
+	service test.Tell 'env | grep ^QREXEC_ | grep -v AGENT_PID | grep -v SERVICE_PATH | sort; cat; echo err >&2; exit 7'
+	run -7 --separate-stderr dom0_client -d dom0 'QUBESRPC test.Tell+a dom0 keyword adminvm' <<<"input"
+	[ "$output" = "QREXEC_REMOTE_DOMAIN=dom0
+QREXEC_REQUESTED_TARGET_KEYWORD=adminvm
+QREXEC_REQUESTED_TARGET_TYPE=keyword
+QREXEC_SERVICE_ARGUMENT=a
+QREXEC_SERVICE_FULL_NAME=test.Tell+a
+input" ]
+	[ "$stderr" = err ]
+	run -0 dom0_client -E -d @adminvm 'QUBESRPC test.Tell dom0 name dom0' </dev/null
+	run -127 --separate-stderr dom0_client -d dom0 'QUBESRPC test.Absent+ dom0 name dom0' </dev/null
+	[ -z "$stderr" ]
+	service test.Die 'kill -9 $$'
+	run -137 dom0_client -d dom0 'nogui:QUBESRPC test.Die dom0 name dom0' </dev/null
+	run -125 dom0_client -d dom0 'QUBESRPC test.Tell dom0' </dev/null
+	run -125 dom0_client -d dom0 'QUBESRPC test.Tell dom0 name' </dev/null
+	run -125 dom0_client -d dom0 'QUBESRPC test.Tell dom0 name dom0 more' </dev/null
+	run -0 dom0_client -d dom0 'echo "a command"' </dev/null
+	[ "$output" = "a command" ]
+}
+
+@test "from dom0 to dom0: a local command on the other end, and one that is not waited for" {
+	service test.Upper 'tr a-z A-Z; exit 5'
+	run -5 dom0_client -d dom0 -l "echo text; exec >&-; cat >'$dir/got'" 'QUBESRPC test.Upper dom0 name dom0'
+	[ "$(cat "$dir/got")" = TEXT ]
+	service test.Later "sleep 1; echo done >'$dir/mark'"
+	run -0 dom0_client -e -d dom0 'QUBESRPC test.Later dom0 name dom0'
+	[ ! -e "$dir/mark" ]
+	until_true test -s "$dir/mark"
+}
+
+@test "-c connects a call that was asked for, as a policy program of Qubes does" {
+	# the program answers nothing that allows it: who calls waits until then
+	cat >"$dir/policy" <<-EOF
+		#!/bin/sh
+		exec 2>>"$dir/policy.log"
+		"$dom0/qrexec-client" --socket-dir="$dir" -d "\$3" -c SOCKET1,work,42 "\$(cat "$dir/command")" >&2
+		exec sleep 300
+	EOF
+	service test.Who 'echo "$QREXEC_REMOTE_DOMAIN; $(cat)"; exit 3'
+	echo "$me:QUBESRPC test.Who+ work" >"$dir/command"
+	run -3 call_vm vault test.Who <<<"input"
+	[ "$output" = "work; input" ]
+	sed -i s/SOCKET1/SOCKET2/ "$dir/policy"
+	echo "QUBESRPC test.Who+ work name dom0" >"$dir/command"
+	run -3 call_vm dom0 test.Who <<<"input"
+	[ "$output" = "work; input" ]
+	run -2 dom0_client -d dom0 -c SOCKET1,work 'true'
 }

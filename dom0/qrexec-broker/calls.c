@@ -21,6 +21,9 @@
 
 static void call_free(struct call *c)
 {
+	/* not reaped yet, so the number is still its own; nobody waits for what it would say */
+	if (c->pid > 0)
+		(void)kill(c->pid, SIGTERM);
 	close_fd(&c->fd);
 	close_fd(&c->tickets[0]);
 	close_fd(&c->tickets[1]);

@@ -11,6 +11,8 @@
  * There is no handler for signals: one that ends this process closes the channel, and the agent
  * ends the command. A wrong call is 2; everything else that goes wrong on our side is 125.
  */
+#include "qrexec-client.h"
+
 #include "base/io.h"
 #include "base/log.h"
 #include "base/paths.h"
@@ -36,28 +38,17 @@
 #define EXIT_USAGE 2
 /** TIMEOUT_S - how long the qube may take to connect; a busy one without KVM is slow */
 #define TIMEOUT_S 60
-/** DAEMON_MS - how long the daemon may take to say HELLO */
-#define DAEMON_MS 30000
-
-struct options {
-	const char *socket_dir, *qube, *local, *prefix, *command;
-	unsigned timeout_s;
-	bool just_exec, filter_out, filter_err, no_code, stdin_socket;
-};
 
 struct client {
 	const struct options *o;
 	struct qrexec_peer *daemon;
 	struct vchan *vchan;
 	uint32_t domid, port, version;
-	char socket[UNIX_PATH_MAX + 1];
 	pid_t local;
 	int in, out;
 };
 
-static void complain(const char *format, ...) PRINTF_LIKE(1, 2);
-
-static void complain(const char *format, ...)
+void complain(const char *format, ...)
 {
 	va_list args;
 
@@ -76,8 +67,10 @@ static void usage(FILE *to)
 		"code.\n"
 		"COMMAND is USER:SHELL-COMMAND or USER:QUBESRPC SERVICE[+ARGUMENT] SOURCE; the "
 		"user\n"
-		"DEFAULT is the qube's default user.\n\n"
-		"  -d QUBE                a name or uuid:UUID\n"
+		"DEFAULT is the qube's default user. For dom0 there is no USER:, and SOURCE is\n"
+		"followed by \"name\" or \"keyword\", and what was called.\n\n"
+		"  -d QUBE                a name or uuid:UUID; dom0 or @adminvm\n"
+		"  -c IDENT,SOURCE,DOMID  connect the qube SOURCE, which asked for it as IDENT\n"
 		"  -l LOCAL-COMMAND       give the streams to a local command instead\n"
 		"  -e                     do not wait for the command, do not pass streams\n"
 		"  -E, --no-exit-code     exit with 0 when the command has ended, whatever its "
@@ -107,6 +100,22 @@ static int later(const char *what)
 	return -ENOTSUP;
 }
 
+/* IDENT,SOURCE,DOMID */
+static bool caller_take(const char *text, struct caller *ret)
+{
+	const char *name = strchr(text, ','), *domid = name ? strchr(name + 1, ',') : NULL;
+	uint64_t n;
+
+	if (!domid || str_copy(ret->ident, sizeof(ret->ident), text, (size_t)(name - text)) < 0 ||
+	    str_copy(ret->name, sizeof(ret->name), name + 1, (size_t)(domid - name - 1)) < 0 ||
+	    str_u64(domid + 1, VCHAN_DOMID_MAX, &n) != 0)
+		return false;
+	ret->domid = (unsigned)n;
+	return ret->ident[0] != '\0' &&
+	       bytes_are_alnum_or(ret->ident, strlen(ret->ident), "_.- ") && ret->name[0] != '\0' &&
+	       bytes_are_alnum_or(ret->name, strlen(ret->name), "_.:-");
+}
+
 static int options_check(const struct options *o, int argc, char **argv)
 {
 	if (!o->qube || optind != argc - 1) {
@@ -117,13 +126,17 @@ static int options_check(const struct options *o, int argc, char **argv)
 					       : "which command? It comes last");
 		return -EINVAL;
 	}
-	if (str_eq(o->qube, "dom0") || str_eq(o->qube, "@adminvm"))
-		return later("calling a service of dom0");
-	if (o->qube[0] == '\0' || !bytes_are_alnum_or(o->qube, strlen(o->qube), "_.:-")) {
+	if (is_dom0(o->qube) && (o->prefix || (o->just_exec && o->local))) {
+		complain("-p, and -e with -l, do not go with dom0");
+		return -EINVAL;
+	}
+	if (o->qube[0] == '\0' ||
+	    (!is_dom0(o->qube) && !bytes_are_alnum_or(o->qube, strlen(o->qube), "_.:-"))) {
 		complain("\"%s\" is not a qube's name", o->qube);
 		return -EINVAL;
 	}
-	if (strlen(argv[optind]) >= QREXEC_COMMAND_MAX || !strchr(argv[optind], ':')) {
+	if (strlen(argv[optind]) >= QREXEC_COMMAND_MAX ||
+	    (!is_dom0(o->qube) && !strchr(argv[optind], ':'))) {
 		complain("the command must be USER:COMMAND of at most %u bytes",
 			 QREXEC_COMMAND_MAX - 1);
 		return -EINVAL;
@@ -164,7 +177,10 @@ static int options_take(struct options *o, int argc, char **argv)
 			o->local = optarg;
 			break;
 		case 'c':
-			return later("-c, answering a call from a qube,");
+			if (caller_take(optarg, &o->caller))
+				break;
+			complain("-c wants IDENT,SOURCE,DOMID, not \"%s\"", optarg);
+			return -EINVAL;
 		case 'k':
 			return later("-k, killing the qube at the end,");
 		case 'p':
@@ -216,75 +232,16 @@ static int options_take(struct options *o, int argc, char **argv)
 
 /* ---- the daemon ---------------------------------------------------------------------------- */
 
-static int daemon_connect(struct client *c, const char *dir)
+static int request(struct client *c, const char *dir)
 {
-	AUTO_CLOSE int fd = NO_FD;
-	int r = local_path(dir, c->o->qube, c->socket, sizeof(c->socket));
+	const struct qrexec_msg m = {.type = c->o->just_exec ? QREXEC_JUST_EXEC
+							     : QREXEC_EXEC_CMDLINE,
+				     .command = c->o->command,
+				     .command_len = strlen(c->o->command)};
+	char path[UNIX_PATH_MAX + 1];
+	int r = daemon_connect(dir, c->o->qube, path, &c->daemon);
 
-	if (r == 0)
-		r = io_unix_connect(c->socket, SOCK_STREAM, &fd);
-	if (r < 0) {
-		complain(r == -ENOENT || r == -ECONNREFUSED
-				 ? "%s is not running, or its agent is not there (%s: %s)"
-				 : "cannot reach the qrexec daemon of %s (%s: %s)",
-			 c->o->qube, c->socket, log_errno_str(r));
-		return r;
-	}
-	return local_peer_new(&fd, &c->daemon);
-}
-
-/* the next message; HELLO within DAEMON_MS, the answer when its time has come */
-static int daemon_wait(struct client *c, int timeout_ms, struct qrexec_msg *ret)
-{
-	for (;;) {
-		struct pollfd p = {.fd = qrexec_peer_fd(c->daemon)};
-		int r = qrexec_peer_flush(c->daemon), n;
-
-		if (r == 0 && qrexec_peer_idle(c->daemon))
-			r = qrexec_peer_receive(c->daemon, ret);
-		else if (r == 0)
-			r = -EAGAIN;
-		if (r != -EAGAIN)
-			return r;
-		p.events = qrexec_peer_events(c->daemon);
-		n = poll(&p, 1, timeout_ms);
-		if (n == 0)
-			return -ETIMEDOUT;
-		if (n < 0 && errno != EINTR)
-			return fail_errno();
-	}
-}
-
-static int request(struct client *c)
-{
-	struct qrexec_msg m = {.type = c->o->just_exec ? QREXEC_JUST_EXEC : QREXEC_EXEC_CMDLINE,
-			       .command = c->o->command,
-			       .command_len = strlen(c->o->command)};
-	const enum qrexec_type type = m.type;
-	struct qrexec_msg answer = {0};
-	int r = daemon_wait(c, DAEMON_MS, &answer);
-
-	if (r == 0)
-		r = qrexec_peer_send(c->daemon, &m);
-	if (r == 0)
-		r = daemon_wait(c, -1, &answer);
-	if (r == 0 && answer.type != type)
-		r = QREXEC_E_TYPE;
-	if (r != 0) {
-		complain("the qrexec daemon of %s %s", c->o->qube,
-			 r == -ENODATA || r == -EPIPE ? "closed the connection: its log says why"
-			 : r > 0                      ? qrexec_outcome_str(r)
-						      : log_errno_str(r));
-		return r > 0 ? -EPROTO : r;
-	}
-	if (!local_is_of(c->socket, answer.domid)) {
-		complain("the qrexec daemon of %s speaks for another qube (%u)", c->o->qube,
-			 answer.domid);
-		return -EPROTO;
-	}
-	c->domid = answer.domid;
-	c->port = answer.port;
-	return 0;
+	return r < 0 ? r : daemon_request(c->daemon, c->o->qube, path, &m, &c->domid, &c->port);
 }
 
 /* ---- the channel --------------------------------------------------------------------------- */
@@ -467,6 +424,23 @@ static int outcome_exit(const struct client *c, int r, unsigned code)
 	return QREXEC_EXIT_PROBLEM;
 }
 
+/* a call that a qube makes */
+static int others_call(const struct options *o, const char *dir, const struct paths *paths)
+{
+	char channels[UNIX_PATH_MAX + 1];
+	const char *given = getenv("VCHAN_SOCKET_DIR");
+	int r;
+
+	if (!is_dom0(o->qube) && !given) {
+		complain("the qubes of an instance are connected by qrexec-broker alone");
+		return QREXEC_EXIT_PROBLEM;
+	}
+	if (!is_dom0(o->qube))
+		return callers_connect(o, dir);
+	r = given ? 0 : paths_vchan_dir(paths, o->caller.domid, channels, sizeof(channels));
+	return r < 0 ? QREXEC_EXIT_PROBLEM : dom0_serve(o, dir, given ? given : channels);
+}
+
 int main(int argc, char **argv)
 {
 	AUTO(paths_done) struct paths paths = {0};
@@ -480,6 +454,8 @@ int main(int argc, char **argv)
 	if (r != 0)
 		return r > 0 ? 0 : r == -EINVAL ? EXIT_USAGE : QREXEC_EXIT_PROBLEM;
 	c.o = &o;
+	if (is_dom0(o.qube) && o.caller.ident[0] == '\0')
+		return dom0_run(&o);
 	if (!o.socket_dir || !getenv("VCHAN_SOCKET_DIR")) {
 		r = paths_init(&paths, false);
 		if (r < 0) {
@@ -488,10 +464,11 @@ int main(int argc, char **argv)
 		}
 		r = str_format(dir, sizeof(dir), "%s/qrexec", paths.run);
 	}
-	if (r == 0)
-		r = daemon_connect(&c, o.socket_dir ? o.socket_dir : dir);
-	if (r == 0)
-		r = request(&c);
+	if (r < 0)
+		return QREXEC_EXIT_PROBLEM;
+	if (o.caller.ident[0] != '\0')
+		return others_call(&o, o.socket_dir ? o.socket_dir : dir, &paths);
+	r = request(&c, o.socket_dir ? o.socket_dir : dir);
 	if (r == 0)
 		r = server_open(&c, &paths);
 	if (r < 0)

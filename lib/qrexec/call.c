@@ -44,7 +44,8 @@ struct call {
 	struct service service;
 	struct service_config config;
 	struct login login;
-	int outcome; /* of finding out what to run: 0, or an exit code */
+	bool with_us; /* the command is hung up when we end */
+	int outcome;  /* of finding out what to run: 0, or an exit code */
 	char why[160];
 };
 
@@ -186,8 +187,8 @@ static NORETURN void command_exec(const struct call *c, pid_t relay)
 	_exit(QREXEC_EXIT_PROBLEM);
 }
 
-/* @fds become 0, 1, 2 of a new session; closed here */
-static int command_start(const struct call *c, int fds[3], pid_t *ret_pid)
+/* @fds become 0, 1, 2 of a new session */
+static int command_start(const struct call *c, const int fds[3], pid_t *ret_pid)
 {
 	const pid_t self = getpid();
 	pid_t pid = fork();
@@ -197,6 +198,8 @@ static int command_start(const struct call *c, int fds[3], pid_t *ret_pid)
 	if (pid == 0) {
 		(void)setsid();
 		signals_reset();
+		if (c->with_us && (prctl(PR_SET_PDEATHSIG, SIGHUP) < 0 || getppid() != self))
+			_exit(QREXEC_EXIT_PROBLEM);
 		for (int i = 0; i < 3; i++)
 			if (dup2(fds[i], i) < 0)
 				_exit(QREXEC_EXIT_PROBLEM);
@@ -367,6 +370,26 @@ static int serve(const struct call_request *q)
 	login_done(&c.login);
 	if (r < 0 && r != -ENODATA && r != -EPIPE)
 		log_warn(NULL, "port %u: call ended: %s", q->port, log_errno_str(r));
+	return r;
+}
+
+int call_start_here(const char *command, const int fds[3], bool with_us, pid_t *ret_pid,
+		    unsigned *ret_code)
+{
+	const struct call_request q = {.as_we_are = true, .cancel_fd = NO_FD, .command = command};
+	struct call c = {.q = &q, .with_us = with_us};
+	int r = 0;
+
+	look(&c);
+	if (c.outcome != 0) {
+		(void)!write(fds[2], c.why, strlen(c.why));
+		*ret_code = (unsigned)c.outcome;
+		r = CALL_E_NONE;
+	} else {
+		r = command_start(&c, fds, ret_pid);
+	}
+	qrexec_command_done(&c.command);
+	login_done(&c.login);
 	return r;
 }
 

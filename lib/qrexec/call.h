@@ -6,6 +6,13 @@
  */
 #include "base/attr.h"
 
+#include <sys/types.h>
+
+/** enum - outcomes */
+enum {
+	CALL_E_NONE = 1, /* there is nothing to run */
+};
+
 /**
  * struct call_request - what is to be run, for whom
  * @vchan_dir:		as of vchan_client_new()
@@ -31,3 +38,16 @@ struct call_request {
  * SIGUSR1 are blocked here and the command gets all of them as they were meant.
  */
 NORETURN void call_main(const struct call_request *q);
+
+/**
+ * call_start_here() - run a command as ourselves, in a session of its own, with the streams @fds
+ * @command:	as of struct call_request
+ * @fds:	standard input, output, error; borrowed. Why it does not run is said on the last
+ * @with_us:	it is hung up when we end
+ * @ret_pid:	the command's, if it was started
+ * @ret_code:	else its exit code: QREXEC_EXIT_NO_SERVICE, QREXEC_EXIT_PROBLEM
+ *
+ * Return: 0; CALL_E_NONE: it was not started; -errno.
+ */
+MUST_CHECK int call_start_here(const char *command, const int fds[3], bool with_us, pid_t *ret_pid,
+			       unsigned *ret_code);

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+/*
+ * The client's parts and what they share.
+ *
+ *	main.c		the story, and a call from dom0 to a qube
+ *	daemon.c	speaking with a qube's daemon, waiting
+ *	dom0.c		a service of dom0: for ourselves, or for the qube that called it (-c)
+ */
+#include "base/attr.h"
+#include "base/io.h"
+#include "proto/qrexec.h"
+
+struct qrexec_peer;
+
+/** DAEMON_MS - how long a daemon may take to say HELLO */
+#define DAEMON_MS 30000
+
+/** struct caller - -c IDENT,SOURCE,DOMID: whose call is to be connected */
+struct caller {
+	char ident[32], name[80];
+	unsigned domid;
+};
+
+struct options {
+	const char *socket_dir, *qube, *local, *prefix, *command;
+	struct caller caller; /* ident "": we are the caller */
+	unsigned timeout_s;
+	bool just_exec, filter_out, filter_err, no_code, stdin_socket;
+};
+
+/** complain() - on standard error */
+void complain(const char *format, ...) PRINTF_LIKE(1, 2);
+
+/* ---- daemon.c: what goes wrong is said */
+
+/** daemon_connect() - @path: the socket that was found. 0; -errno */
+MUST_CHECK int daemon_connect(const char *dir, const char *qube, char path[UNIX_PATH_MAX + 1],
+			      struct qrexec_peer **ret);
+/** daemon_wait() - the next message, and then not before @timeout_ms (-1: for ever); 0; QREXEC_E_*; -ETIMEDOUT; -errno */
+MUST_CHECK int daemon_wait(struct qrexec_peer *daemon, int timeout_ms, struct qrexec_msg *ret);
+/** daemon_request() - @m, and its answer's domain id and port; 0; -errno */
+MUST_CHECK int daemon_request(struct qrexec_peer *daemon, const char *qube, const char *path,
+			      const struct qrexec_msg *m, uint32_t *ret_domid, uint32_t *ret_port);
+
+/* ---- dom0.c: return exit codes */
+
+/** is_dom0() - it is dom0 that is called */
+bool is_dom0(const char *qube);
+/** dom0_run() - a service or command of dom0 with our streams, or a local command's */
+MUST_CHECK int dom0_run(const struct options *o);
+/** dom0_serve() - the same for the qube that called it; @dir: where the daemons' sockets are */
+MUST_CHECK int dom0_serve(const struct options *o, const char *dir, const char *vchan_dir);
+/** callers_connect() - a qube that called another one is told where it is */
+MUST_CHECK int callers_connect(const struct options *o, const char *dir);
