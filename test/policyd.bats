@@ -252,6 +252,41 @@ pid_of() {
 	[ "$(decisions | grep -c caller=vault)" = 1 ]
 }
 
+@test "qubes-policy log shows what was decided, filters it, and follows" {
+	local follower
+	policy 30-user.policy <<-'END'
+		test.B * vault work deny
+		test.C * work dom0 allow
+	END
+	within 10 would_be deny vault work test.B
+	qubes-policy log --follow --caller vault >"$BULKHEAD_HOME/followed" 3>&- &
+	follower=$!
+	question work vault 'test.A+x y' >/dev/null
+	question vault work test.B >/dev/null
+	question work dom0 test.C+z >/dev/null
+	run qubes-policy log
+	[[ ${lines[0]} =~ ^20[0-9-]+\ [0-9:]+\ \ policy\ \ 0\ rules$ ]]
+	[[ $output == *"  deny    work -> vault  test.A+x y  no rule matches  "*" us"* ]]
+	[[ $output == *"  deny    vault -> work  test.B  30-user.policy:1  a rule says so  "* ]]
+	[[ $output == *"  allow   work -> dom0  test.C+z  30-user.policy:2  "* ]]
+	[ "$(qubes-policy log --caller work | wc -l)" = 2 ]
+	[ "$(qubes-policy log --caller work --verdict allow | wc -l)" = 1 ]
+	[ "$(qubes-policy log --service test.C --since 1h | wc -l)" = 1 ]
+	[ "$(qubes-policy log --service test. | wc -l)" = 0 ]
+	[ "$(qubes-policy log --target vault | wc -l)" = 1 ]
+	[[ $(qubes-policy log -n 1) == *test.C* ]]
+	[ "$(qubes-policy log --raw)" = "$(cat "$BULKHEAD_HOME/state/log/policy-0.log")" ]
+	within 10 grep -q 'vault -> work' "$BULKHEAD_HOME/followed"
+	kill "$follower"
+	# the file that was written last comes last, whichever it is
+	sed 's/^time=/time=1/' "$BULKHEAD_HOME/state/log/policy-0.log" | head -n 1 >"$BULKHEAD_HOME/state/log/policy-1.log"
+	[[ $(qubes-policy log | tail -n 1) == *policy* ]]
+	for o in --since=1 --since=soon --lines=x word; do
+		run qubes-policy log $o
+		[ "$status" = 2 ]
+	done
+}
+
 @test "policyd is behind its walls" {
 	local p
 	p=$(pid_of qrexec-policyd)

@@ -8,6 +8,7 @@
 
 static const struct command *const commands[] = {
 	&policy_explain,
+	&policy_log,
 	&policy_eval,
 	NULL,
 };

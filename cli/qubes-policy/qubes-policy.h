@@ -8,7 +8,7 @@
 
 #include <jansson.h>
 
-extern const struct command policy_eval, policy_explain;
+extern const struct command policy_eval, policy_explain, policy_log;
 
 /**
  * ruleset_from_json() - files from objects {path: text}
@@ -58,3 +58,6 @@ struct instance_folders {
 };
 /** instance_folders() - 0; -errno: there is no instance */
 MUST_CHECK int instance_folders(struct instance_folders *ret);
+
+/** duration_parse() - "90s", "30m", "12h", "7d", at most ten years; 0; -EINVAL */
+MUST_CHECK int duration_parse(const char *text, int64_t *ret_s);

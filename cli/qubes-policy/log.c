@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* qubes-policy log: what was decided, from the two files that policyd writes in turn */
+#include "qubes-policy.h"
+
+#include "base/io.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "proto/audit.h"
+#include "ui.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define N_FILES   2
+#define FILE_MAX  (16 << 20)
+#define FOLLOW_US 200000
+#define COUNT_MAX 1000000
+
+enum { CALLER = OPTION_OWN, SERVICE, TARGET, VERDICT, SINCE, COUNT, FOLLOW, RAW };
+
+/* what is shown */
+struct filter {
+	const char *caller, *service, *target, *verdict;
+	int64_t since_us;
+	bool raw;
+};
+
+/* one of the files: what was not there the last time */
+struct source {
+	char path[PATH_MAX];
+	off_t at;
+	char *text;
+	size_t len;
+};
+
+/* "a.B" is a.B with any argument too */
+static bool is_service(const char *wanted, const char *service)
+{
+	size_t len = strlen(wanted);
+
+	return str_starts(service, wanted) && (service[len] == '\0' || service[len] == '+');
+}
+
+static bool passes(const struct filter *f, const struct audit_entry *e)
+{
+	if (f->caller && !str_eq(f->caller, e->caller) && !str_eq(f->caller, e->remote))
+		return false;
+	if (f->service && !is_service(f->service, e->service))
+		return false;
+	if (f->target && !str_eq(f->target, e->target) && !str_eq(f->target, e->to))
+		return false;
+	if (f->verdict && !str_eq(f->verdict, audit_verdict_name(e->verdict)))
+		return false;
+	return e->time_us >= f->since_us;
+}
+
+static void put_time(int64_t time_us)
+{
+	time_t seconds = (time_t)(time_us / 1000000);
+	char text[32] = "?";
+	struct tm t;
+
+	if (localtime_r(&seconds, &t))
+		(void)strftime(text, sizeof(text), "%F %T", &t);
+	(void)fputs(text, stdout);
+}
+
+/* a qube may have written it */
+static void put_quoted(const char *before, const char *text)
+{
+	char safe[4 * AUDIT_VALUE_MAX];
+
+	if (text[0] != '\0')
+		(void)printf("%s%s", before, log_quote(safe, sizeof(safe), text, strlen(text)));
+}
+
+static void put_entry(const struct audit_entry *e)
+{
+	put_time(e->time_us);
+	(void)printf("  %-6s", audit_verdict_name(e->verdict));
+	if (e->verdict == AUDIT_POLICY || e->verdict == AUDIT_FAULT) {
+		put_quoted("  ", e->reason);
+		(void)putchar('\n');
+		return;
+	}
+	put_quoted("  ", e->caller);
+	put_quoted(" for ", e->remote);
+	put_quoted(" -> ", e->target[0] != '\0' ? e->target : "@default");
+	if (!str_eq(e->to, e->target))
+		put_quoted(" = ", e->to);
+	put_quoted("  ", e->service);
+	put_quoted("  ", e->rule);
+	put_quoted("  ", e->reason);
+	(void)printf("  %" PRIu64 " us", e->took_us);
+	if (e->n_dropped > 0)
+		(void)printf("  (%" PRIu64 " more before it)", e->n_dropped);
+	(void)putchar('\n');
+}
+
+/* decode a line in a copy; false: it is none, or nobody wants to see it */
+static bool read_line(const struct filter *f, const char *line, size_t len, char *copy,
+		      struct audit_entry *ret)
+{
+	if (len > AUDIT_MAX)
+		return false;
+	memcpy(copy, line, len);
+	return audit_decode(copy, len, ret) == 0 && passes(f, ret);
+}
+
+/* what has come since the last time; a file that is shorter than it was has been begun anew */
+static int read_new(struct source *s)
+{
+	struct stat st;
+	AUTO_CLOSE int fd = open(s->path, O_RDONLY | O_CLOEXEC);
+
+	free(take_ptr(&s->text));
+	s->len = 0;
+	if (fd < 0)
+		return errno == ENOENT ? 0 : fail_errno();
+	if (fstat(fd, &st) < 0)
+		return fail_errno();
+	if (st.st_size < s->at)
+		s->at = 0;
+	if (lseek(fd, s->at, SEEK_SET) < 0)
+		return fail_errno();
+	int r = io_read_all(fd, FILE_MAX, &s->text, &s->len);
+	if (r < 0)
+		return r;
+	/* a line whose end has not come is for the next time */
+	while (s->len > 0 && s->text[s->len - 1] != '\n')
+		s->len--;
+	s->at += (off_t)s->len;
+	return 0;
+}
+
+/* of the lines of @s those that pass, but the first @skip; how many there were */
+static unsigned put_lines(const struct filter *f, const struct source *s, unsigned skip, bool show)
+{
+	unsigned n = 0;
+
+	for (size_t at = 0; at < s->len;) {
+		const char *line = s->text + at, *end = memchr(line, '\n', s->len - at);
+		size_t len = (size_t)(end + 1 - line);
+		char copy[AUDIT_MAX];
+		struct audit_entry e;
+
+		at += len;
+		if (!read_line(f, line, len, copy, &e) || n++ < skip || !show)
+			continue;
+		if (f->raw)
+			(void)fwrite(line, 1, len, stdout);
+		else
+			put_entry(&e);
+	}
+	return n;
+}
+
+static int64_t first_time(const struct source *s)
+{
+	const char *end = s->len > 0 ? memchr(s->text, '\n', s->len) : NULL;
+	const struct filter all = {0};
+	char copy[AUDIT_MAX];
+	struct audit_entry e;
+
+	if (!end || !read_line(&all, s->text, (size_t)(end + 1 - s->text), copy, &e))
+		return 0;
+	return e.time_us;
+}
+
+/* of both files the last @count entries, the older file first */
+static int put_all(const struct args *a, const struct filter *f, struct source *s, unsigned count)
+{
+	unsigned n[N_FILES], first, skip;
+
+	for (unsigned i = 0; i < N_FILES; i++) {
+		int r = read_new(&s[i]);
+
+		if (r < 0)
+			return ui_fail_errno(a, s[i].path, r);
+		n[i] = put_lines(f, &s[i], 0, false);
+	}
+	first = s[1].len > 0 && first_time(&s[1]) < first_time(&s[0]);
+	skip = n[0] + n[1] > count ? n[0] + n[1] - count : 0;
+	(void)put_lines(f, &s[first], skip, true);
+	(void)put_lines(f, &s[!first], skip > n[first] ? skip - n[first] : 0, true);
+	return fflush(stdout) == 0 ? 0 : 1;
+}
+
+/* "90s", "30m", "12h", "7d" before now */
+static int64_t parse_since(const char *text)
+{
+	int64_t ago_s = 0;
+
+	if (duration_parse(text, &ago_s) < 0)
+		return -1;
+	return ((int64_t)time(NULL) - ago_s) * 1000000;
+}
+
+static int log_of_instance(const struct args *a, struct source *s)
+{
+	struct paths paths;
+	int r = paths_init(&paths, false);
+
+	if (r < 0)
+		return ui_fail(a, "no instance is here");
+	for (int i = 0; r == 0 && i < N_FILES; i++)
+		r = str_format(s[i].path, sizeof(s[i].path), "%s/log/policy-%d.log", paths.state,
+			       i);
+	paths_done(&paths);
+	return r < 0 ? ui_fail_errno(a, NULL, r) : 0;
+}
+
+static int run(const struct args *a)
+{
+	struct source sources[N_FILES] = {0};
+	const char *since = args_value(a, SINCE), *count_text = args_value(a, COUNT);
+	struct filter f = {
+		.caller = args_value(a, CALLER),
+		.service = args_value(a, SERVICE),
+		.target = args_value(a, TARGET),
+		.verdict = args_value(a, VERDICT),
+		.since_us = since ? parse_since(since) : 0,
+		.raw = args_has(a, RAW),
+	};
+	uint64_t count = COUNT_MAX;
+	int result;
+
+	if (a->n_words > 0 || f.since_us < 0 ||
+	    (count_text && str_u64(count_text, COUNT_MAX, &count) < 0)) {
+		(void)ui_usage(
+			a, "it takes no words; --since wants a time like 30m, --lines a number");
+		return 2;
+	}
+	result = log_of_instance(a, sources);
+	if (result == 0)
+		result = put_all(a, &f, sources, (unsigned)count);
+	while (result == 0 && args_has(a, FOLLOW)) {
+		(void)usleep(FOLLOW_US);
+		result = put_all(a, &f, sources, COUNT_MAX);
+	}
+	for (unsigned i = 0; i < N_FILES; i++)
+		free(sources[i].text);
+	return result;
+}
+
+static const struct option options[] = {
+	{CALLER, 'c', "caller", "QUBE",
+	 "only calls of this qube, or of the remote one it spoke for", .words = WORDS_ANY_QUBE},
+	{SERVICE, 's', "service", "SERVICE", "only calls of this service, with any argument"},
+	{TARGET, 't', "target", "QUBE", "only calls to this target", .words = WORDS_ANY_QUBE},
+	{VERDICT, 0, "verdict", "VERDICT", "only allow, deny, policy or fault"},
+	{SINCE, 0, "since", "TIME", "not what is longer ago: 90s, 30m, 12h, 7d"},
+	{COUNT, 'n', "lines", "N", "the last N only"},
+	{FOLLOW, 'f', "follow", NULL, "go on with what comes"},
+	{RAW, 0, "raw", NULL, "the lines as they stand in the log, for programs"},
+	{0},
+};
+
+const struct command policy_log = {
+	.name = "log",
+	.summary = "show what was decided",
+	.synopses = {"[OPTION]..."},
+	.text = "A line for each call that was allowed or refused: when, who called what where, the "
+		"rule that decided,\n"
+		"why it was refused beside that, and how long it took. Where another policy began to "
+		"hold, or one with a\n"
+		"fault, there is a line too.\n"
+		"\n"
+		"\tqubes-policy log --caller work --verdict deny --since 1h\n"
+		"\n"
+		"A qube that calls without end has 100 lines in 10 seconds; its next line says how many "
+		"more there were.",
+	.options = options,
+	.run = run,
+};
