@@ -344,3 +344,118 @@ input" ]
 	[ "$output" = "work; input" ]
 	run -2 dom0_client -d dom0 -c SOCKET1,work 'true'
 }
+
+# ---- services that are sockets
+
+# serve [tcp] NAME: a server that writes what it reads to NAME.read, and at its end answers "answer"
+serve() {
+	python3 - "$@" 3>&- <<-'EOF' &
+		import os, socket, sys
+		tcp, path = len(sys.argv) > 2, sys.argv[-1]
+		s = socket.socket(socket.AF_INET if tcp else socket.AF_UNIX)
+		s.bind(("127.0.0.1", 0) if tcp else path)
+		s.listen(9)
+		with open(path + ".new", "w") as f:
+		    print(s.getsockname()[1] if tcp else "", file=f)
+		os.rename(path + ".new", path + ".port")
+		while True:
+		    c, _ = s.accept()
+		    with open(path + ".read", "wb") as f:
+		        while b := c.recv(65536):
+		            f.write(b)
+		            f.flush()
+		    try:
+		        c.sendall(b"answer")
+		    except OSError:
+		        pass
+		    c.close()
+	EOF
+	others+=($!)
+	until_true test -e "${*: -1}.port"
+}
+
+@test "a service that is a socket: descriptor, streams, exit code" {
+	serve "$dir/rpc/test.Sock"
+	allow test.Sock+a vault target=vault requested_target=vault
+	allow test.Sock+a dom0 target=dom0 requested_target=@adminvm
+	run -0 --separate-stderr call_vm vault test.Sock+a <<<"text"
+	[ "$output$stderr" = answer ]
+	tr '\0' '|' <"$dir/rpc/test.Sock.read" | diff - <(echo 'test.Sock+a work|text')
+	run -0 call_vm dom0 test.Sock+a <<<"text"
+	tr '\0' '|' <"$dir/rpc/test.Sock.read" | diff - <(echo 'test.Sock+a work keyword adminvm|text')
+	run -0 call -e 'QUBESRPC test.Sock+b somewhere'
+	until_true grep -q 'test.Sock+b somewhere' "$dir/rpc/test.Sock.read"
+	echo 'skip-service-descriptor = true' >"$dir/rpc-config/test.Sock"
+	run -0 call_vm vault test.Sock+a <<<"text"
+	[ "$(cat "$dir/rpc/test.Sock.read")" = text ]
+	echo "force-user = '$me'" >"$dir/rpc-config/test.Sock"
+	run -125 --separate-stderr call_vm vault test.Sock+a </dev/null
+	[ -z "$output$stderr" ]
+	kill "${others[-1]}"
+	rm "$dir/rpc-config/test.Sock"
+	run -125 call_vm vault test.Sock+a </dev/null
+}
+
+@test "a socket's call ends when both have ended, or the one that its configuration names" {
+	serve "$dir/rpc/test.Sock"
+	allow test.Sock vault target=vault requested_target=vault
+	echo 'exit-on-client-eof = true' >"$dir/rpc-config/test.Sock"
+	run -0 call_vm vault test.Sock <<<"text"
+	[ -z "$output" ]
+	# the other way round: the caller goes on, the service does not
+	rm "$dir/rpc-config/test.Sock" "$dir/rpc/test.Sock" "$dir/rpc/test.Sock.port"
+	python3 - "$dir/rpc/test.Sock" 3>&- <<-'EOF' &
+		import socket, sys
+		s = socket.socket(socket.AF_UNIX)
+		s.bind(sys.argv[1])
+		s.listen(9)
+		open(sys.argv[1] + ".port", "w")
+		while True:
+		    c, _ = s.accept()
+		    c.sendall(b"answer")
+		    c.shutdown(socket.SHUT_WR)
+		    while c.recv(100):
+		        pass
+	EOF
+	others+=($!)
+	until_true test -e "$dir/rpc/test.Sock.port"
+	echo 'exit-on-service-eof = true' >"$dir/rpc-config/test.Sock"
+	run -0 call_vm vault test.Sock < <(exec sleep 20)
+	[ "$output" = answer ]
+	rm "$dir/rpc-config/test.Sock"
+	CALL_TIMEOUT=1 run -124 call_vm vault test.Sock < <(exec sleep 20)
+}
+
+@test "a link to /dev/tcp leads there, and says what is missing in it by the argument" {
+	serve tcp "$dir/tcp"
+	local port
+	port=$(cat "$dir/tcp.port")
+	ln -s "/dev/tcp/127.0.0.1/$port" "$dir/rpc/test.Whole"
+	ln -s /dev/tcp/127.0.0.1 "$dir/rpc/test.Host"
+	ln -s /dev/tcp "$dir/rpc/test.Any"
+	local service
+	for service in test.Whole test.Host+$port test.Any+127.0.0.1+$port; do
+		allow "$service" vault target=vault requested_target=vault
+		run -0 --separate-stderr call_vm vault "$service" <<<"text"
+		[ "$output$stderr" = answer ]
+		grep -qz "^$service+\? work$" "$dir/tcp.read"
+	done
+	for service in test.Host test.Host+127.0.0.1+$port test.Any test.Any+127.0.0.1 test.Any+127.0.0.1+1; do
+		allow "$service" vault target=vault requested_target=vault
+		run -125 --separate-stderr call_vm vault "$service" <<<"text"
+		[ -z "$output$stderr" ]
+	done
+}
+
+@test "a service waits for its user's session, unless it is called without" {
+	service qubes.WaitForSession "read user; sleep 1; echo \"\$user\" >'$dir/session'"
+	service test.Gui "cat '$dir/session'"
+	echo 'wait-for-session = 1' >"$dir/rpc-config/test.Gui"
+	allow test.Gui vault target=vault requested_target=vault
+	run -0 call_vm vault test.Gui </dev/null
+	[ "$output" = "$me" ]
+	rm "$dir/session"
+	run -1 call 'nogui:QUBESRPC test.Gui+ somewhere'
+	echo 'wait-for-session = maybe' >"$dir/rpc-config/test.Gui"
+	run -125 call_vm vault test.Gui </dev/null
+}

@@ -17,6 +17,7 @@
 #include "qrexec/peer.h"
 #include "qrexec/relay.h"
 #include "qrexec/service.h"
+#include "qrexec/socket.h"
 #include "vchan/vchan.h"
 
 #include <fcntl.h>
@@ -75,9 +76,9 @@ static void service_look(struct call *c)
 		c->outcome = QREXEC_EXIT_PROBLEM;
 		return;
 	}
-	if (c->service.kind != SERVICE_EXECUTABLE)
-		refuse(c, QREXEC_EXIT_PROBLEM, c->command.service,
-		       "services that are sockets are not supported");
+	/* nobody becomes a user to connect */
+	if (c->service.kind != SERVICE_EXECUTABLE && c->config.force_user[0] != '\0')
+		c->outcome = QREXEC_EXIT_PROBLEM;
 }
 
 static void look(struct call *c)
@@ -106,6 +107,12 @@ static void look(struct call *c)
 		refuse(c, QREXEC_EXIT_PROBLEM, user, login_outcome_str(r));
 }
 
+/* it is connected to instead of started */
+static bool is_socket(const struct call *c)
+{
+	return c->command.service && c->service.kind != SERVICE_EXECUTABLE;
+}
+
 /* ---- the command's process ----------------------------------------------------------------- */
 
 static void signals_reset(void)
@@ -118,8 +125,9 @@ static void signals_reset(void)
 		(void)signal(s, SIG_DFL); // NOLINT(cert-err33-c): some cannot be changed
 }
 
-/* wait-for-session: qubes.WaitForSession is told the user and ends when their session is there */
-static void session_wait(const struct login *l)
+/* wait-for-session: qubes.WaitForSession is told the user and ends when their session is there; @become: we are not that
+ * user yet */
+static void session_wait(const struct login *l, bool become)
 {
 	struct qrexec_command c = {.service = (char *)"qubes.WaitForSession",
 				   .full_name = (char *)"qubes.WaitForSession"};
@@ -133,8 +141,10 @@ static void session_wait(const struct login *l)
 		return;
 	pid = fork();
 	if (pid == 0) {
-		if (dup2(fds[0], STDIN_FILENO) < 0)
+		if (dup2(fds[0], STDIN_FILENO) < 0 ||
+		    (become && (login_ids(l) < 0 || login_environment(l) < 0)))
 			_exit(QREXEC_EXIT_PROBLEM);
+		signals_reset();
 		(void)unsetenv("QREXEC_SERVICE_ARGUMENT");
 		(void)execl(s.path, s.path, (char *)NULL);
 		_exit(QREXEC_EXIT_PROBLEM);
@@ -178,7 +188,7 @@ static NORETURN void command_exec(const struct call *c, pid_t relay)
 	if (r == 0 && setenv("QREXEC_AGENT_PID", number, 1) < 0)
 		r = -ENOMEM;
 	if (r == 0 && c->config.wait_for_session && !c->command.nogui)
-		session_wait(&c->login);
+		session_wait(&c->login, false);
 	if (r == 0)
 		r = c->command.service ? service_exec(c)
 				       : login_shell_exec(&c->login, c->command.shell);
@@ -251,6 +261,49 @@ static int streams_open(const struct call *c, int command[3], int own[3])
 	return dup3(STDERR_FILENO, command[2], O_CLOEXEC) < 0 ? fail_errno() : 0;
 }
 
+static int service_connect(struct call *c, int *ret_fd)
+{
+	int r;
+
+	if (c->config.wait_for_session && !c->command.nogui)
+		session_wait(&c->login, true);
+	r = socket_open(&c->service, &c->command, !c->config.skip_service_descriptor, ret_fd);
+	if (r != 0)
+		log_warn(NULL, "%s: cannot connect to %s: %s", c->command.service, c->service.path,
+			 r > 0 ? "it leads nowhere" : log_errno_str(r));
+	return r;
+}
+
+static int run_socket(struct call *c, struct vchan *v, uint32_t version)
+{
+	struct relay_options o = {.role = RELAY_SERVICE,
+				  .vchan = v,
+				  .version = version,
+				  .in = {NO_FD, NO_FD},
+				  .signal_fd = NO_FD,
+				  .socket = true,
+				  .until_client_eof = c->config.exit_on_client_eof,
+				  .until_service_eof = c->config.exit_on_service_eof};
+	struct relay *relay;
+	unsigned code;
+	int r = service_connect(c, &o.in[0]);
+
+	if (r != 0)
+		return relay_code_send(v, true, QREXEC_EXIT_PROBLEM);
+	o.out[0] = o.in[0];
+	o.out[1] = NO_FD;
+	vchan_allow_rings(v);
+	r = login_ids(&c->login);
+	if (r == 0)
+		r = relay_new(&o, &relay);
+	if (r < 0)
+		return r;
+	(void)prctl(PR_SET_DUMPABLE, 0);
+	r = relay_run(relay, &code);
+	relay_free(relay);
+	return r;
+}
+
 static int run(struct call *c, struct vchan *v, uint32_t version)
 {
 	struct relay_options o = {.role = RELAY_SERVICE, .vchan = v, .version = version};
@@ -260,6 +313,8 @@ static int run(struct call *c, struct vchan *v, uint32_t version)
 
 	if (c->outcome != 0 && c->why[0] == '\0')
 		return relay_code_send(v, true, (unsigned)c->outcome);
+	if (c->outcome == 0 && is_socket(c))
+		return run_socket(c, v, version);
 	r = signals_open(&o.signal_fd);
 	if (r == 0)
 		r = streams_open(c, command, own);
@@ -301,6 +356,12 @@ static int run_detached(struct call *c, struct vchan *v)
 
 	if (c->outcome != 0)
 		return relay_code_send(v, false, (unsigned)c->outcome);
+	if (is_socket(c)) {
+		AUTO_CLOSE int fd = NO_FD;
+
+		r = service_connect(c, &fd);
+		return relay_code_send(v, false, r == 0 ? 0 : QREXEC_EXIT_PROBLEM);
+	}
 	null[0] = null[1] = null[2] = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null[0] < 0)
 		return fail_errno();
@@ -381,6 +442,9 @@ int call_start_here(const char *command, const int fds[3], bool with_us, pid_t *
 	int r = 0;
 
 	look(&c);
+	if (c.outcome == 0 && is_socket(&c))
+		refuse(&c, QREXEC_EXIT_PROBLEM, c.command.service,
+		       "a service that is a socket is there for qubes only");
 	if (c.outcome != 0) {
 		(void)!write(fds[2], c.why, strlen(c.why));
 		*ret_code = (unsigned)c.outcome;

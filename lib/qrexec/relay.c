@@ -220,6 +220,7 @@ int relay_new(const struct relay_options *o, struct relay **ret)
 	}
 	for (unsigned i = 0; i < r->n_in; i++)
 		r->in[i].ended = o->code_only;
+	r->two_way = o->socket;
 	r->out[0].filter = o->filter[0];
 	r->out[1].filter = o->filter[1];
 	*ret = r;
@@ -552,9 +553,27 @@ static void linger_end(struct relay *r)
 	}
 }
 
+/* a service without a command has its exit code when its streams are over */
+static int socket_look(struct relay *r)
+{
+	int e = 0;
+
+	/* what it would still say is not waited for */
+	if (r->o.until_client_eof && r->out[0].ended && !r->in[0].ended && tx_idle(r))
+		e = in_end(r, &r->in[0]);
+	if (r->in[0].ended && (r->out[0].ended || r->o.until_service_eof))
+		r->code_known = true;
+	return e;
+}
+
 static int service_finish(struct relay *r, bool *ret_over)
 {
 	uint8_t *p = r->tx + QREXEC_HEADER_LEN;
+
+	int e = r->o.socket ? socket_look(r) : 0;
+
+	if (e != 0)
+		return e;
 
 	if (r->code_sent) {
 		*ret_over = tx_idle(r);

@@ -42,6 +42,9 @@ enum {
  *		NO_FD = what comes is dropped. Closed at their end
  * @filter:	caller: replace control characters in [0], [1]
  * @prefix, @prefix_len: sent before the bytes of in[0]
+ * @socket:	service: there is no command, in[0] and out[0] are one socket; the exit code is 0 when it and the
+ *		caller have both ended their stream, or, with the next two, when one has
+ * @until_client_eof, @until_service_eof: the caller, the socket
  * @pid:	service: the command; not reaped before relay_run() returns, so that its process
  *		group's number stays its own. 0 = none
  * @signal_fd:	a signalfd with SIGUSR1 (and, as a service, SIGCHLD), blocked; NO_FD = none. On SIGUSR1 the
@@ -61,6 +64,7 @@ struct relay_options {
 	pid_t pid;
 	int signal_fd;
 	bool keep_going, shut_down, code_only;
+	bool socket, until_client_eof, until_service_eof;
 };
 
 /** RELAY_LINGER_MS - how long streams that nobody writes to outlive the command they came from */
