@@ -35,8 +35,9 @@ static const char usage[] =
 	"Send files and folders (qubes.Filecopy) on standard output and take the\n"
 	"receiver's answer from standard input. qvm-copy runs it.\n\n"
 	"  --ignore-symlinks   leave links out\n"
-	"  --measure           send nothing: print how many bytes there are; exit code\n"
-	"                      2 if the receiver must allow all names\n"
+	"  --measure           send nothing: print how many bytes there are, and how many\n"
+	"                      things that are no files; exit code 2 if the receiver must\n"
+	"                      allow all names\n"
 	"  --help, --version\n\n"
 	"PROGRESS_TYPE=console writes progress to standard error, out of\n"
 	"FILECOPY_TOTAL_SIZE bytes if that is set.\n";
@@ -98,9 +99,6 @@ static int walk_all(struct walk *w, char **paths)
 		if (r != 0)
 			return r;
 	}
-	if (w->n_passed_over > 0)
-		(void)fprintf(stderr, "qfile-agent: left out %u that are no files\n",
-			      w->n_passed_over);
 	return 0;
 }
 
@@ -112,7 +110,7 @@ static int measure(struct walk *w, char **paths)
 	w->context = &m;
 	if (walk_all(w, paths) != 0)
 		return EXIT_FAILED;
-	(void)printf("%llu\n", (unsigned long long)m.size);
+	(void)printf("%llu %u\n", (unsigned long long)m.size, w->n_passed_over);
 	return m.all_shown ? 0 : EXIT_NEEDS_ALL_NAMES;
 }
 
@@ -135,6 +133,9 @@ static int copy(struct walk *w, char **paths)
 	w->visitor = &send_visitor;
 	w->context = &s;
 	r = walk_all(w, paths);
+	if (r == 0 && w->n_passed_over > 0)
+		(void)fprintf(stderr, "qfile-agent: left out %u that are no files\n",
+			      w->n_passed_over);
 	if (r == 0)
 		r = send_end(&s);
 	if (r == 0 || r == SINK_E_ANSWERED)

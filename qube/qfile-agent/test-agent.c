@@ -300,10 +300,10 @@ static void a_measure_tells_size_and_names(void **state)
 		int code;
 		const char *prints;
 	} rows[] = {
-		{"dir", NULL, 0, "1007\n"},  {"odd\n", NULL, 2, "3\n"},
-		{"dir/link", NULL, 1, ""},   {"dir/link", "--ignore-symlinks", 0, "0\n"},
-		{"up", NULL, 1, ""},         {"none", NULL, 1, ""},
-		{"oddlink", NULL, 2, "0\n"},
+		{"dir", NULL, 0, "1007 1\n"},  {"odd\n", NULL, 2, "3 0\n"},
+		{"dir/link", NULL, 1, ""},     {"dir/link", "--ignore-symlinks", 0, "0 0\n"},
+		{"up", NULL, 1, ""},           {"none", NULL, 1, ""},
+		{"oddlink", NULL, 2, "0 0\n"},
 	};
 
 	(void)state;
@@ -314,6 +314,7 @@ static void a_measure_tells_size_and_names(void **state)
 	make_file("dir/a", content, 1000, 0600);
 	make_file("dir/b", content, 7, 0600);
 	make_file("odd\n", content, 3, 0600);
+	assert_int_equal(mkfifoat(top_fd, "dir/fifo", 0600), 0);
 	assert_int_equal(symlinkat("a", top_fd, "dir/link"), 0);
 	assert_int_equal(symlinkat("../dir", top_fd, "up/link"), 0);
 	assert_int_equal(symlinkat("odd\n", top_fd, "oddlink/link"), 0);
