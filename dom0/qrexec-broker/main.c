@@ -117,6 +117,20 @@ static int options_take(struct broker *b, int *ret_fd, int argc, char **argv)
 	return -1;
 }
 
+/* An instance's services are its own: what /etc has is the machine's. @config: its directory */
+static int services_find(const char *config)
+{
+	AUTO_FREE char *services = NULL, *configured = NULL;
+
+	if (asprintf(&services, "%s/qubes-rpc", config) < 0 ||
+	    asprintf(&configured, "%s/rpc-config", config) < 0)
+		return -ENOMEM;
+	if (setenv("QREXEC_SERVICE_PATH", services, 0) < 0 ||
+	    setenv("QUBES_RPC_CONFIG_PATH", configured, 0) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
 /* where policyd and qubesd are, unless we were told; @paths: keeps what is borrowed */
 static int places_find(struct broker *b, struct paths *paths)
 {
@@ -124,9 +138,12 @@ static int places_find(struct broker *b, struct paths *paths)
 	const char *run = b->run_dir;
 	int r = 0;
 
-	if (!run && !b->policy_socket && paths_init(paths, false) == 0)
-		run = paths->run;
-	if (!b->policy_socket) {
+	if (paths_init(paths, false) == 0) {
+		if (!run)
+			run = paths->run;
+		r = services_find(paths->config);
+	}
+	if (r == 0 && !b->policy_socket) {
 		r = run ? str_format(policy, sizeof(policy), "%s/%s", run, DECISION_SOCKET)
 			: str_format(policy, sizeof(policy), "%s", POLICY_SOCKET);
 		b->policy_socket = policy;

@@ -8,7 +8,7 @@
  * bytes: DIR/run is a link to it.
  *
  *	state	store.db, pools/ (volumes), kernels/, log/	survives
- *	config	policy.d/ and what an administrator writes	survives
+ *	config	policy.d/, dom0's services (qubes-rpc/, rpc-config/) and what an administrator writes	survives
  *	cache	what can be fetched or built again		may be deleted
  *	run	policy.d/, sockets:				gone at stop
  *		qubesd.sock qubesd.internal.sock qubesd.misc.sock
