@@ -8,9 +8,10 @@
 int confine(uid_t uid)
 {
 	static const struct sandbox_call calls[] = {
-		{"accept4"},                             /* who has a question */
-		{"lseek"},                               /* the length of a table, and of a log */
-		{"ftruncate"},                           /* a log that is begun anew */
+		{"accept4"},   /* who has a question */
+		{"lseek"},     /* the length of a table, and of a log */
+		{"ftruncate"}, /* a log that is begun anew */
+		{"sysinfo"},   /* qsort() of more than 1 KiB, to see how much memory there is */
 		{"fcntl", 1, ~UINT64_C(0), F_GET_SEALS}, /* a table must be sealed */
 	};
 	const struct sandbox s = {
@@ -43,6 +44,7 @@ int confine_loader(void)
 		{"access"},                              /* whether a folder is there */
 		{"faccessat"},                           /* where access() is this call */
 		{"lseek"},                               /* readdir() */
+		{"sysinfo"},                             /* qsort() of many files, as above */
 		{"inotify_init1"},                       /* what has changed */
 		{"inotify_add_watch"},                   /* same */
 		{"memfd_create"},                        /* the table */

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A real policyd with its loader; the test is its qubesd and its callers. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/io.h"
+#include "base/program.h"
+#include "base/str.h"
+#include "loop/spawn.h"
+#include "proto/decision.h"
+#include "proto/picture.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+
+#define WAIT_MS 20000
+
+/* struct fixture - @serial: of the last SETTLED */
+struct fixture {
+	char dir[32];
+	int feed_fd, pidfd;
+	uint32_t serial;
+};
+
+static struct fixture f;
+
+static const char *path(const char *name)
+{
+	static char buf[2][PATH_MAX];
+	static unsigned turn;
+	char *to = buf[turn++ % 2];
+
+	assert_int_equal(str_format(to, PATH_MAX, "%s/%s", f.dir, name), 0);
+	return to;
+}
+
+static void put_policy(const char *name, const char *text)
+{
+	assert_int_equal(io_write_file(AT_FDCWD, path(name), text, strlen(text), 0600), 0);
+}
+
+/* ---- as qubesd */
+
+static void tell(const struct picture_msg *m)
+{
+	uint8_t frame[4096];
+	size_t len = picture_encode(m, frame, sizeof(frame));
+
+	assert_true(len > 0);
+	assert_int_equal(io_write_full(f.feed_fd, frame, len), 0);
+}
+
+static void tell_qube(unsigned qid, const char *name, const char *tag, bool running)
+{
+	struct picture_msg m = {PICTURE_QUBE,
+				.qube = {.qid = qid,
+					 .name = name,
+					 .uuid = "",
+					 .type = qid == 0 ? "AdminVM" : "AppVM",
+					 .label = "red",
+					 .default_dispvm = "dvm",
+					 .relayvm = "",
+					 .transport_rpc = "",
+					 .template_for_dispvms = strcmp(name, "dvm") == 0,
+					 .running = running,
+					 .n_tags = tag ? 1 : 0,
+					 .tags = tag ? tag : ""}};
+
+	tell(&m);
+}
+
+/* the next thing that policyd says */
+static struct picture_msg hear(void)
+{
+	static uint8_t frame[4096];
+	struct pollfd p = {f.feed_fd, POLLIN, 0};
+	struct picture_msg m;
+	size_t len;
+
+	assert_int_equal(poll(&p, 1, WAIT_MS), 1);
+	assert_int_equal(io_read_full(f.feed_fd, frame, 5), 0);
+	len = frame[0] | (size_t)frame[1] << 8;
+	assert_true(len <= sizeof(frame));
+	assert_int_equal(io_read_full(f.feed_fd, frame + 5, len - 5), 0);
+	assert_int_equal(picture_decode(frame, len, &m), 0);
+	return m;
+}
+
+static void settle(void)
+{
+	struct picture_msg m;
+
+	tell(&(struct picture_msg){PICTURE_SETTLED, .serial = ++f.serial});
+	m = hear();
+	assert_int_equal(m.type, PICTURE_KNOWN);
+	assert_int_equal(m.serial, f.serial);
+}
+
+static void tell_few(void)
+{
+	tell_qube(0, "dom0", NULL, true);
+	tell_qube(1, "dvm", NULL, false);
+	tell_qube(2, "vault", NULL, false);
+	tell_qube(3, "work", "trusted", true);
+	settle();
+}
+
+/* ---- as a caller */
+
+static int question(const char *source, const char *target, const char *service, bool evaluate)
+{
+	const struct decision_request q = {
+		.source = source, .target = target, .service = service, .just_evaluate = evaluate};
+	char text[1024];
+	size_t len = decision_request_encode(&q, text, sizeof(text));
+	int fd = NO_FD;
+
+	assert_true(len > 0);
+	assert_int_equal(io_unix_connect(path(DECISION_SOCKET), SOCK_STREAM, &fd), 0);
+	assert_int_equal(io_write_full(fd, text, len), 0);
+	return fd;
+}
+
+/* the answer's target, "" for a refusal; borrowed until the next call */
+static const char *answer(int fd)
+{
+	static char text[4096];
+	struct decision_answer a;
+	size_t n = 0;
+	ssize_t got;
+
+	while ((got = read(fd, text + n, sizeof(text) - n)) > 0)
+		n += (size_t)got;
+	(void)close(fd);
+	assert_int_equal(decision_answer_decode(text, n, &a), 0);
+	return a.allow ? a.target : "";
+}
+
+static bool would(const char *source, const char *target, const char *service)
+{
+	return answer(question(source, target, service, true))[0] != '\0';
+}
+
+static void within_allowed(bool allowed, const char *source, const char *target,
+			   const char *service)
+{
+	uint64_t end = io_now_ms() + WAIT_MS;
+
+	while (would(source, target, service) != allowed) {
+		assert_true(io_now_ms() < end);
+		(void)usleep(2000);
+	}
+}
+
+/* ---- its life */
+
+static int begin(void **state)
+{
+	char program[PATH_MAX], policy_dir[PATH_MAX];
+	char *argv[] = {program,     (char *)"--feed-fd",    (char *)"3", (char *)"--listen-fd",
+			(char *)"4", (char *)"--log-fd",     (char *)"5", (char *)"--log-fd",
+			(char *)"5", (char *)"--policy-dir", policy_dir,  NULL};
+	int feed[2], listen_fd = NO_FD, log_fd;
+
+	(void)state;
+	f = (struct fixture){.dir = "/tmp/test-policyd.XXXXXX", .pidfd = NO_FD};
+	assert_non_null(mkdtemp(f.dir));
+	memcpy(policy_dir, path("policy.d"), PATH_MAX);
+	assert_int_equal(io_mkdirs(policy_dir, 0700), 0);
+	put_policy("policy.d/30-user.policy", "a.B * @tag:trusted @anyvm allow\n");
+	assert_int_equal(io_unix_listen(path(DECISION_SOCKET), SOCK_STREAM, 0600, &listen_fd), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, feed), 0);
+	log_fd = open(path("log"), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(program_find("qrexec-policyd", program, sizeof(program)), 0);
+	assert_int_equal(spawn(&(struct spawn){.path = program,
+					       .argv = argv,
+					       .fds = (const struct spawn_fd[]){{feed[1], 3},
+										{listen_fd, 4},
+										{log_fd, 5}},
+					       .n_fds = 3,
+					       .death_signal = SIGKILL},
+			       NULL, &f.pidfd),
+			 0);
+	(void)close(feed[1]);
+	(void)close(listen_fd);
+	(void)close(log_fd);
+	f.feed_fd = feed[0];
+	return 0;
+}
+
+/* it ends with its qubesd, whatever became of it */
+static int end(void **state)
+{
+	struct child_end how;
+
+	(void)state;
+	close_fd(&f.feed_fd);
+	assert_int_equal(spawn_wait(f.pidfd, WAIT_MS, &how), 0);
+	assert_int_equal(how.signal, 0);
+	assert_int_equal(how.code, 1);
+	close_fd(&f.pidfd);
+	return io_remove_tree(AT_FDCWD, f.dir);
+}
+
+/* ---- what it does */
+
+static void many_qubes_and_many_files(void **state)
+{
+	char name[64];
+
+	(void)state;
+	for (unsigned i = 0; i < 300; i++) {
+		assert_int_equal(str_format(name, sizeof(name), "policy.d/40-%u.policy", i), 0);
+		put_policy(name, "c.D * work vault allow\n");
+	}
+	tell_few();
+	for (unsigned i = 10; i < 1010; i++) {
+		assert_int_equal(str_format(name, sizeof(name), "qube-%u", i), 0);
+		tell_qube(i, name, i == 700 ? "trusted" : NULL, false);
+	}
+	settle();
+	within_allowed(true, "work", "vault", "c.D");
+	assert_true(would("qube-700", "qube-10", "a.B"));
+	assert_false(would("qube-701", "qube-10", "a.B"));
+	assert_false(would("qube-700", "qube-9", "a.B"));
+}
+
+static void what_is_told_takes_effect_together(void **state)
+{
+	(void)state;
+	tell_few();
+	within_allowed(true, "work", "vault", "a.B");
+	tell_qube(3, "work", NULL, true);
+	tell(&(struct picture_msg){PICTURE_GONE, .gone = 2});
+	/* half of it is no picture: what was before holds */
+	assert_true(would("work", "vault", "a.B"));
+	tell_qube(3, "work", "trusted", true);
+	settle();
+	assert_false(would("work", "vault", "a.B"));
+	assert_true(would("work", "dvm", "a.B"));
+	tell_qube(3, "work", NULL, true);
+	settle();
+	assert_false(would("work", "dvm", "a.B"));
+}
+
+static void a_target_that_does_not_run_is_started_first(void **state)
+{
+	struct picture_msg m;
+	int fd, gone;
+
+	(void)state;
+	tell_few();
+	within_allowed(true, "work", "vault", "a.B");
+	gone = question("work", "vault", "a.B", false);
+	m = hear();
+	assert_int_equal(m.type, PICTURE_START);
+	assert_int_equal(m.wish.qid, 2);
+	assert_string_equal(m.wish.source, "work");
+	(void)close(gone); /* this one does not wait for the answer */
+	fd = question("work", "vault", "a.B", false);
+	tell(&(struct picture_msg){PICTURE_DONE, .done = {m.wish.id, true, "vault"}});
+	m = hear();
+	assert_int_equal(m.type, PICTURE_START);
+	/* others are answered meanwhile */
+	assert_true(would("work", "vault", "a.B"));
+	tell_qube(2, "vault", NULL, true);
+	tell(&(struct picture_msg){PICTURE_SETTLED, .serial = ++f.serial});
+	tell(&(struct picture_msg){PICTURE_DONE, .done = {m.wish.id, true, "vault"}});
+	assert_string_equal(answer(fd), "vault");
+	assert_int_equal(hear().type, PICTURE_KNOWN);
+	/* now it runs: nothing is wished */
+	assert_string_equal(answer(question("work", "vault", "a.B", false)), "vault");
+	tell_qube(2, "vault", NULL, false);
+	settle();
+	fd = question("work", "vault", "a.B", false);
+	m = hear();
+	tell(&(struct picture_msg){PICTURE_DONE, .done = {m.wish.id, false, "the disk is full"}});
+	assert_string_equal(answer(fd), "");
+}
+
+static void a_disposable_is_answered_by_its_own_name(void **state)
+{
+	struct picture_msg m;
+	int fd;
+
+	(void)state;
+	tell_few();
+	within_allowed(true, "work", "@dispvm", "a.B");
+	fd = question("work", "@dispvm", "a.B", false);
+	m = hear();
+	assert_int_equal(m.type, PICTURE_DISPOSABLE);
+	assert_int_equal(m.wish.qid, 1);
+	tell_qube(9, "disp1", NULL, true);
+	tell(&(struct picture_msg){PICTURE_SETTLED, .serial = ++f.serial});
+	tell(&(struct picture_msg){PICTURE_DONE, .done = {m.wish.id, true, "disp1"}});
+	assert_string_equal(answer(fd), "disp1");
+	assert_int_equal(hear().type, PICTURE_KNOWN);
+	fd = question("work", "@dispvm:dvm", "a.B", false);
+	m = hear();
+	/* one of which it has not heard is none */
+	tell(&(struct picture_msg){PICTURE_DONE, .done = {m.wish.id, true, "disp2"}});
+	assert_string_equal(answer(fd), "");
+}
+
+static void without_dom0_nothing_is_decided(void **state)
+{
+	(void)state;
+	tell_few();
+	within_allowed(true, "work", "vault", "a.B");
+	tell(&(struct picture_msg){PICTURE_GONE, .gone = 0});
+	settle();
+	assert_false(would("work", "vault", "a.B"));
+	tell_qube(0, "dom0", NULL, true);
+	settle();
+	assert_true(would("work", "vault", "a.B"));
+}
+
+static void garbage_from_its_qubesd_ends_it(void **state)
+{
+	static const char *const garbage[] = {"\x05\0\0\0\x63", "\xff\xff\xff\xff\x01",
+					      "\x05\0\0\0\x10"};
+	struct child_end how;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(garbage); i++) {
+		if (i > 0)
+			assert_int_equal(begin(state), 0);
+		tell_few();
+		assert_int_equal(io_write_full(f.feed_fd, garbage[i], 5), 0);
+		assert_int_equal(spawn_wait(f.pidfd, WAIT_MS, &how), 0);
+		assert_int_equal(how.code, 1);
+		close_fd(&f.feed_fd);
+		close_fd(&f.pidfd);
+		assert_int_equal(io_remove_tree(AT_FDCWD, f.dir), 0);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(many_qubes_and_many_files, begin, end),
+		cmocka_unit_test_setup_teardown(what_is_told_takes_effect_together, begin, end),
+		cmocka_unit_test_setup_teardown(a_target_that_does_not_run_is_started_first, begin,
+						end),
+		cmocka_unit_test_setup_teardown(a_disposable_is_answered_by_its_own_name, begin,
+						end),
+		cmocka_unit_test_setup_teardown(without_dom0_nothing_is_decided, begin, end),
+		cmocka_unit_test_setup(garbage_from_its_qubesd_ends_it, begin),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
