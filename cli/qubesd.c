@@ -12,18 +12,51 @@
 
 #define TICK_MS 250
 
+/* does @text name @who, as a word of its own? */
+static bool names(const char *text, const char *who)
+{
+	size_t len = strlen(who);
+
+	for (const char *at = text; len > 0 && (at = strstr(at, who)); at++) {
+		if ((at == text || !bytes_are_alnum_or(at - 1, 1, "_.-")) &&
+		    (at[len] == '\0' || !bytes_are_alnum_or(at + len, 1, "_.-")))
+			return true;
+	}
+	return false;
+}
+
+/* what to do next after an exception of @type whose text begins with @text; "; ..." or "" */
+static const char *next_step(const char *type, const char *text)
+{
+	static const struct {
+		const char *type, *text, *step;
+	} steps[] = {
+		{"QubesVMNotFoundError", "there is no template",
+		 "; qvm-template list shows what is installed and what can be"},
+		{"QubesVMNotFoundError", "there is no qube", "; qvm-ls lists them"},
+		{"QubesNoSuchPropertyError", "", "; qvm-prefs --help-properties lists them"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		if (str_eq(type, steps[i].type) && str_starts(text, steps[i].text))
+			return steps[i].step;
+	}
+	return "";
+}
+
 int qubesd_failed(const struct args *a, const char *who, int r, const struct client_answer *answer)
 {
 	const char *text = r == CLIENT_E_EXCEPTION && answer->data ? answer->data : "";
 	/* a text that names the qube needs no name before it */
-	bool named = who && strstr(text, who);
+	bool named = who && names(text, who);
 	const char *colon = who && !named ? ": " : "";
 
 	who = who && !named ? who : "";
 	if (r == -ENOENT || r == -ECONNREFUSED)
 		return ui_fail(a, "Bulkhead is not running; start it with: bulkhead start");
 	if (r == CLIENT_E_EXCEPTION)
-		return ui_fail(a, "%s%s%s", who, colon, text[0] != '\0' ? text : answer->type);
+		return ui_fail(a, "%s%s%s%s", who, colon, text[0] != '\0' ? text : answer->type,
+			       next_step(answer->type, text));
 	if (r == CLIENT_E_EMPTY)
 		return ui_fail(
 			a,
@@ -325,8 +358,18 @@ static bool state_fits(const char *state, const char *wanted)
 	return wanted[0] == '!' ? !str_eq(state, wanted + 1) : str_eq(state, wanted);
 }
 
+int qubesd_no_qube(const struct args *a, const char *name)
+{
+	return ui_fail(a, "there is no qube '%s'; qvm-ls lists them", name);
+}
+
 static int choose_all(const struct args *a, struct choice *c)
 {
+	/* a name that is misspelt would not be left out */
+	for (unsigned i = 0; i < a->n_given; i++) {
+		if (a->given[i].key == c->exclude && table_find(&c->table, a->given[i].value) < 0)
+			return qubesd_no_qube(a, a->given[i].value);
+	}
 	for (unsigned row = 0; row < c->table.n_rows; row++) {
 		const char *name = table_cell(&c->table, row, 0);
 
@@ -346,8 +389,7 @@ static int choose_named(const struct args *a, struct choice *c)
 		bool twice = false;
 
 		if (row < 0)
-			return ui_fail(a, "there is no qube %s; qvm-ls shows those that are",
-				       a->words[i]);
+			return qubesd_no_qube(a, a->words[i]);
 		name = table_cell(&c->table, (unsigned)row, 0);
 		if (str_eq(table_cell(&c->table, (unsigned)row, 2), "AdminVM"))
 			return ui_fail(a, "%s is the trusted side itself; this is for qubes", name);

@@ -36,6 +36,9 @@ MUST_CHECK int qubesd_call(const struct args *a, const char *method, const char 
  */
 MUST_CHECK int qubesd_remove(const char *qube, struct client_answer *ret);
 
+/** qubesd_no_qube() - say that no qube has this name; returns 1, the exit code */
+int qubesd_no_qube(const struct args *a, const char *name);
+
 /** struct table - of qubes: @n_rows of @n_fields cells each */
 struct table {
 	char *data;

@@ -68,6 +68,8 @@ refused() {
 		qvm-ls --format simple --fields name
 		qvm-ls --sort memory
 		qvm-ls -O nonsense-column
+		qvm-ls --fields ,
+		qvm-ls --disk --fields name
 		qvm-ls --internal maybe
 		qvm-ls --exclude work
 		qvm-ls --all dom0
@@ -105,8 +107,10 @@ refused() {
 		# shellcheck disable=SC2086
 		refused 1 "$words" $line
 	done <<-'END'
-		no template|qvm-create --label red --template nosuch work
-		label|qvm-create --label pink -C TemplateVM work
+		no template 'nosuch'; qvm-template list|qvm-create --label red --template nosuch work
+		there are: red, orange,|qvm-create --label pink -C TemplateVM work
+		disposables|qvm-create --disp work
+		disposables|qvm-create -C DispVM --label red work
 		no name for a qube|qvm-create --label red 1work
 		no name for a qube|qvm-create --label red none
 		no name for a qube|qvm-create --label red a/b
@@ -118,16 +122,21 @@ refused() {
 		nosuch|qvm-create --label red -C TemplateVM --property nosuch=1 work
 		a template has no template|qvm-create --label red -C TemplateVM -t nosuch work
 		No such file|qvm-create --label red -C TemplateVM -r /nonexistent work
-		no qube nosuch|qvm-ls nosuch
-		nosuch|qvm-prefs nosuch
-		nosuch|qvm-prefs dom0 nosuch
-		no qube nosuch|qvm-start nosuch
-		no qube nosuch|qvm-shutdown nosuch
-		no qube nosuch|qvm-kill nosuch
-		no qube nosuch|qvm-pause nosuch
-		no qube nosuch|qvm-unpause nosuch
-		no qube nosuch|qvm-remove -f nosuch
-		no qube nosuch|qvm-run nosuch true
+		no qube 'nosuch'|qvm-ls nosuch
+		no qube 'nosuch'; qvm-ls lists|qvm-prefs nosuch
+		--help-properties|qvm-prefs dom0 nosuch
+		there are: red, orange,|qvm-prefs dom0 label pink
+		no qube 'nosuch'|qvm-ls dom0 nosuch
+		no qube 'typo'|qvm-remove --force --all --exclude typo
+		no qube 'typo'|qvm-shutdown --all --exclude typo
+		not there yet|qvm-pause --suspend dom0
+		no qube 'nosuch'|qvm-start nosuch
+		no qube 'nosuch'|qvm-shutdown nosuch
+		no qube 'nosuch'|qvm-kill nosuch
+		no qube 'nosuch'|qvm-pause nosuch
+		no qube 'nosuch'|qvm-unpause nosuch
+		no qube 'nosuch'|qvm-remove -f nosuch
+		no qube 'nosuch'|qvm-run nosuch true
 		trusted side|qvm-start dom0
 		trusted side|qvm-kill dom0
 		trusted side|qvm-remove -f dom0
@@ -152,7 +161,19 @@ refused() {
 	run ! grep -q '^memory ' <(qvm-prefs --hide-default work)
 	qvm-prefs -s work vcpus 1
 	[ "$(qvm-prefs -g work vcpus)" = 1 ]
+	# a reference to no qube, as it is written elsewhere
+	qvm-prefs work netvm none
+	qvm-prefs work | grep -Eq '^netvm +-  None$'
+	qvm-create -t tmpl -l blue --property default_dispvm=None third
+	qvm-prefs third | grep -Eq '^default_dispvm +-  None$'
+	qvm-remove -f third
+	[ "$(bulkhead status --json | jq -r .n_qubes)" = 2 ]
 	refused 1 "already" qvm-create -t tmpl -l red work
+	refused 2 "default_template" qvm-create -l red -t '' other
+	# the qube is named even where the text has its letter
+	qvm-create -t tmpl -l red m
+	refused 1 "m: memory" qvm-prefs m memory 400M
+	qvm-remove -f m
 	refused 1 "memory" qvm-prefs work memory -5
 	refused 1 "nothing was removed" qvm-remove work
 	refused 1 "work" qvm-remove -f tmpl
@@ -209,6 +230,9 @@ refused() {
 	[ "$(qvm-ls --json zeta alpha | jq -r '.[1].LABEL')" = green ]
 	qvm-ls --help-columns | grep -q '^NETVM '
 	qvm-ls --help-formats | grep -q '^network '
+	[ "$(qvm-ls -d)" = "$(qvm-ls -o disk)" ]
+	[ "$(qvm-ls --network)" = "$(qvm-ls -o network)" ]
+	[ "$(qvm-ls -o disk -k)" = "$(qvm-ls -o kernel)" ]
 	qvm-ls --tree | grep -q '^dom0 '
 	qvm-remove -f --all
 	[ "$(qvm-ls --raw-list)" = dom0 ]

@@ -30,7 +30,7 @@ static const struct {
 	{"AppVM", "root comes from a template anew at each start; home and /usr/local are its own"},
 	{"StandaloneVM", "everything is its own; with a template it begins as a copy of it"},
 	{"TemplateVM", "what AppVMs are made from"},
-	{"DispVM", "forgets everything at shutdown"},
+	{"DispVM", "forgets everything at shutdown (not there yet)"},
 };
 
 /* what the options ask for, looked through before anything is done */
@@ -114,25 +114,32 @@ static int plan(struct plan *p)
 	}
 	p->class = p->class ? p->class : "AppVM";
 	if (!p->label) {
-		(void)ui_usage(a, "--label is missing: " LABELS);
+		(void)ui_usage(a, "--label is missing; it is one of " LABELS);
 		return 2;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(classes); i++)
 		known = known || str_eq(classes[i].name, p->class);
 	if (!known)
 		return ui_fail(a, "there is no class %s; --help-classes shows them", p->class);
+	if (str_eq(p->class, "DispVM"))
+		return ui_fail(a, "disposables are not there yet; make an AppVM instead");
 	if (!str_is_qube_name(p->name, strlen(p->name)))
 		return ui_fail(
 			a,
 			"\"%s\" is no name for a qube: a letter, then letters, digits, _ . -, "
-			"%u in all; not none, default or Domain-0, and not ending in -dm",
+			"at most %u in all; not none, default or Domain-0, and not ending in -dm",
 			p->name, QUBE_NAME_MAX);
 	if (strpbrk(p->label, " \t\n") || p->label[0] == '\0')
-		return ui_fail(a, "there is no label \"%s\": " LABELS, p->label);
+		return ui_fail(a, "there is no label '%s'; there are: " LABELS, p->label);
 	if (str_eq(p->class, "TemplateVM") && p->template)
 		return ui_fail(
 			a,
 			"a template has no template; a copy of one is made with -C StandaloneVM");
+	if (str_eq(p->class, "AppVM") && str_eq(p->template, "")) {
+		(void)ui_usage(a, "an AppVM needs a template; without --template it is "
+				  "default_template");
+		return 2;
+	}
 	p->root_file =
 		args_value(a, ROOT_COPY) ? args_value(a, ROOT_COPY) : args_value(a, ROOT_MOVE);
 	if (args_has(a, ROOT_COPY) && args_has(a, ROOT_MOVE)) {
@@ -184,8 +191,8 @@ static int set_properties(const struct plan *p)
 		equals = strchr(pair, '=');
 		if (str_copy(name, sizeof(name), pair, (size_t)(equals - pair)) < 0)
 			return ui_fail(p->a, "there is no property %s", pair);
-		if (qubesd_call(p->a, "admin.vm.property.Set", p->name, name, equals + 1, NULL) !=
-		    0)
+		if (qubesd_call(p->a, "admin.vm.property.Set", p->name, name,
+				qvm_property_value(name, equals + 1), NULL) != 0)
 			return 1;
 	}
 	return 0;
@@ -244,7 +251,7 @@ static const struct option options[] = {
 	 .words = WORDS_FILE},
 	{ROOT_MOVE, 'R', "root-move-from", "FILE", "the same, and the file is deleted afterwards",
 	 .words = WORDS_FILE},
-	{DISP, 0, "disp", NULL, "short for --class DispVM --label red"},
+	{DISP, 0, "disp", NULL, "short for --class DispVM --label red (not there yet)"},
 	{0},
 };
 

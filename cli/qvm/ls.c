@@ -22,6 +22,9 @@ enum {
 	RAW_DATA,
 	RAW_LIST,
 	JSON,
+	DISK,
+	NETWORK,
+	KERNEL,
 	HELP_COLUMNS,
 	HELP_FORMATS,
 	CLASS,
@@ -178,6 +181,10 @@ static int show_columns(struct view *v, const char *list)
 		at += len;
 		if (*at == ',')
 			at++;
+	}
+	if (v->n_shown == 0) {
+		(void)ui_usage(v->a, "--fields names no column; --help-columns shows them");
+		return 2;
 	}
 	return 0;
 }
@@ -562,14 +569,14 @@ static int load(struct view *v)
 		(void)ui_usage(v->a, "%s; --help-columns shows what there is", answer.data);
 		return 2;
 	}
-	if (r == CLIENT_E_EXCEPTION && str_eq(answer.type, "QubesVMNotFoundError"))
-		return ui_fail(v->a, "there is no qube %s; qvm-ls shows those that are", dest);
+	if (r == -EINVAL ||
+	    (r == CLIENT_E_EXCEPTION && str_eq(answer.type, "QubesVMNotFoundError")))
+		return qubesd_no_qube(v->a, dest);
 	if (r != 0)
 		return qubesd_failed(v->a, NULL, r, &answer);
 	for (unsigned i = 0; i < v->a->n_words; i++) {
 		if (table_find(&v->table, v->a->words[i]) < 0)
-			return ui_fail(v->a, "there is no qube %s; qvm-ls shows those that are",
-				       v->a->words[i]);
+			return qubesd_no_qube(v->a, v->a->words[i]);
 	}
 	v->rows = calloc(v->table.n_rows + 1, sizeof(*v->rows));
 	v->depths = calloc(v->table.n_rows + 1, sizeof(*v->depths));
@@ -582,10 +589,30 @@ static int load(struct view *v)
 	return 0;
 }
 
+/* the last of the options that name a format, or NULL */
+static const char *chosen_format(const struct args *a)
+{
+	for (unsigned i = a->n_given; i-- > 0;) {
+		switch (a->given[i].key) {
+		case FORMAT:
+			return a->given[i].value;
+		case DISK:
+			return "disk";
+		case NETWORK:
+			return "network";
+		case KERNEL:
+			return "kernel";
+		default:
+			break;
+		}
+	}
+	return NULL;
+}
+
 static int run_view(struct view *v)
 {
 	const char *fields = args_value(v->a, FIELDS);
-	const char *format = args_value(v->a, FORMAT);
+	const char *format = chosen_format(v->a);
 	int r;
 
 	for (const char *at = formats[0].fields; *at != '\0';) {
@@ -646,7 +673,7 @@ static int run(const struct args *a)
 			(void)printf("%-12s %s\n", formats[i].name, formats[i].fields);
 		return 0;
 	}
-	if (args_has(a, FORMAT) && args_has(a, FIELDS)) {
+	if (chosen_format(a) && args_has(a, FIELDS)) {
 		(void)ui_usage(a, "--format and --fields exclude each other");
 		return 2;
 	}
@@ -674,6 +701,10 @@ static const struct option options[] = {
 	 .words = WORDS_FORMAT},
 	{FIELDS, 'O', "fields", "FIELD,...", "these columns: see --help-columns",
 	 .words = WORDS_COLUMN},
+	/* as old scripts have it; not shown */
+	{DISK, 'd', "disk", NULL, NULL},
+	{NETWORK, 'n', "network", NULL, NULL},
+	{KERNEL, 'k', "kernel", NULL, NULL},
 	{TREE, 't', "tree", NULL, "order as the network is connected, each qube below its netvm"},
 	{RAW_DATA, 0, "raw-data", NULL, "for programs: no title, cells separated by |"},
 	{RAW_LIST, 0, "raw-list", NULL, "only the names, one a line"},

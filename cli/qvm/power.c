@@ -48,7 +48,7 @@ static int run_kill(const struct args *a)
 static int run_pause(const struct args *a)
 {
 	if (args_has(a, SUSPEND))
-		return power(a, &(struct power){"admin.vm.Suspend", "suspending", "Running", NULL});
+		return ui_fail(a, "--suspend is not there yet; without it the qube is paused");
 	return power(a, &(struct power){"admin.vm.Pause", "pausing", "Running", NULL});
 }
 
@@ -67,7 +67,8 @@ static int run_unpause(const struct args *a)
 static const struct option options_kill[] = {OPTIONS_ALL("all qubes that are up"), {0}};
 static const struct option options_pause[] = {
 	OPTIONS_ALL("all qubes that run"),
-	{SUSPEND, 'S', "suspend", NULL, "let the qube itself go to sleep (S3) instead"},
+	{SUSPEND, 'S', "suspend", NULL,
+	 "let the qube itself go to sleep (S3) instead (not there yet)"},
 	{0},
 };
 static const struct option options_unpause[] = {OPTIONS_ALL("all qubes that are paused"), {0}};

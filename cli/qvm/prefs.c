@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 enum { HELP_PROPERTIES = OPTION_OWN, HIDE_DEFAULT, DEFAULT, GET, SET };
 
@@ -117,6 +118,18 @@ static int get(const struct args *a, const char *qube, const char *property)
 	if (p.value[0] != '\0')
 		(void)puts(p.value);
 	return 0;
+}
+
+const char *qvm_property_value(const char *property, const char *value)
+{
+	static const char *const references[] = {"audiovm", "default_dispvm",    "guivm",
+						 "netvm",   "management_dispvm", "template"};
+
+	for (size_t i = 0; i < ARRAY_LEN(references); i++) {
+		if (str_eq(property, references[i]) && strcasecmp(value, "none") == 0)
+			return "";
+	}
+	return value;
 }
 
 static int compare_lines(const void *left, const void *right)
@@ -240,7 +253,8 @@ static int run(const struct args *a)
 				   NULL);
 	if (a->n_words == 2)
 		return get(a, a->words[0], a->words[1]);
-	return qubesd_call(a, "admin.vm.property.Set", a->words[0], a->words[1], a->words[2], NULL);
+	return qubesd_call(a, "admin.vm.property.Set", a->words[0], a->words[1],
+			   qvm_property_value(a->words[1], a->words[2]), NULL);
 }
 
 static const struct option options[] = {
@@ -264,8 +278,8 @@ const struct command qvm_prefs = {
 		"set or U for none, and the value. A change is kept when the command returns; most "
 		"take effect at the\n"
 		"qube's next start.\n\n"
-		"A reference to no qube is the empty value: qvm-prefs work netvm \"\". Numbers of "
-		"memory are MiB.\n"
+		"A reference to no qube is none, or the empty value: qvm-prefs work netvm none. "
+		"Numbers of memory are MiB.\n"
 		"Yes is True, yes, on or 1; no is False, no, off or 0.",
 	.sections = {{"EXAMPLES", "\tqvm-prefs work\n"
 				  "\tqvm-prefs work memory 500\n"

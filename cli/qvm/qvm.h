@@ -9,6 +9,9 @@ extern const struct command qvm_create, qvm_kill, qvm_ls, qvm_pause, qvm_prefs, 
 /* the eight labels, as a list for messages */
 #define LABELS "red, orange, yellow, green, gray, blue, purple, black"
 
+/** qvm_property_value() - @value as qubesd takes it: "none" for a qube is the empty text */
+const char *qvm_property_value(const char *property, const char *value);
+
 /** qvm_columns() - print the names of qvm-ls's columns or formats, for completion */
 void qvm_columns(void);
 void qvm_formats(void);

@@ -21,7 +21,7 @@ MUST_CHECK int str_format(char *to, size_t size, const char *format, ...) PRINTF
 bool str_eq(const char *a, const char *b);
 /** str_starts() - @s begins with @prefix */
 bool str_starts(const char *s, const char *prefix);
-/** bytes_are() - each of the @len bytes is a letter or digit of ASCII, or one of @others */
+/** bytes_are_alnum_or() - each of the @len bytes is a letter or digit of ASCII, or one of @others */
 bool bytes_are_alnum_or(const char *bytes, size_t len, const char *others);
 
 /**

@@ -157,10 +157,12 @@ int bulkhead_status(struct call *c)
 {
 	const struct qubesd *d = c->d;
 	struct rusage usage = {0};
-	size_t n_running = 0;
+	size_t n_qubes = 0, n_running = 0;
 
-	for (size_t i = 0; i < d->model->n_qubes; i++)
+	for (size_t i = 0; i < d->model->n_qubes; i++) {
+		n_qubes += d->model->by_name[i]->klass != KLASS_ADMIN;
 		n_running += d->model->by_name[i]->power != NULL;
+	}
 	(void)getrusage(RUSAGE_SELF, &usage);
 	text_add(&c->out,
 		 "version=%s\npid=%d\nuptime_ms=%" PRIu64 "\ncpu_us=%" PRIu64
@@ -168,8 +170,7 @@ int bulkhead_status(struct call *c)
 		 BULKHEAD_VERSION, getpid(), io_now_ms() - d->started_ms,
 		 (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 +
 			 (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec),
-		 d->model->n_qubes, n_running, d->n_jobs, d->n_clients, d->n_streams,
-		 d->paths.state);
+		 n_qubes, n_running, d->n_jobs, d->n_clients, d->n_streams, d->paths.state);
 	return 0;
 }
 

@@ -14,8 +14,8 @@ static int find(struct call *c, unsigned *ret)
 {
 	*ret = model_label(c->d->model, c->q.arg);
 	if (*ret == 0)
-		return refuse(&c->why, "QubesLabelNotFoundError", "there is no label '%s'",
-			      c->q.arg);
+		return model_refuse_label(c->d->model, "QubesLabelNotFoundError", c->q.arg,
+					  &c->why);
 	return 0;
 }
 

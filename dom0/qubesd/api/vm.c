@@ -104,8 +104,8 @@ static int wish_word(struct call *c, struct wish *w, char *word, bool may_pool)
 		uint64_t i = model_label(c->d->model, value);
 
 		if (i == 0 && (str_u64(value, LABEL_MAX, &i) < 0 || !c->d->model->labels[i].name))
-			return refuse(&c->why, "QubesLabelNotFoundError", "there is no label '%s'",
-				      value);
+			return model_refuse_label(c->d->model, "QubesLabelNotFoundError", value,
+						  &c->why);
 		w->label = (unsigned)i;
 		return 0;
 	}

@@ -3,7 +3,9 @@
 
 #include "base/str.h"
 #include "store/property.h"
+#include "store/refusal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const char *const klass_names[N_KLASSES] = {
@@ -175,6 +177,20 @@ unsigned model_label(const struct model *m, const char *name)
 		if (str_eq(m->labels[i].name, name))
 			return i;
 	return 0;
+}
+
+int model_refuse_label(const struct model *m, const char *type, const char *name,
+		       struct refusal *why)
+{
+	char names[512] = "";
+	size_t n = 0;
+
+	for (unsigned i = 1; i <= LABEL_MAX && n < sizeof(names); i++) {
+		if (m->labels[i].name)
+			n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s",
+					      n > 0 ? ", " : "", m->labels[i].name);
+	}
+	return refuse(why, type, "there is no label '%s'; there are: %s", name, names);
 }
 
 unsigned model_free_qid(const struct model *m)

@@ -13,6 +13,8 @@
 
 #include "store/property_ids.h"
 
+struct refusal;
+
 #define QID_MAX   9999
 #define UUID_LEN  36
 #define LABEL_MAX 255
@@ -128,6 +130,9 @@ struct qube *model_get(const struct model *m, unsigned qid);
 const struct pool *model_pool(const struct model *m, const char *name);
 /** model_label() - index of a label by name; 0 if there is none */
 unsigned model_label(const struct model *m, const char *name);
+/** model_refuse_label() - refuse since there is no label @name, and name those that there are */
+int model_refuse_label(const struct model *m, const char *type, const char *name,
+		       struct refusal *why);
 /** model_free_qid() - the lowest that is free; 0 if all are taken */
 unsigned model_free_qid(const struct model *m);
 /** model_untell() - @q is not as policyd has heard of it any more (policyd.h) */

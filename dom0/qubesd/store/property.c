@@ -670,7 +670,7 @@ static int parse_label(const struct model *m, const char *shown, char *raw, stru
 	uint64_t i = model_label(m, shown);
 
 	if (i == 0 && (str_u64(shown, LABEL_MAX, &i) < 0 || !m->labels[i].name))
-		return refuse(why, value_error, "there is no label '%s'", shown);
+		return model_refuse_label(m, value_error, shown, why);
 	return str_format(raw, PROPERTY_VALUE_MAX, "%" PRIu64, i);
 }
 
