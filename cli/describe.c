@@ -254,7 +254,7 @@ static void man_see_also(const struct program *p, const struct command *but)
 		(void)puts(".BR qvm (1)");
 		return;
 	}
-	(void)puts(".BR bulkhead (1),\n.BR qvm (1),");
+	(void)puts(but ? ".BR bulkhead (1),\n.BR qvm (1)," : ".BR bulkhead (1),");
 	for (const struct command *const *c = p->commands; *c; c++) {
 		if (*c == but)
 			continue;

@@ -35,7 +35,7 @@ static const struct program qvm = {
 		{
 			{"EXIT STATUS", "0 done; 1 refused or failed, nothing changed beyond what "
 					"was said; 2 called "
-					"wrongly. qvm\\-run\n"
+					"wrongly. qvm-run\n"
 					"passes on the exit status of what it ran."},
 			{"ENVIRONMENT", "BULKHEAD_HOME names the folder of the instance. NO_COLOR, "
 					"set to anything, "
