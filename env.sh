@@ -26,6 +26,7 @@ else
 	if [ -n "${BASH_VERSION-}" ] && [ -f "$bulkhead_top/build/root/usr/share/bash-completion/completions/qvm" ]; then
 		. "$bulkhead_top/build/root/usr/share/bash-completion/completions/qvm"
 		. "$bulkhead_top/build/root/usr/share/bash-completion/completions/bulkhead"
+		. "$bulkhead_top/build/root/usr/share/bash-completion/completions/qubes-policy"
 	fi
 fi
 unset bulkhead_top

@@ -121,8 +121,7 @@ static int take(struct parse *p, const struct option *o, const char *shown, cons
 /* a word that is no option of ours: perhaps it belongs to a command to be run */
 static int unknown(struct parse *p, const char *word)
 {
-	if (p->a->n_words > 0 && p->a->command->words[1] == WORDS_NONE &&
-	    str_eq(p->a->command->name, "run"))
+	if (p->a->n_words > 0 && str_eq(p->a->command->name, "run"))
 		return ui_usage(p->a,
 				"unknown option %s; if it belongs to the command, put \"--\" "
 				"before the qube's name, or quote the command",

@@ -23,6 +23,7 @@ enum words {
 	WORDS_COLUMN,
 	WORDS_FORMAT,
 	WORDS_INSTALLABLE,
+	WORDS_TEXT, /* only the person knows: nothing is offered */
 	WORDS_FILE,
 };
 
@@ -82,7 +83,9 @@ struct command {
 	struct section sections[COMMAND_MAX_SECTIONS];
 	const struct option *options;
 	enum words words[COMMAND_MAX_WORDS];
-	const char *verbs; /* "install list ...": the first word is one of these */
+	/* the first word is one of these; "list remove:template": behind remove stand templates, not
+	 * what @words says */
+	const char *verbs;
 	int (*run)(const struct args *args);
 };
 

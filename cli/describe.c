@@ -347,8 +347,38 @@ static const char *const words_names[] = {
 	[WORDS_COLUMN] = "column",
 	[WORDS_FORMAT] = "format",
 	[WORDS_INSTALLABLE] = "installable",
+	[WORDS_TEXT] = "text",
 	[WORDS_FILE] = "file",
 };
+
+/* each verb in turn, and what stands behind it or ""; *@at begins at the verbs, false at the end */
+static bool next_verb(const char **at, char verb[32], char words[32])
+{
+	size_t len, name;
+
+	if (!*at || **at == '\0')
+		return false;
+	len = strcspn(*at, " ");
+	name = strcspn(*at, " :");
+	(void)snprintf(verb, 32, "%.*s", (int)name, *at);
+	(void)snprintf(words, 32, "%.*s", name < len ? (int)(len - name - 1) : 0,
+		       *at + name + (name < len));
+	*at += len;
+	*at += strspn(*at, " ");
+	return true;
+}
+
+/* the verbs alone */
+static void put_verbs(const char *verbs)
+{
+	char verb[32], words[32];
+	const char *before = "";
+
+	while (next_verb(&verbs, verb, words)) {
+		(void)printf("%s%s", before, verb);
+		before = " ";
+	}
+}
 
 /* all forms of all options of one kind: those whose value is of @words (or, with NULL values, any)
  */
@@ -379,14 +409,23 @@ static bool has_value_of(const struct command *c, enum words words)
 
 static void bash_case(const struct command *c)
 {
+	char verb[32], words[32];
+
 	(void)printf("\t%s)\n\t\toptions=\"", c->name);
 	put_forms(c->options, " ", false, WORDS_NONE);
 	put_forms(option_common, " ", false, WORDS_NONE);
-	(void)printf("\"\n\t\tverbs=\"%s\"\n", c->verbs ? c->verbs : "");
-	(void)fputs("\t\twords=(", stdout);
+	(void)fputs("\"\n\t\tverbs=\"", stdout);
+	put_verbs(c->verbs);
+	(void)fputs("\"\n\t\twords=(", stdout);
 	for (unsigned i = 0; i < COMMAND_MAX_WORDS && (i == 0 || c->words[i] != WORDS_NONE); i++)
 		(void)printf("%s%s", i > 0 ? " " : "", words_names[c->words[i]]);
-	(void)puts(")\n\t\tcase $before in");
+	(void)puts(")");
+	for (const char *at = c->verbs; next_verb(&at, verb, words);) {
+		if (words[0] != '\0')
+			(void)printf("\t\t[[ ${COMP_WORDS[first]} != %s ]] || words=(%s)\n", verb,
+				     words);
+	}
+	(void)puts("\t\tcase $before in");
 	for (enum words w = WORDS_NONE; w <= WORDS_FILE; w++) {
 		if (!has_value_of(c, w))
 			continue;
@@ -453,7 +492,7 @@ static void bash(const struct program *p)
 		"\t\tkind=${words[n]}\n"
 		"\tfi\n"
 		"\tcase $kind in\n"
-		"\tnone) ;;\n"
+		"\tnone | text) ;;\n"
 		"\tfile) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n"
 		"\t*) COMPREPLY=($(compgen -W \"$(command qvm --words \"$kind\" 2>/dev/null)\" -- "
 		"\"$cur\")) ;;\n"
@@ -482,7 +521,7 @@ static void zsh_action(enum words words)
 {
 	if (words == WORDS_FILE)
 		(void)fputs("_files", stdout);
-	else if (words == WORDS_NONE)
+	else if (words == WORDS_NONE || words == WORDS_TEXT)
 		(void)fputs(" ", stdout);
 	else
 		(void)printf("(${(f)\"$(command qvm --words %s 2>/dev/null)\"})",
@@ -522,6 +561,18 @@ static void zsh_options(const struct option *o)
 	}
 }
 
+/* $behind: what stands behind the verb that was typed */
+static void zsh_verb_words(const struct command *c)
+{
+	char verb[32], words[32];
+
+	(void)printf("\tlocal behind=%s\n", words_names[c->words[0]]);
+	for (const char *at = c->verbs; next_verb(&at, verb, words);) {
+		if (words[0] != '\0')
+			(void)printf("\t[[ ${words[2]} != %s ]] || behind=%s\n", verb, words);
+	}
+}
+
 static void zsh(const struct program *p)
 {
 	(void)printf("#compdef %s", p->name);
@@ -549,11 +600,17 @@ static void zsh(const struct program *p)
 		     "case ${command#%s-} in\n",
 		     p->name, p->name);
 	for (const struct command *const *c = p->commands; *c; c++) {
-		(void)printf("%s)\n\t_arguments \\\n", (*c)->name);
+		(void)printf("%s)\n", (*c)->name);
+		if ((*c)->verbs)
+			zsh_verb_words(*c);
+		(void)puts("\t_arguments \\");
 		zsh_options((*c)->options);
 		zsh_options(option_common);
-		if ((*c)->verbs)
-			(void)printf("\t\t'1:verb:(%s)' \\\n", (*c)->verbs);
+		if ((*c)->verbs) {
+			(void)fputs("\t\t'1:verb:(", stdout);
+			put_verbs((*c)->verbs);
+			(void)puts(")' \\");
+		}
 		for (unsigned i = 0; i < COMMAND_MAX_WORDS; i++) {
 			bool last = i + 1 == COMMAND_MAX_WORDS || (*c)->words[i + 1] == WORDS_NONE;
 
@@ -564,7 +621,12 @@ static void zsh(const struct program *p)
 			else
 				(void)printf("\t\t'%u:", i + 1 + ((*c)->verbs ? 1 : 0));
 			(void)printf("%s:", words_names[(*c)->words[i]]);
-			zsh_action((*c)->words[i]);
+			if ((*c)->verbs)
+				(void)fputs(
+					"(${(f)\"$(command qvm --words $behind 2>/dev/null)\"})",
+					stdout);
+			else
+				zsh_action((*c)->words[i]);
 			(void)puts("' \\");
 			if (last)
 				break;
@@ -586,12 +648,43 @@ static void fish_text(const char *text)
 
 static void fish_words(enum words words)
 {
-	if (words == WORDS_NONE)
+	if (words == WORDS_NONE || words == WORDS_TEXT)
 		return;
 	if (words == WORDS_FILE)
 		(void)fputs(" -F", stdout);
 	else
 		(void)printf(" -a '(command qvm --words %s 2>/dev/null)'", words_names[words]);
+}
+
+/* the verbs, and what stands behind those that have words of their own */
+static void fish_verbs(const char *program, const char *condition, const char *verbs)
+{
+	char verb[32], words[32];
+
+	if (!verbs)
+		return;
+	(void)printf("complete -c %s -f%s -a '", program, condition);
+	put_verbs(verbs);
+	(void)puts("'");
+	while (next_verb(&verbs, verb, words)) {
+		if (words[0] != '\0')
+			(void)printf("complete -c %s -f%s -n '__fish_seen_subcommand_from %s' "
+				     "-a '(command qvm --words %s 2>/dev/null)'\n",
+				     program, condition, verb, words);
+	}
+}
+
+/* the condition that none of the verbs with words of their own was typed */
+static void fish_other_verbs(const char *verbs)
+{
+	char verb[32], words[32];
+
+	(void)fputs(" -n 'not __fish_seen_subcommand_from", stdout);
+	while (next_verb(&verbs, verb, words)) {
+		if (words[0] != '\0')
+			(void)printf(" %s", verb);
+	}
+	(void)putchar('\'');
 }
 
 /* one command's completions for a program, or where @condition holds */
@@ -620,10 +713,11 @@ static void fish_command(const char *program, const char *condition, const struc
 			(void)puts("'");
 		}
 	}
-	if (c->verbs)
-		(void)printf("complete -c %s -f%s -a '%s'\n", program, condition, c->verbs);
+	fish_verbs(program, condition, c->verbs);
 	for (unsigned i = 0; i < COMMAND_MAX_WORDS && c->words[i] != WORDS_NONE; i++) {
 		(void)printf("complete -c %s -f%s", program, condition);
+		if (c->verbs)
+			fish_other_verbs(c->verbs);
 		fish_words(c->words[i]);
 		(void)putchar('\n');
 	}

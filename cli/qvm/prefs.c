@@ -285,6 +285,6 @@ const struct command qvm_prefs = {
 				  "\tqvm-prefs work memory 500\n"
 				  "\tqvm-prefs --default work memory"}},
 	.options = options,
-	.words = {WORDS_ANY_QUBE, WORDS_PROPERTY},
+	.words = {WORDS_ANY_QUBE, WORDS_PROPERTY, WORDS_TEXT},
 	.run = run,
 };

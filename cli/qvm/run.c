@@ -448,6 +448,6 @@ const struct command qvm_run = {
 				     "\tqvm-run --all --no-autostart -u root poweroff"},
 		},
 	.options = options,
-	.words = {WORDS_QUBE, WORDS_NONE},
+	.words = {WORDS_QUBE, WORDS_TEXT},
 	.run = run,
 };

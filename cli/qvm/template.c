@@ -767,6 +767,6 @@ const struct command qvm_template = {
 				  "\tqvm-template list --installed"}},
 	.options = options,
 	.words = {WORDS_INSTALLABLE},
-	.verbs = "install reinstall list info remove",
+	.verbs = "install reinstall:template list info remove:template",
 	.run = run,
 };
