@@ -130,6 +130,7 @@ static void answer(struct policy_view *v, int fd)
 	struct decision_request q;
 	struct policy_request request;
 	struct policy_answer decided;
+	const char *plus;
 	size_t n = 0;
 
 	while (decision_request_len(bytes, n) == 0) {
@@ -141,8 +142,12 @@ static void answer(struct policy_view *v, int fd)
 	}
 	if (decision_request_decode(bytes, n, &q) != 0)
 		return;
-	request = (struct policy_request){
-		.source = q.source, .target = q.target, .service = q.service, .argument = ""};
+	plus = strchrnul(q.service, '+');
+	request =
+		(struct policy_request){.source = q.source,
+					.target = q.target,
+					.service = strndupa(q.service, (size_t)(plus - q.service)),
+					.argument = *plus == '+' ? plus + 1 : ""};
 	policy_decide(v, &request, &decided);
 	a.allow = decided.verdict == POLICY_ALLOW;
 	if (!a.allow)
@@ -296,12 +301,17 @@ static pid_t spawn_with(const char *path, char *const *argv, int in, int out)
 	return pid;
 }
 
-pid_t pair_call(const struct pair *p, int in, int out)
+pid_t pair_call_service(const struct pair *p, const char *service, int in, int out)
 {
 	char *const argv[] = {(char *)p->client, (char *)p->agent_socket, (char *)"vault",
-			      (char *)"test.Service", NULL};
+			      (char *)service, NULL};
 
 	return spawn_with(p->client, argv, in, out);
+}
+
+pid_t pair_call(const struct pair *p, int in, int out)
+{
+	return pair_call_service(p, "test.Service", in, out);
 }
 
 pid_t pair_spawn(const char *path, int in, int out)

@@ -26,6 +26,8 @@ void pair_end(void);
  * @in, @out:	its standard streams; NO_FD = /dev/null
  */
 pid_t pair_call(const struct pair *p, int in, int out);
+/** pair_call_service() - the same of "test.Service+ARGUMENT" */
+pid_t pair_call_service(const struct pair *p, const char *service, int in, int out);
 /** pair_spawn() - a program without arguments, its streams as above */
 pid_t pair_spawn(const char *path, int in, int out);
 /** pair_wait() - its exit code; 128+N after signal N */
