@@ -21,8 +21,10 @@
 #include "vchan/vchan.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -158,28 +160,35 @@ static void session_wait(const struct login *l, bool become)
 		;
 }
 
-static int service_exec(const struct call *c)
-{
-	const char *argument = c->command.argument;
+/* what is executed, and its arguments */
+struct program {
+	const char *path;
+	char arg0[NAME_MAX + 2];
+	char *argv[4];
+};
 
-	if (argument && argument[0] == '\0')
-		argument = NULL;
-	(void)execl(c->service.path, c->service.path, argument, (char *)NULL);
-	return fail_errno();
+static void program_get(const struct call *c, struct program *p)
+{
+	*p = (struct program){0};
+	if (!c->command.service) {
+		p->path = login_shell(&c->login, p->arg0, sizeof(p->arg0));
+		p->argv[0] = p->arg0;
+		p->argv[1] = (char *)"-c";
+		p->argv[2] = c->command.shell;
+		return;
+	}
+	p->path = c->service.path;
+	p->argv[0] = (char *)p->path;
+	if (c->command.argument && c->command.argument[0] != '\0')
+		p->argv[1] = (char *)c->command.argument;
 }
 
-/* in the child: streams are 0, 1, 2 */
-static NORETURN void command_exec(const struct call *c, pid_t relay)
+/* be its user, with the environment that it is to have */
+static int become(const struct call *c, pid_t relay)
 {
 	char number[16];
-	int r;
+	int r = login_ids(&c->login);
 
-	if (c->outcome != 0) {
-		if (write(STDERR_FILENO, c->why, strlen(c->why)) < 0)
-			_exit(QREXEC_EXIT_PROBLEM);
-		_exit(c->outcome);
-	}
-	r = login_ids(&c->login);
 	if (r == 0)
 		r = login_environment(&c->login);
 	if (r == 0 && c->command.service)
@@ -187,18 +196,32 @@ static NORETURN void command_exec(const struct call *c, pid_t relay)
 	(void)snprintf(number, sizeof(number), "%d", (int)relay);
 	if (r == 0 && setenv("QREXEC_AGENT_PID", number, 1) < 0)
 		r = -ENOMEM;
+	return r;
+}
+
+/* in the child: streams are 0, 1, 2 */
+static NORETURN void command_exec(const struct call *c, pid_t relay)
+{
+	struct program p;
+	int r;
+
+	if (c->outcome != 0) {
+		if (write(STDERR_FILENO, c->why, strlen(c->why)) < 0)
+			_exit(QREXEC_EXIT_PROBLEM);
+		_exit(c->outcome);
+	}
+	r = become(c, relay);
 	if (r == 0 && c->config.wait_for_session && !c->command.nogui)
 		session_wait(&c->login, false);
-	if (r == 0)
-		r = c->command.service ? service_exec(c)
-				       : login_shell_exec(&c->login, c->command.shell);
-	(void)dprintf(STDERR_FILENO, "qrexec: cannot start %s: %s\n",
-		      c->command.service ? c->service.path : c->login.shell, log_errno_str(r));
+	program_get(c, &p);
+	if (r == 0 && execv(p.path, p.argv) < 0)
+		r = fail_errno();
+	(void)dprintf(STDERR_FILENO, "qrexec: cannot start %s: %s\n", p.path, log_errno_str(r));
 	_exit(QREXEC_EXIT_PROBLEM);
 }
 
 /* @fds become 0, 1, 2 of a new session */
-static int command_start(const struct call *c, const int fds[3], pid_t *ret_pid)
+static int command_fork(const struct call *c, const int fds[3], pid_t *ret_pid)
 {
 	const pid_t self = getpid();
 	pid_t pid = fork();
@@ -217,6 +240,52 @@ static int command_start(const struct call *c, const int fds[3], pid_t *ret_pid)
 	}
 	*ret_pid = pid;
 	return 0;
+}
+
+static int spawn_with(const struct program *p, const int fds[3], const posix_spawnattr_t *attr,
+		      pid_t *ret_pid)
+{
+	posix_spawn_file_actions_t actions;
+	int r = posix_spawn_file_actions_init(&actions);
+
+	if (r != 0)
+		return -r;
+	for (int i = 0; i < 3 && r == 0; i++)
+		r = posix_spawn_file_actions_adddup2(&actions, fds[i], i);
+	if (r == 0)
+		r = posix_spawn(ret_pid, p->path, &actions, attr, p->argv, environ);
+	(void)posix_spawn_file_actions_destroy(&actions);
+	return -r;
+}
+
+/*
+ * The same without a copy of our memory in between, which costs as much as many a service: we become the user first, and
+ * nothing of ours runs in the new process.
+ */
+static int command_spawn(const struct call *c, const int fds[3], pid_t *ret_pid)
+{
+	posix_spawnattr_t attr;
+	struct program p;
+	sigset_t set;
+	int r = become(c, getpid());
+
+	if (r < 0)
+		return r;
+	r = posix_spawnattr_init(&attr);
+	if (r != 0)
+		return -r;
+	(void)sigemptyset(&set);
+	r = posix_spawnattr_setsigmask(&attr, &set);
+	(void)sigfillset(&set);
+	if (r == 0)
+		r = posix_spawnattr_setsigdefault(&attr, &set);
+	if (r == 0)
+		r = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+							    POSIX_SPAWN_SETSID);
+	program_get(c, &p);
+	r = r == 0 ? spawn_with(&p, fds, &attr, ret_pid) : -r;
+	(void)posix_spawnattr_destroy(&attr);
+	return r;
 }
 
 /* ---- the call ------------------------------------------------------------------------------ */
@@ -304,6 +373,22 @@ static int run_socket(struct call *c, struct vchan *v, uint32_t version)
 	return r;
 }
 
+/* Afterwards we are its user too, as far as it has one. */
+static int command_start(struct call *c, const int fds[3], pid_t *ret_pid)
+{
+	int r;
+
+	if (c->outcome == 0 && !c->config.wait_for_session) {
+		r = command_spawn(c, fds, ret_pid);
+		if (r == 0)
+			return 0;
+		refuse(c, QREXEC_EXIT_PROBLEM,
+		       c->command.service ? c->service.path : c->login.shell, log_errno_str(r));
+	}
+	r = command_fork(c, fds, ret_pid);
+	return r == 0 && c->outcome == 0 ? login_ids(&c->login) : r;
+}
+
 static int run(struct call *c, struct vchan *v, uint32_t version)
 {
 	struct relay_options o = {.role = RELAY_SERVICE, .vchan = v, .version = version};
@@ -315,6 +400,8 @@ static int run(struct call *c, struct vchan *v, uint32_t version)
 		return relay_code_send(v, true, (unsigned)c->outcome);
 	if (c->outcome == 0 && is_socket(c))
 		return run_socket(c, v, version);
+	/* while we are root: the memory is root's. Our user cannot look into this process, nor take its descriptors. */
+	vchan_allow_rings(v);
 	r = signals_open(&o.signal_fd);
 	if (r == 0)
 		r = streams_open(c, command, own);
@@ -324,13 +411,6 @@ static int run(struct call *c, struct vchan *v, uint32_t version)
 		return r;
 	for (int i = 0; i < 3; i++)
 		(void)close(command[i]);
-	/* while we are root: the memory is root's. Our user cannot look into this process, nor take its descriptors. */
-	vchan_allow_rings(v);
-	if (c->outcome == 0) {
-		r = login_ids(&c->login);
-		if (r < 0)
-			return r;
-	}
 	(void)prctl(PR_SET_DUMPABLE, 0);
 	o.out[0] = own[0];
 	o.out[1] = NO_FD;
@@ -365,7 +445,7 @@ static int run_detached(struct call *c, struct vchan *v)
 	null[0] = null[1] = null[2] = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null[0] < 0)
 		return fail_errno();
-	r = command_start(c, null, &pid);
+	r = command_fork(c, null, &pid);
 	return r < 0 ? r : relay_code_send(v, false, 0);
 }
 
@@ -450,7 +530,7 @@ int call_start_here(const char *command, const int fds[3], bool with_us, pid_t *
 		*ret_code = (unsigned)c.outcome;
 		r = CALL_E_NONE;
 	} else {
-		r = command_start(&c, fds, ret_pid);
+		r = command_fork(&c, fds, ret_pid);
 	}
 	qrexec_command_done(&c.command);
 	login_done(&c.login);

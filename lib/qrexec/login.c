@@ -162,16 +162,12 @@ int login_environment(const struct login *l)
 	return 0;
 }
 
-int login_shell_exec(const struct login *l, const char *command)
+const char *login_shell(const struct login *l, char *arg0, size_t size)
 {
 	const char *shell = l->change ? l->shell : "/bin/sh";
 	const char *name = strrchr(shell, '/');
-	char arg0[NAME_MAX + 2];
 
 	/* the leading '-' makes it a login shell: /etc/profile and its like are read */
-	if (str_format(arg0, sizeof(arg0), "%s%s", l->change ? "-" : "", name ? name + 1 : shell) <
-	    0)
-		return -ENAMETOOLONG;
-	(void)execl(shell, arg0, "-c", command, (char *)NULL);
-	return fail_errno();
+	(void)snprintf(arg0, size, "%s%s", l->change ? "-" : "", name ? name + 1 : shell);
+	return shell;
 }

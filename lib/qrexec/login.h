@@ -45,6 +45,10 @@ MUST_CHECK int login_ids(const struct login *l);
  */
 MUST_CHECK int login_environment(const struct login *l);
 
-/** login_shell_exec() - the user's shell as a login shell, or without root /bin/sh; comes back on
- * failure only */
-MUST_CHECK int login_shell_exec(const struct login *l, const char *command);
+/**
+ * login_shell() - the user's shell, as a login shell, or without root /bin/sh
+ * @arg0:	what it is called; @size at least NAME_MAX + 2
+ *
+ * Return: its path, borrowed from @l.
+ */
+const char *login_shell(const struct login *l, char *arg0, size_t size);
