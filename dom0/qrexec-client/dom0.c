@@ -130,7 +130,7 @@ int dom0_serve(const struct options *o, const char *dir, const char *vchan_dir)
 	struct qrexec_msg m = {.type = QREXEC_SERVICE_CONNECT};
 	struct qrexec_peer *daemon = NULL;
 	char path[UNIX_PATH_MAX + 1];
-	uint32_t domid;
+	uint32_t domid = 0;
 	int r;
 
 	if (!command)
