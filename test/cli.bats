@@ -172,7 +172,7 @@ refused() {
 	refused 2 "default_template" qvm-create -l red -t '' other
 	# the qube is named even where the text has its letter
 	qvm-create -t tmpl -l red m
-	refused 1 "m: memory" qvm-prefs m memory 400M
+	refused 1 "m: memory is a whole number, not '400M' (Memory in MiB" qvm-prefs m memory 400M
 	qvm-remove -f m
 	refused 1 "memory" qvm-prefs work memory -5
 	refused 1 "nothing was removed" qvm-remove work

@@ -548,7 +548,7 @@ static int run(const struct args *a)
 	unsigned n_problems = 0;
 
 	if (a->n_words > 0) {
-		(void)ui_usage(a, "it takes no words");
+		(void)ui_usage(a, "it takes no arguments, but got '%s'", a->words[0]);
 		return 2;
 	}
 	if (!found)

@@ -53,7 +53,7 @@ static int run(const struct args *a)
 	int r;
 
 	if (a->n_words > 0) {
-		(void)ui_usage(a, "it takes no words");
+		(void)ui_usage(a, "it takes no arguments, but got '%s'", a->words[0]);
 		return 2;
 	}
 	r = client_call(NULL, "bulkhead.Status", "dom0", NULL, NULL, 0, NO_FD, &answer);

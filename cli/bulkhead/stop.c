@@ -108,7 +108,7 @@ static int run(const struct args *a)
 	int r;
 
 	if (a->n_words > 0) {
-		(void)ui_usage(a, "it takes no words");
+		(void)ui_usage(a, "it takes no arguments, but got '%s'", a->words[0]);
 		return 2;
 	}
 	if (timeout && str_u64(timeout, MAX_TIMEOUT_S, &timeout_s) < 0) {

@@ -645,7 +645,8 @@ static int parse_int(const struct property *p, const char *shown, char *raw, str
 	uint64_t v;
 
 	if (str_u64(digits, 1000000000000000, &v) < 0)
-		return refuse(why, value_error, "%s is a whole number, not '%s'", p->name, shown);
+		return refuse(why, value_error, "%s is a whole number, not '%s' (%s)", p->name,
+			      shown, p->help);
 	return str_format(raw, PROPERTY_VALUE_MAX, "%s%" PRIu64, shown[0] == '-' && v ? "-" : "",
 			  v);
 }
