@@ -247,20 +247,28 @@ static int background(const struct options *o, int *ret_up_fd)
 	return 0;
 }
 
-/* A daemon in the background holds no stream of who started it; what it has to say goes to the
- * instance's log, if there is one. */
-static void streams_leave(const struct options *o)
+/* Where a daemon in the background writes to: the instance's log, if there is one. */
+static int log_open_for(const char *name)
 {
 	AUTO(paths_done) struct paths paths = {0};
-	AUTO_CLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC), log = NO_FD;
 	char path[PATH_MAX];
+	int fd = NO_FD;
 
 	if (paths_init(&paths, false) == 0 &&
-	    str_format(path, sizeof(path), "%s/log/qrexec.%s.log", paths.state, o->name) == 0)
-		log = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	    str_format(path, sizeof(path), "%s/log/qrexec.%s.log", paths.state, name) == 0)
+		fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return fd >= 0 ? fd : open("/dev/null", O_WRONLY | O_CLOEXEC);
+}
+
+/* A daemon in the background holds no stream of who started it. */
+static void streams_leave(const struct options *o)
+{
+	AUTO_CLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	AUTO_CLOSE int log = log_open_for(o->name);
+
 	(void)dup2(null, STDIN_FILENO);
 	(void)dup2(null, STDOUT_FILENO);
-	(void)dup2(log >= 0 ? log : null, STDERR_FILENO);
+	(void)dup2(log, STDERR_FILENO);
 }
 
 static int by_hand(const struct options *o, int *ret_ask_fd, int *ret_dir_fd)
@@ -274,7 +282,8 @@ static int by_hand(const struct options *o, int *ret_ask_fd, int *ret_dir_fd)
 			   .policy_program = o->policy_program,
 			   .policy_socket = o->policy_socket,
 			   .domid = o->domid,
-			   .up_fd = NO_FD};
+			   .up_fd = NO_FD,
+			   .log_fd = NO_FD};
 	int r = 0;
 
 	if (!getenv("VCHAN_SOCKET_DIR") || !o->socket_dir) {
@@ -299,9 +308,12 @@ static int by_hand(const struct options *o, int *ret_ask_fd, int *ret_dir_fd)
 		*ret_dir_fd = open(p.vchan_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (r == 0 && !o->direct)
 		r = background(o, &p.up_fd);
+	if (r == 0 && !o->direct)
+		p.log_fd = log_open_for(o->name);
 	if (r == 0)
 		r = parent_start(&p, ret_ask_fd);
 	close_fd(&p.up_fd);
+	close_fd(&p.log_fd);
 	return r;
 }
 

@@ -95,7 +95,8 @@ static NORETURN void parent_serve(struct parent *p, int ask_fd)
 	(void)setsid();
 	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
 		(void)signal(signals[i], SIG_IGN); // NOLINT(cert-err33-c)
-	p->log_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (p->log_fd < 0)
+		p->log_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (int i = 0; null >= 0 && i <= STDERR_FILENO; i++)
 		(void)dup2(null, i); /* nobody waits for the end of what it does not write to */

@@ -11,13 +11,14 @@
  * struct parent - what the answers are made from; borrowed until parent_start() returns
  * @up_fd:	gets one byte when the agent is there the first time; NO_FD = nobody waits. Closed
  * in the caller
+ * @log_fd:	where the broker's words go; NO_FD = standard error as it is
  */
 struct parent {
 	const char *vchan_dir, *qrexec_dir, *name, *uuid;
 	const char *policy_program, *policy_socket; /* for the broker; NULL = as it finds it */
 	unsigned domid;
 	int up_fd;
-	int log_fd; /* the parent's own: standard error as the daemon has it */
+	int log_fd;
 };
 
 /** parent_start() - 0 with the daemon's end of the questions in @ret_ask_fd; -errno */
