@@ -79,7 +79,7 @@ static const struct {
 	{"a/./b", 0, FILECOPY_E_NAME, 0},
 	{"a\nb", 0, FILECOPY_E_NAME, 0},
 	{"\xff", 0, FILECOPY_E_NAME, 0},
-	{"a\xe2\x80\xae" "b", 0, FILECOPY_E_NAME, 0},
+	{"a\xe2\x80\x8b" "b", 0, FILECOPY_E_NAME, 0},
 	{"a\nb", FILECOPY_ALL_NAMES, 0, 1},
 	{"\xff/\x01", FILECOPY_ALL_NAMES, 0, 2},
 	{"a\nb", FILECOPY_ALL_LINKS, FILECOPY_E_NAME, 0},

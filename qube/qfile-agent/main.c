@@ -104,7 +104,7 @@ static int walk_all(struct walk *w, char **paths)
 
 static int measure(struct walk *w, char **paths)
 {
-	struct measure m = {.all_shown = true};
+	static struct measure m = {.all_shown = true};
 
 	w->visitor = &measure_visitor;
 	w->context = &m;
@@ -117,7 +117,7 @@ static int measure(struct walk *w, char **paths)
 static int copy(struct walk *w, char **paths)
 {
 	static uint8_t buf[SINK_SIZE];
-	struct sink s = {.out_fd = STDOUT_FILENO, .answer_fd = STDIN_FILENO, .buf = buf};
+	static struct sink s = {.out_fd = STDOUT_FILENO, .answer_fd = STDIN_FILENO, .buf = buf};
 	const bool tells = progress_wanted();
 	bool arrived = false;
 	int r;

@@ -55,7 +55,7 @@ static int grow(const char *place)
 {
 	AUTO_CLOSE int fd = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct statfs fs;
-	uint64_t size, n_blocks;
+	uint64_t size = 0, n_blocks;
 	int r;
 
 	if (fd < 0 || fstatfs(fd, &fs) < 0)
