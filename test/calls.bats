@@ -459,3 +459,42 @@ serve() {
 	echo 'wait-for-session = maybe' >"$dir/rpc-config/test.Gui"
 	run -125 call_vm vault test.Gui </dev/null
 }
+
+# ---- who lies
+
+@test "a qube that lies where it was told to connect is cut off, and dom0's service ends" {
+	allow test.Echo dom0 target=dom0 requested_target=dom0
+	service test.Echo 'exec cat'
+	kill "$agent" && wait "$agent" || true
+	until_true test ! -e "$dir/qrexec.42"
+	local lie
+	for lie in $("$hostile/qrexec-rude" list caller); do
+		echo "lie: $lie"
+		timeout 60 "$hostile/qrexec-rude" caller "$dir" "$lie"
+		until_true test ! -e "$dir/qrexec.42"
+	done
+	until_true eval '! pgrep -f "^(qrexec-broker|cat).*$dir"'
+	agent_begin
+	until_true test -S "$dir/qrexec.42"
+	run -0 call_vm dom0 test.Echo <<<"text"
+	[ "$output" = text ]
+}
+
+@test "a daemon that was taken over can ask its broker for calls, and nothing else" {
+	local lie
+	for lie in $("$hostile/qrexec-rude" list broker); do
+		echo "lie: $lie"
+		timeout 60 "$hostile/qrexec-rude" broker "$dom0/qrexec-broker" "$lie"
+	done
+}
+
+@test "a program that is rude to the agent is let go, and the others do not notice" {
+	allow test.Echo vault target=vault requested_target=vault
+	local lie
+	for lie in $("$hostile/qrexec-rude" list program); do
+		echo "lie: $lie"
+		timeout 60 "$hostile/qrexec-rude" program "$dir/agent.42" "$lie" &
+		run -0 call_vm vault test.Echo <<<"text"
+		wait $!
+	done
+}

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Peers of qrexec that lie: an agent on the control channel, a qube on a data channel, a client of
- * the daemon. Each lie is a row; exit 0 says that the other side took it as it should.
+ * Peers of qrexec that lie: an agent on the control channel, a qube on a data channel, as who is called and as who
+ * calls, a client of the daemon, a daemon that was taken over, a program of the agent's own qube. Each lie is a row; exit 0
+ * says that the other side took it as it should.
  *
- *	qrexec-rude list agent|data|client
+ *	qrexec-rude list agent|data|caller|client|broker|program
  *	qrexec-rude agent DIR LIE	be the agent of domain 42, lie, expect to be cut off (or
  * not) qrexec-rude data DIR LIE	be an honest agent for one call, then lie on its data channel
+ *	qrexec-rude caller DIR LIE	be an honest agent that calls test.Echo of dom0, then lie where it was told to
+ *				connect
  *	qrexec-rude client SOCKET LIE	be a client of the daemon
+ *	qrexec-rude broker PROGRAM LIE	be the daemon of a qrexec-broker
+ *	qrexec-rude program SOCKET LIE	be a program that asks the agent for a service
  */
 #include "base/io.h"
 #include "proto/qrexec.h"
@@ -206,21 +211,23 @@ static void service_honest(struct vchan *v)
 	trigger4(v, "@default", 8, "S1", "qubes.Filecopy", 15);
 }
 
-static void flood_unread(struct vchan *v)
+/* as much as it takes; it must stop taking before our memory is in its hands */
+static void flood(struct vchan *v, const char *service)
 {
 	const uint64_t until = io_now_ms() + 2000;
-	static uint8_t p[QREXEC_HEADER_LEN + 161];
+	const size_t len = 160 + strlen(service) + 1;
+	static uint8_t p[QREXEC_HEADER_LEN + 256];
 	size_t n, total = 0;
 
 	hello(v);
-	qrexec_header_encode(QREXEC_TRIGGER_SERVICE4, 161, p);
+	qrexec_header_encode(QREXEC_TRIGGER_SERVICE4, len, p);
 	memcpy(p + QREXEC_HEADER_LEN + 128, "S1", 2);
-	/* as much as it takes; it must stop taking before our memory is in its hands */
+	memcpy(p + QREXEC_HEADER_LEN + 160, service, strlen(service));
 	while (io_now_ms() < until) {
 		size_t at = 0;
 
-		while (at < sizeof(p) && io_now_ms() < until) {
-			int r = vchan_write(v, p + at, sizeof(p) - at, &n);
+		while (at < QREXEC_HEADER_LEN + len && io_now_ms() < until) {
+			int r = vchan_write(v, p + at, QREXEC_HEADER_LEN + len - at, &n);
 
 			if (r < 0 && r != -EAGAIN)
 				return;
@@ -229,10 +236,35 @@ static void flood_unread(struct vchan *v)
 			else
 				(void)poll(NULL, 0, 10);
 		}
-		total += sizeof(p);
+		total += QREXEC_HEADER_LEN + len;
 	}
 	if (total > 64u << 20)
 		give_up("it took all of it");
+}
+
+static void flood_unread(struct vchan *v)
+{
+	flood(v, "");
+}
+
+static void calls_unread(struct vchan *v)
+{
+	flood(v, "qubes.Filecopy");
+}
+
+static void ident_twice(struct vchan *v)
+{
+	hello(v);
+	trigger4(v, "dom0", 4, "S1", "a.B", 4);
+	trigger4(v, "vault", 5, "S1", "a.B", 4);
+}
+
+static void call_then_go(struct vchan *v)
+{
+	hello(v);
+	for (unsigned i = 0; i < 100; i++)
+		trigger4(v, "dom0", 4, "S1", "a.B", 4);
+	message(v, 0x999, "", 0);
 }
 
 static const struct lie agent_lies[] = {
@@ -256,6 +288,9 @@ static const struct lie agent_lies[] = {
 	{"service-nul", service_nul, REFUSED},
 	{"service-honest", service_honest, REFUSED},
 	{"flood-unread", flood_unread, KEPT},
+	{"calls-unread", calls_unread, KEPT},
+	{"ident-twice", ident_twice, REFUSED},
+	{"call-then-go", call_then_go, CUT_OFF},
 };
 
 /* ---- the qube's lies on a data channel ------------------------------------------------------ */
@@ -346,6 +381,162 @@ static const struct lie data_lies[] = {
 	{"silence", data_silence, CUT_OFF},
 };
 
+/* ---- the lies of a qube that calls ----------------------------------------------------------- */
+
+static void caller_no_hello(struct vchan *v)
+{
+	message(v, QREXEC_DATA_STDIN, "xxxx", 4);
+}
+
+static void caller_stdout(struct vchan *v)
+{
+	hello(v);
+	message(v, QREXEC_DATA_STDOUT, "x", 1);
+}
+
+static void caller_code(struct vchan *v)
+{
+	hello(v);
+	number(v, QREXEC_DATA_EXIT_CODE, 0);
+}
+
+static void caller_huge(struct vchan *v)
+{
+	uint8_t head[QREXEC_HEADER_LEN];
+
+	hello(v);
+	qrexec_header_encode(QREXEC_DATA_STDIN, 65537, head);
+	raw(v, head, sizeof(head));
+}
+
+static void caller_after_end(struct vchan *v)
+{
+	hello(v);
+	message(v, QREXEC_DATA_STDIN, "", 0);
+	message(v, QREXEC_DATA_STDIN, "x", 1);
+}
+
+static void caller_cut(struct vchan *v)
+{
+	hello(v);
+	raw(v, "\x90\x01\0\0\0\x10\0\0half", 12);
+}
+
+static const struct lie caller_lies[] = {
+	{"no-hello", caller_no_hello, CUT_OFF},
+	{"garbage", garbage, CUT_OFF},
+	{"old-version", old_version, CUT_OFF},
+	{"hello-twice", hello_twice, CUT_OFF},
+	{"stdout", caller_stdout, CUT_OFF},
+	{"code", caller_code, CUT_OFF},
+	{"huge", caller_huge, CUT_OFF},
+	{"after-end", caller_after_end, CUT_OFF},
+	{"cut", caller_cut, KEPT},
+	{"silence", data_silence, KEPT},
+	{"absence", NULL, KEPT}, /* it never listens where it was told to */
+};
+
+/* ---- the lies of a daemon to its broker ------------------------------------------------------ */
+
+static void broker_honest(struct vchan *v)
+{
+	hello(v);
+	trigger4(v, "@default", 8, "S1", "qubes.Filecopy", 15);
+}
+
+static void broker_service(struct vchan *v)
+{
+	hello(v);
+	trigger4(v, "dom0", 4, "S1", "a.B root", 9);
+}
+
+static void broker_service_nul(struct vchan *v)
+{
+	hello(v);
+	trigger4(v, "dom0", 4, "S1", "a\0b", 4);
+}
+
+static void broker_service_empty(struct vchan *v)
+{
+	hello(v);
+	trigger4(v, "dom0", 4, "S1", "", 1);
+}
+
+static void broker_target(struct vchan *v)
+{
+	hello(v);
+	trigger4(v, "a\nsource=dom0", 13, "S1", "a.B", 4);
+}
+
+static void broker_terminated(struct vchan *v)
+{
+	hello(v);
+	message(v, QREXEC_CONNECTION_TERMINATED, "\0\0\0\0\1\2\0\0", 8);
+}
+
+static const struct lie broker_lies[] = {
+	{"honest", broker_honest, REFUSED},
+	{"no-hello", no_hello, CUT_OFF},
+	{"garbage", garbage, CUT_OFF},
+	{"hello-twice", hello_twice, CUT_OFF},
+	{"dom0s-message", dom0s_message, CUT_OFF},
+	{"endless-length", endless_length, CUT_OFF},
+	{"service-odd", broker_service, CUT_OFF},
+	{"service-nul", broker_service_nul, CUT_OFF},
+	{"service-empty", broker_service_empty, CUT_OFF},
+	{"target-odd", broker_target, CUT_OFF},
+	{"terminated", broker_terminated, CUT_OFF},
+};
+
+/* ---- the lies of a program to its agent ------------------------------------------------------ */
+
+static void program_other(struct vchan *v)
+{
+	message(v, QREXEC_CONNECTION_TERMINATED, "\0\0\0\0\1\2\0\0", 8);
+}
+
+static void program_old(struct vchan *v)
+{
+	static const uint8_t p[128] = "a.B";
+
+	message(v, QREXEC_TRIGGER_SERVICE, p, sizeof(p));
+}
+
+static void program_endless(struct vchan *v)
+{
+	uint8_t head[QREXEC_HEADER_LEN];
+
+	qrexec_header_encode(QREXEC_TRIGGER_SERVICE4, 0xffffffff, head);
+	raw(v, head, sizeof(head));
+}
+
+static void program_empty(struct vchan *v)
+{
+	message(v, QREXEC_TRIGGER_SERVICE4, "", 0);
+}
+
+static void program_twice(struct vchan *v)
+{
+	trigger4(v, "dom0", 4, "S1", "a.B", 4);
+	trigger4(v, "dom0", 4, "S1", "a.B", 4);
+}
+
+static void program_stalls(struct vchan *v)
+{
+	raw(v, "\x13\2\0\0\xa5\0\0\0abc", 11);
+}
+
+static const struct lie program_lies[] = {
+	{"hello", hello, CUT_OFF},
+	{"garbage", garbage, CUT_OFF},
+	{"other", program_other, CUT_OFF},
+	{"old", program_old, CUT_OFF},
+	{"endless", program_endless, CUT_OFF},
+	{"empty", program_empty, CUT_OFF},
+	{"twice", program_twice, CUT_OFF},
+	{"stall", program_stalls, CUT_OFF},
+};
+
 /* ---- rude clients -------------------------------------------------------------------------- */
 
 static void client_hello(struct vchan *v)
@@ -379,10 +570,25 @@ static void client_huge(struct vchan *v)
 	raw(v, head, sizeof(head));
 }
 
-static void client_other_domain(struct vchan *v)
+static void client_own_domain(struct vchan *v)
 {
 	client_hello(v);
-	message(v, QREXEC_EXEC_CMDLINE, "\7\0\0\0\0\0\0\0nosuch:id", 18);
+	message(v, QREXEC_EXEC_CMDLINE, "\x2a\0\0\0\0\0\0\0nosuch:id", 18);
+}
+
+static void client_no_domain(struct vchan *v)
+{
+	client_hello(v);
+	message(v, QREXEC_EXEC_CMDLINE, "\0\0\1\0\0\0\0\0nosuch:id", 18);
+}
+
+static void client_connect_nowhere(struct vchan *v)
+{
+	static uint8_t p[8 + 32] = {7};
+
+	memcpy(p + 8, "S1", 2);
+	client_hello(v);
+	message(v, QREXEC_SERVICE_CONNECT, p, sizeof(p));
 }
 
 static void client_stalls(struct vchan *v)
@@ -403,7 +609,9 @@ static const struct lie client_lies[] = {
 	{"garbage", garbage, CUT_OFF},
 	{"twice", client_twice, CUT_OFF},
 	{"huge", client_huge, CUT_OFF},
-	{"other-domain", client_other_domain, CUT_OFF},
+	{"own-domain", client_own_domain, CUT_OFF},
+	{"no-domain", client_no_domain, CUT_OFF},
+	{"connect-nowhere", client_connect_nowhere, CUT_OFF},
 	{"stall", client_stalls, CUT_OFF},
 	{"vanish", client_vanishes, KEPT},
 };
@@ -508,6 +716,80 @@ static int data(const char *dir, const struct lie *lie)
 	return 0;
 }
 
+/* honest until dom0 has allowed the call and says where to listen */
+static unsigned connect_wait(struct vchan *v)
+{
+	uint8_t bytes[QREXEC_HEADER_LEN + 4], head[QREXEC_HEADER_LEN], p[8 + 32];
+	struct qrexec_header h;
+
+	hello(v);
+	trigger4(v, "dom0", 4, "S1", "test.Echo", 10);
+	if (vchan_read_full(v, bytes, sizeof(bytes)) < 0 ||
+	    vchan_read_full(v, head, sizeof(head)) < 0)
+		give_up("no answer came");
+	if (qrexec_header_decode(QREXEC_DAEMON_TO_AGENT, 4, head, &h) != 0 ||
+	    h.type != QREXEC_SERVICE_CONNECT)
+		give_up("the call is not allowed");
+	if (vchan_read_full(v, p, sizeof(p)) < 0)
+		give_up("half an answer");
+	return p[4] | (unsigned)p[5] << 8;
+}
+
+static int caller(const char *dir, const struct lie *lie)
+{
+	struct vchan *control = agent_serve(dir), *v = NULL;
+	uint8_t over[8] = {0};
+	const unsigned port = connect_wait(control);
+	bool refused, cut = false;
+
+	if (lie->tell && vchan_server_new(dir, DOMID, 0, port, &v) < 0)
+		give_up("cannot listen");
+	while (v && vchan_get_state(v) == VCHAN_WAITING) {
+		struct pollfd p = {.fd = vchan_fd(v), .events = POLLIN};
+
+		if (poll(&p, 1, PATIENCE_MS) <= 0)
+			give_up("the service does not come");
+		(void)!vchan_accept(v);
+	}
+	if (v) {
+		lie->tell(v);
+		cut = cut_off(v, lie->expect == CUT_OFF ? PATIENCE_MS : 1500, &refused);
+	}
+	vchan_free(v);
+	over[4] = (uint8_t)port;
+	over[5] = (uint8_t)(port >> 8);
+	message(control, QREXEC_CONNECTION_TERMINATED, over, sizeof(over));
+	vchan_free(control);
+	return cut == (lie->expect == CUT_OFF) ? 0 : 1;
+}
+
+static int broker(const char *program, const struct lie *lie)
+{
+	struct vchan *v = NULL;
+	bool refused, cut;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		give_up("no socket");
+	if (fork() == 0) {
+		if (dup2(pair[1], STDIN_FILENO) < 0)
+			_exit(1);
+		(void)execl(program, "qrexec-broker", "--daemon-fd=0", "--socket-dir=/nowhere",
+			    "--vchan-dir=/nowhere", "--policy-socket=/nowhere/policy", "42", "work",
+			    (char *)NULL);
+		_exit(1);
+	}
+	(void)close(pair[1]);
+	if (vchan_new_from_fd(&pair[0], &v) < 0)
+		give_up("no stream");
+	lie->tell(v);
+	cut = cut_off(v, PATIENCE_MS, &refused);
+	vchan_free(v);
+	if (lie->expect == REFUSED)
+		return refused ? 0 : 1;
+	return cut && !refused ? 0 : 1;
+}
+
 static int client(const char *path, const struct lie *lie)
 {
 	struct vchan *v = NULL;
@@ -533,6 +815,9 @@ int main(int argc, char **argv)
 		{"agent", agent_lies, ARRAY_LEN(agent_lies), agent},
 		{"data", data_lies, ARRAY_LEN(data_lies), data},
 		{"client", client_lies, ARRAY_LEN(client_lies), client},
+		{"caller", caller_lies, ARRAY_LEN(caller_lies), caller},
+		{"broker", broker_lies, ARRAY_LEN(broker_lies), broker},
+		{"program", program_lies, ARRAY_LEN(program_lies), client},
 	};
 
 	(void)signal(SIGPIPE, SIG_IGN); // NOLINT(cert-err33-c)
