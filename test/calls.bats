@@ -193,6 +193,22 @@ requested_target=vault"; do
 	[[ $output = *text ]]
 }
 
+@test "a caller that is killed before it listens holds neither the callee's process nor its port" {
+	# the agent, who would tell it where to listen, is stopped when the policy answers
+	printf '#!/bin/sh\nkill -STOP %s; cat "%s"\n' "$agent" "$dir/answer.test.Echo.vault" >"$dir/policy"
+	allow test.Echo vault target=vault requested_target=vault
+	VCHAN_DOMAIN=42 "$qube/usr/bin/qrexec-client-vm" --agent-socket="$dir/agent.42" vault test.Echo </dev/null 3>&- &
+	until_true test "$(children_of "${others[0]}")" = 0
+	until_true has_children "${others[0]}"
+	kill -9 $!
+	kill -CONT "$agent"
+	until_true no_children "${others[0]}"
+	no_sockets_left
+	grep -q 'port 513' "$dir/agent.log" && return 1
+	printf '#!/bin/sh\ncat "%s/answer.$4.$3"\n' "$dir" >"$dir/policy"
+	run -0 call_vm vault test.Echo <<<"text"
+}
+
 @test "a daemon that ends refuses who waits, and the next one serves" {
 	printf '#!/bin/sh\necho asked >>"%s"; exec sleep 300\n' "$dir/asked" >"$dir/policy"
 	call_vm vault test.Echo </dev/null 2>"$dir/err" 3>&- &

@@ -83,6 +83,10 @@ children_of() {
 	pgrep -c -P "$1" || true
 }
 
+has_children() {
+	[ "$(children_of "$1")" != 0 ]
+}
+
 no_children() {
 	[ "$(children_of "$1")" = 0 ]
 }

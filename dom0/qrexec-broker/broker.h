@@ -7,6 +7,7 @@
  *	calls.c		a call from the request to its end
  *	decide.c	what policyd, or the policy program, says of it
  *	callee.c	the qube that is called: reached, started if it must be
+ *	cancel.c	a callee whose caller is gone
  *	tickets.c	the stream between two qubes
  *
  * Nothing waits: a call is a state, at most two descriptors, and a time.
@@ -21,6 +22,7 @@
 #include <sys/types.h>
 
 struct qrexec_peer;
+struct vchan;
 
 /** CALLS_MAX - calls at a time, refusals that wait to be said included */
 #define CALLS_MAX 2048
@@ -28,6 +30,8 @@ struct qrexec_peer;
 #define ANSWER_MS 70000
 /** RETRY_MS - pause before a full queue is tried again */
 #define RETRY_MS 20
+/** CANCEL_MS - how long a callee may take to notice that its caller is gone */
+#define CANCEL_MS 500
 
 /** enum call_state - in this order, but for a call to dom0, which has no callee */
 enum call_state {
@@ -50,7 +54,7 @@ struct call {
 	char ident[32], source[64], target[64];
 	char *service;
 
-	int fd;     /* DECIDING: question and answer; STARTING: its end is the child's */
+	int fd; /* DECIDING: question and answer; STARTING: its end is the child's; LIVE: as stand_in */
 	char *text; /* DECIDING: what is to be written, then what was read */
 	size_t at, len;
 	bool asked; /* DECIDING, CALLEE, CALLER: the question has left */
@@ -62,6 +66,7 @@ struct call {
 	char socket[UNIX_PATH_MAX + 1]; /* CALLEE: its daemon's */
 	bool to_dom0, autostart, started;
 	struct qrexec_peer *callee, *caller; /* local clients of the two daemons */
+	struct vchan *stand_in;              /* LIVE: waits for a callee whose caller is gone */
 	uint32_t domid, port;
 	int tickets[2];
 	unsigned poll_at, n_polled;
@@ -115,6 +120,13 @@ void callee_started(struct broker *b, struct call *c, short revents);
 /** callee_serve_dom0() - be the service side of a call to dom0, in a child; @c's caller is taken along */
 MUST_CHECK int callee_serve_dom0(const struct broker *b, const struct call *c);
 
+/* ---- cancel.c */
+
+/** cancel_start() - state LIVE, the caller is gone and the callee is not */
+void cancel_start(struct broker *b, struct call *c);
+/** cancel_turn() - the stand-in's descriptor is readable */
+void cancel_turn(struct call *c);
+
 /* ---- tickets.c */
 
 /** tickets_grant() - tell both vchands; state TICKETS, or the caller at once where there are none */
@@ -122,3 +134,5 @@ void tickets_grant(struct broker *b, struct call *c);
 void tickets_turn(struct broker *b, struct call *c, const short revents[2]);
 /** tickets_revoke() - both ends have said that the call is over */
 void tickets_revoke(const struct broker *b, const struct call *c);
+/** tickets_replace() - the callee gets @fd instead of its caller; what its vchand answers is not waited for */
+MUST_CHECK int tickets_replace(const struct broker *b, struct call *c, int fd);

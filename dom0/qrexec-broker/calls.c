@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "qrexec/local.h"
 #include "qrexec/peer.h"
+#include "vchan/vchan.h"
 
 #include <signal.h>
 #include <stdarg.h>
@@ -29,6 +30,7 @@ static void call_free(struct call *c)
 	close_fd(&c->tickets[1]);
 	qrexec_peer_free(c->callee);
 	qrexec_peer_free(c->caller);
+	vchan_free(c->stand_in);
 	free(c->service);
 	free(c->text);
 	free(c->command);
@@ -197,9 +199,12 @@ static void live_turn(const struct broker *b, struct call *c, const short revent
 		qrexec_peer_free(c->callee);
 		c->callee = NULL;
 	}
-	if (revents[0]) {
+	if (revents[0] && c->caller) {
 		qrexec_peer_free(c->caller);
 		c->caller = NULL;
+		c->again_ms = io_now_ms() + CANCEL_MS;
+	} else if (revents[0] && c->stand_in) {
+		cancel_turn(c);
 	}
 	if (c->caller || c->callee)
 		return;
@@ -217,6 +222,14 @@ static struct pollfd entry(int fd, short events)
 static struct pollfd peer_entry(const struct qrexec_peer *p)
 {
 	return p ? entry(qrexec_peer_fd(p), qrexec_peer_events(p)) : entry(NO_FD, 0);
+}
+
+/* the caller's, or whoever stands in for it and waits */
+static struct pollfd caller_entry(const struct call *c)
+{
+	if (c->stand_in && vchan_get_state(c->stand_in) == VCHAN_WAITING)
+		return entry(vchan_fd(c->stand_in), POLLIN);
+	return peer_entry(c->caller);
 }
 
 unsigned calls_poll(struct broker *b, struct pollfd *p, unsigned first)
@@ -240,7 +253,7 @@ unsigned calls_poll(struct broker *b, struct pollfd *p, unsigned first)
 		case CALL_CALLEE:
 		case CALL_CALLER:
 		case CALL_LIVE:
-			p[n] = peer_entry(c->caller);
+			p[n] = caller_entry(c);
 			p[n + 1] = peer_entry(c->callee);
 			break;
 		case CALL_REFUSED:
@@ -261,6 +274,8 @@ static void again(struct broker *b, struct call *c)
 		callee_start(b, c);
 	else if (c->state == CALL_CALLER)
 		call_connect_caller(b, c);
+	else if (c->state == CALL_LIVE)
+		cancel_start(b, c);
 }
 
 static void call_turn(struct broker *b, struct call *c, const short revents[2])
@@ -318,7 +333,7 @@ int calls_turn(struct broker *b, const struct pollfd *p, unsigned n)
 		}
 		if (c->again_ms > 0 && now >= c->again_ms)
 			again(b, c);
-		else if (c->again_ms == 0)
+		else if (c->again_ms == 0 || c->state == CALL_LIVE)
 			call_turn(b, c, revents);
 		if (c->until_ms > 0 && now >= c->until_ms)
 			call_refuse(b, c, "it takes too long");

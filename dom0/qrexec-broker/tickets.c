@@ -98,3 +98,11 @@ void tickets_revoke(const struct broker *b, const struct call *c)
 			(void)!ticket_send(b, c, TICKET_REVOKE, fd, NO_FD);
 	}
 }
+
+int tickets_replace(const struct broker *b, struct call *c, int fd)
+{
+	/* open until the call is gone: a client that leaves is not listened to */
+	int r = control_connect(b, c->domid, &c->tickets[1]);
+
+	return r == 0 ? ticket_send(b, c, TICKET_GRANT, c->tickets[1], fd) : r;
+}
