@@ -409,7 +409,7 @@ static void names_as_deep_as_they_go(void **state)
 	(void)snprintf(name + len, sizeof(name) - len, "/file");
 	put_entry(name, 0100600, "deep");
 	name[len] = '\0';
-	put_entry(name, 040500, "");
+	put_entry(name, 040700, "");
 	put_end();
 	r = receive(NULL, stream_len);
 	assert_int_equal(r.a.error, 0);
