@@ -2,9 +2,10 @@
 /*
  * Questions: each connection brings one and gets one answer.
  *
- * Most are whole when they are accepted, and are answered in that turn. One whose target has to be
- * started waits for qubesd; a caller that leaves meanwhile is forgotten, the start goes on. What a
- * client costs is its question (at most DECISION_MAX) and its answer.
+ * Most are whole when they are accepted, and are answered in that turn. One that the policy asks
+ * about waits for the person; when its caller leaves, the question is taken back. One whose target
+ * has to be started waits for qubesd; a caller that leaves meanwhile is forgotten, the start goes on.
+ * What a client costs is its question (at most DECISION_MAX), that to the person and its answer.
  */
 #include "policyd.h"
 
@@ -12,6 +13,7 @@
 #include "base/str.h"
 #include "proto/decision.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,10 +21,12 @@
 #include <time.h>
 
 #define ACCEPTS_MAX 64 /* in one turn */
+#define POLL_NONE   UINT_MAX
 
 /* enum state - in this order */
 enum state {
 	ASKING,    /* its question is to come */
+	PROMPTING, /* for the person's answer to @prompting */
 	WAITING,   /* for what qubesd says about @wish */
 	ANSWERING, /* its answer did not fit the socket */
 	GONE,      /* to be freed */
@@ -48,6 +52,8 @@ struct client {
 	struct verdict verdict;
 	enum picture_type wish_type;
 	uint32_t wish;
+	struct prompting prompting;
+	unsigned poll_at, prompt_poll_at; /* in the array of this turn; POLL_NONE */
 	uint64_t began_us, until_ms;
 };
 
@@ -68,6 +74,15 @@ static void client_free(struct client *c)
 	free(c);
 }
 
+/* the person is not asked any more */
+static void prompt_end(struct policyd *d, struct client *c)
+{
+	if (!c->prompting.bytes)
+		return;
+	prompting_end(&c->prompting);
+	d->n_prompting--;
+}
+
 static void sweep(struct policyd *d)
 {
 	for (struct client **p = &d->clients; *p;) {
@@ -78,6 +93,7 @@ static void sweep(struct policyd *d)
 			continue;
 		}
 		*p = c->next;
+		prompt_end(d, c);
 		client_free(c);
 		d->n_clients--;
 	}
@@ -248,6 +264,115 @@ static void allow(struct policyd *d, struct client *c, const struct policy_targe
 		answer(d, c);
 }
 
+/* ---- asking the person */
+
+static void prompt_failed(struct policyd *d, struct client *c, int r)
+{
+	prompt_end(d, c);
+	if (r == PROMPTING_E_SOURCE)
+		refuse(d, c, "the person cannot be asked: nothing is known of the caller");
+	else if (r > 0)
+		refuse(d, c, "the person cannot be asked: the question cannot be shown");
+	else
+		refuse(d, c, "the person cannot be asked: %s", log_errno_str(r));
+}
+
+static void ask_person(struct policyd *d, struct client *c, const struct policy_answer *a)
+{
+	int r;
+
+	if (c->q.just_evaluate) {
+		refuse(d, c, "the person would be asked");
+		return;
+	}
+	if (d->n_prompting == PROMPTS_MAX) {
+		refuse(d, c, "too many questions wait for the person");
+		return;
+	}
+	r = prompting_begin(d, &c->call, a, &c->prompting);
+	if (c->prompting.bytes)
+		d->n_prompting++;
+	if (r != 0) {
+		prompt_failed(d, c, r);
+		return;
+	}
+	c->state = PROMPTING;
+	c->prompt_poll_at = POLL_NONE;
+	c->until_ms = io_now_ms() + PROMPT_ASK_MS + PROMPT_LATE_MS;
+}
+
+void clients_prompt(struct policyd *d, uint32_t wish, int *fd, const char *why)
+{
+	struct client *c = d->clients;
+
+	while (c && !(c->state == PROMPTING && c->prompting.wish == wish))
+		c = c->next;
+	if (!c) {
+		close_fd(fd); /* its caller has left */
+	} else if (*fd >= 0) {
+		c->prompting.fd = take_fd(fd);
+	} else {
+		prompt_end(d, c);
+		refuse(d, c, "the person cannot be asked: %s", why);
+	}
+}
+
+/* the target that was chosen, if the policy offers it now */
+static bool is_offered(const struct policyd *d, const struct policy_answer *a,
+		       const struct prompt_qube *chosen, struct policy_target *ret)
+{
+	uint32_t at = 0;
+
+	while (policy_target_next(a, &at, ret))
+		if (ret->qube < d->qubes.n &&
+		    (chosen->kind == PROMPT_NEW_DISPOSABLE) == (ret->prefix[0] != '\0') &&
+		    str_eq(d->qubes.sorted[ret->qube]->is.name, chosen->name))
+			return true;
+	return false;
+}
+
+/* policy and qubes may not be those any more by which the question was made */
+static void person_allowed(struct policyd *d, struct client *c, const struct prompt_qube *chosen)
+{
+	struct policy_answer a = {.verdict = POLICY_DENY};
+	struct policy_target t;
+
+	if (d->view)
+		policy_decide(d->view, &c->call, &a);
+	if (a.verdict != POLICY_ASK || !is_offered(d, &a, chosen, &t)) {
+		prompt_end(d, c);
+		refuse(d, c, "what the person chose is not offered any more");
+		return;
+	}
+	prompt_end(d, c);
+	(void)snprintf(c->verdict.reason, sizeof(c->verdict.reason), "the person chose it");
+	allow(d, c, &t, a.user, a.autostart);
+}
+
+static void prompt_turn(struct policyd *d, struct client *c)
+{
+	static const char *const reasons[] = {
+		[PROMPT_DENIED] = "the person refused it",
+		[PROMPT_TIMED_OUT] = "the person did not answer",
+		[PROMPT_BUSY] = "the person was not asked: too many questions",
+		[PROMPT_NOT_SHOWN] = "the person was not asked: it could not be shown",
+	};
+	struct prompt_qube chosen;
+	enum prompt_result result;
+	int r = prompting_turn(&c->prompting, &result, &chosen);
+
+	if (r == -EAGAIN)
+		return;
+	if (r < 0) {
+		prompt_failed(d, c, r);
+	} else if (result == PROMPT_ALLOWED) {
+		person_allowed(d, c, &chosen);
+	} else {
+		prompt_end(d, c);
+		refuse(d, c, "%s", reasons[result]);
+	}
+}
+
 /* the question stands in @c->q */
 static void decide(struct policyd *d, struct client *c)
 {
@@ -280,7 +405,7 @@ static void decide(struct policyd *d, struct client *c)
 	else if (a.verdict == POLICY_ASK && c->q.assume_yes && agreed(d, c, &a, &t))
 		allow(d, c, &t, a.user, a.autostart);
 	else if (a.verdict == POLICY_ASK)
-		refuse(d, c, "the person would have to be asked, and there is no prompt");
+		ask_person(d, c, &a);
 	else
 		refuse(d, c, "%s", policy_reason_text(a.reason));
 }
@@ -394,6 +519,8 @@ static int accept_one(struct policyd *d)
 	if (!c)
 		return -ENOMEM;
 	c->fd = take_fd(&fd);
+	c->prompting.fd = NO_FD;
+	c->poll_at = c->prompt_poll_at = POLL_NONE;
 	c->until_ms = io_now_ms() + QUESTION_MS;
 	c->began_us = now_us();
 	*d->clients_last = c;
@@ -417,32 +544,45 @@ unsigned clients_poll(struct policyd *d, struct pollfd *p)
 {
 	unsigned n = 0;
 
-	for (const struct client *c = d->clients; c; c = c->next) {
+	for (struct client *c = d->clients; c; c = c->next) {
 		short events = 0;
 
 		if (c->state == ASKING)
 			events = POLLIN;
 		else if (c->state == ANSWERING)
 			events = POLLOUT;
+		c->poll_at = n;
 		p[n++] = (struct pollfd){c->fd, events, 0};
+		c->prompt_poll_at = POLL_NONE;
+		if (c->prompting.fd < 0)
+			continue;
+		c->prompt_poll_at = n;
+		p[n++] = (struct pollfd){c->prompting.fd, prompting_events(&c->prompting), 0};
 	}
 	return n;
 }
 
 void clients_turn(struct policyd *d, const struct pollfd *p, unsigned n)
 {
-	struct client *c = d->clients;
 	uint64_t now_ms = io_now_ms();
 
-	for (unsigned i = 0; i < n; i++, c = c->next) {
-		if (c->state == ASKING && p[i].revents != 0)
+	for (struct client *c = d->clients; c; c = c->next) {
+		short own = c->poll_at < n ? p[c->poll_at].revents : 0;
+		short prompt = c->prompt_poll_at < n ? p[c->prompt_poll_at].revents : 0;
+
+		if (c->state == ASKING && own != 0)
 			receive(d, c);
-		else if (c->state == ANSWERING && p[i].revents != 0)
+		else if (c->state == ANSWERING && own != 0)
 			flush(c);
-		else if (c->state == WAITING && p[i].revents & (POLLHUP | POLLERR))
+		else if ((c->state == WAITING || c->state == PROMPTING) &&
+			 own & (POLLHUP | POLLERR))
 			c->state = GONE;
+		else if (c->state == PROMPTING && prompt != 0)
+			prompt_turn(d, c);
 		if ((c->state == ASKING || c->state == ANSWERING) && c->until_ms <= now_ms)
 			c->state = GONE;
+		else if (c->state == PROMPTING && c->until_ms <= now_ms)
+			prompt_failed(d, c, -ETIMEDOUT);
 	}
 	sweep(d);
 }

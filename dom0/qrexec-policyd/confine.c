@@ -4,6 +4,7 @@
 #include "sandbox/sandbox.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 
 int confine(uid_t uid)
 {
@@ -19,7 +20,7 @@ int confine(uid_t uid)
 		.n_calls = ARRAY_LEN(calls),
 		.uid = uid,
 		.gid = uid,
-		.max_fds = CLIENTS_MAX + 32,
+		.max_fds = CLIENTS_MAX + PROMPTS_MAX + 32,
 		.max_memory = 512u << 20,
 	};
 	unsigned missing;
@@ -36,6 +37,11 @@ int confine_loader(void)
 {
 	/* what may not be in the flags of an open */
 	static const uint64_t writing = O_ACCMODE | O_CREAT | O_TRUNC;
+	/*
+	 * It connects: policyd may not, and the session's prompt, which answers in the person's
+	 * name, has to be reached anew for each question. Unix sockets only; with files that it
+	 * may read anyway there is nothing of a qube in this process.
+	 */
 	static const struct sandbox_call calls[] = {
 		{"openat", 2, writing, O_RDONLY},        /* folders and files of the policy */
 		{"getdents64"},                          /* what is in a folder */
@@ -45,6 +51,10 @@ int confine_loader(void)
 		{"faccessat"},                           /* where access() is this call */
 		{"lseek"},                               /* readdir() */
 		{"sysinfo"},                             /* qsort() of many files, as above */
+		{"socket", 0, ~UINT64_C(0), AF_UNIX},    /* the prompt */
+		{"connect"},                             /* same */
+		{"getsockopt"},                          /* who listens there */
+		{"geteuid"},                             /* that it is ourselves */
 		{"inotify_init1"},                       /* what has changed */
 		{"inotify_add_watch"},                   /* same */
 		{"memfd_create"},                        /* the table */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The loader: policyd's child, which reads the policy's files for it.
+ * The loader: policyd's child, which reads the policy's files for it, and connects to the prompt.
  *
- * Runs as	who started policyd, since the files are that user's; may read files, and no more.
+ * Runs as	who started policyd, since the files are that user's; may read files and connect to
+ *		Unix sockets, and no more.
  * Holds	the socket to policyd.
  * Trusts	the files: who can write them decides anyway.
  *
@@ -202,8 +203,52 @@ static int load(struct loader *l)
 			       path ? ": " : "", log_errno_str(r));
 	else if (r > 0)
 		describe(&note, &error);
-	note.has_table = r == 0;
-	return io_send_msg(l->notes_fd, &note, sizeof(note), &fd, note.has_table ? 1 : 0);
+	note.kind = r == 0 ? LOADER_TABLE : LOADER_FAULT;
+	return io_send_msg(l->notes_fd, &note, sizeof(note), &fd, r == 0 ? 1 : 0);
+}
+
+/* ---- the prompt */
+
+/* who listens there must be who we are: it decides in the person's name */
+static int prompt_connect(const char *path, int *ret_fd)
+{
+	AUTO_CLOSE int fd = NO_FD;
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	int r = path ? io_unix_connect_now(path, SOCK_STREAM, &fd) : -ENOENT;
+
+	if (r < 0)
+		return r;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return fail_errno();
+	if (peer.uid != geteuid())
+		return -EPERM;
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+/* a wish of policyd, answered by one note; 1: policyd is gone */
+static int grant(struct loader *l)
+{
+	struct loader_note note = {.kind = LOADER_PROMPT};
+	AUTO_CLOSE int fd = NO_FD;
+	struct loader_wish w;
+	size_t len, n_fds;
+	int r = io_recv_msg(l->notes_fd, &w, sizeof(w), &len, NULL, 0, &n_fds);
+
+	if (r < 0)
+		return r;
+	if (len != sizeof(w))
+		return len == 0 ? 1 : -EPROTO;
+	note.wish = w.id;
+	r = prompt_connect(l->places->prompt, &fd);
+	if (r < 0) {
+		note.kind = LOADER_NO_PROMPT;
+		(void)snprintf(note.text, sizeof(note.text), "%s",
+			       r == -ENOENT || r == -ECONNREFUSED ? "there is no prompt"
+								  : log_errno_str(r));
+	}
+	return io_send_msg(l->notes_fd, &note, sizeof(note), &fd, r < 0 ? 0 : 1);
 }
 
 /* until policyd is gone */
@@ -220,7 +265,9 @@ static int loader_run(struct loader *l)
 		if (poll(p, ARRAY_LEN(p), wait) < 0 && errno != EINTR)
 			return fail_errno();
 		if (p[0].revents != 0)
-			return 0;
+			r = grant(l);
+		if (r != 0)
+			return r < 0 ? r : 0;
 		due_ms = take_events(l, due_ms);
 		if (due_ms == 0 || io_now_ms() < due_ms)
 			continue;

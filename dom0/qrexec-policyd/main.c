@@ -10,10 +10,10 @@
  *
  * Started by qubesd (doc/protocol/picture.md) as
  *	qrexec-policyd --feed-fd F --listen-fd F [--log-fd F --log-fd F] [--uid U]
- *		--policy-dir DIR... [--legacy-dir DIR]
+ *		--policy-dir DIR... [--legacy-dir DIR] [--prompt-socket PATH]
  *
  * Its child, the loader, reads the policy's files, and hands it the compiled table each time that
- * they change. Until it has a table and a picture of the qubes it refuses every call; so it does
+ * they change; and a connection to the session's prompt for each call that the policy asks about. Until it has a table and a picture of the qubes it refuses every call; so it does
  * while the policy has a fault. It ends when qubesd or the loader do, and qubesd starts another.
  */
 #include "policyd.h"
@@ -31,12 +31,12 @@ struct options {
 	int feed_fd, listen_fd, log_fds[2];
 	unsigned n_log_fds, n_folders;
 	uid_t uid;
-	const char *folders[FOLDERS_MAX + 1], *legacy;
+	const char *folders[FOLDERS_MAX + 1], *legacy, *prompt;
 };
 
 static const char usage_text[] =
 	"usage: qrexec-policyd --feed-fd F --listen-fd F [--log-fd F --log-fd F] [--uid U]\n"
-	"                      [--policy-dir DIR]... [--legacy-dir DIR]\n"
+	"                      [--policy-dir DIR]... [--legacy-dir DIR] [--prompt-socket PATH]\n"
 	"\n"
 	"Decides qrexec calls by the policy. qubesd starts it.\n"
 	"\n"
@@ -47,6 +47,7 @@ static const char usage_text[] =
 	"  --policy-dir DIR  folder of policy files; of two with one name the former folder's counts\n"
 	"                    (default /run/qubes/policy.d and /etc/qubes/policy.d)\n"
 	"  --legacy-dir DIR  folder of R4.0 policy files (default /etc/qubes-rpc/policy)\n"
+	"  --prompt-socket PATH  where the person is asked; without it what asks is refused\n"
 	"  --help, --version\n"
 	"\n"
 	"Exit codes: 1 it could not start or go on; 2 usage.\n";
@@ -98,6 +99,8 @@ static int parse_one(struct options *o, int c)
 		return folder(optarg, &o->folders[o->n_folders++]);
 	case 'r':
 		return folder(optarg, &o->legacy);
+	case 'p':
+		return folder(optarg, &o->prompt);
 	case 'h':
 		(void)fputs(usage_text, stdout);
 		exit(0);
@@ -118,6 +121,7 @@ static int parse(int argc, char **argv, struct options *o)
 		{"uid", required_argument, NULL, 'u'},
 		{"policy-dir", required_argument, NULL, 'd'},
 		{"legacy-dir", required_argument, NULL, 'r'},
+		{"prompt-socket", required_argument, NULL, 'p'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
 		{0},
@@ -150,7 +154,7 @@ bool policyd_is_ready(const struct policyd *d)
 
 static int acquire(const struct options *o, struct policyd *d)
 {
-	const struct loader_places places = {o->folders, o->legacy};
+	const struct loader_places places = {o->folders, o->legacy, o->prompt};
 	int r = loader_start(&places, &d->loader_fd);
 
 	if (r < 0) {
@@ -180,7 +184,7 @@ static int timeout_ms(const struct policyd *d)
 
 static int turn(struct policyd *d)
 {
-	static struct pollfd p[3 + CLIENTS_MAX];
+	static struct pollfd p[3 + CLIENTS_MAX + PROMPTS_MAX];
 	bool accepting = policyd_is_ready(d) && d->n_clients < CLIENTS_MAX;
 	unsigned n_clients = clients_poll(d, p + 3);
 	int r = 0;

@@ -6,33 +6,51 @@
  *	table	the compiled policy, from the loader	} together the view, by which
  *	qubes	the picture of them, from qubesd	} questions are answered
  *	clients	one question each
+ *	prompt	questions to the person, for clients
  *	audit	the log of decisions
  *
- * One loop over poll(): at most CLIENTS_MAX clients and a handful of descriptors besides. Nothing
- * in it waits for a peer.
+ * One loop over poll(): at most CLIENTS_MAX clients, PROMPTS_MAX questions to the person and a
+ * handful of descriptors besides. Nothing in it waits for a peer.
  */
 #include "base/attr.h"
 #include "base/log.h"
 #include "policy/policy.h"
 #include "proto/audit.h"
 #include "proto/picture.h"
+#include "proto/prompt.h"
 
 #include <poll.h>
 
 struct policyd;
 
-/* ---- loader.c: the child that reads the policy's files */
+/* ---- loader.c: the child that reads the policy's files, and connects to the prompt */
 
-/** struct loader_note - what it says, with the table as a sealed memfd if there is one */
-struct loader_note {
-	bool has_table;
-	char text[600]; /* what is wrong, without a table */
+enum loader_kind {
+	LOADER_TABLE,     /* with the table as a sealed memfd */
+	LOADER_FAULT,     /* there is no table: @text says why */
+	LOADER_PROMPT,    /* with a connection to the prompt, for @wish */
+	LOADER_NO_PROMPT, /* there is none: @text says why */
 };
 
-/** struct loader_places - @folders as ruleset_read() wants them, @legacy too */
+/** struct loader_note - what it says */
+struct loader_note {
+	enum loader_kind kind;
+	uint32_t wish;
+	char text[600];
+};
+
+/** struct loader_wish - what it is told: connect to the prompt, and say so for @id */
+struct loader_wish {
+	uint32_t id;
+};
+
+/**
+ * struct loader_places - @folders as ruleset_read() wants them, @legacy too
+ * @prompt:	path of the prompt's socket; NULL = there is none
+ */
 struct loader_places {
 	const char *const *folders;
-	const char *legacy;
+	const char *legacy, *prompt;
 };
 
 /**
@@ -63,6 +81,8 @@ struct qube {
 	struct qube *next; /* among those put aside */
 	struct policy_qube is;
 	unsigned qid;
+	const char *label;
+	uint32_t colour;
 	struct log_limit lines; /* of the audit that it causes */
 	const char **tags;
 	uint8_t *frame;
@@ -105,13 +125,65 @@ void view_make(struct policyd *d);
 struct client;
 
 MUST_CHECK int clients_accept(struct policyd *d);
-/** clients_poll() - fill in @p, which has room for CLIENTS_MAX; how many it used */
+/** clients_poll() - fill in @p, which has room for CLIENTS_MAX + PROMPTS_MAX; how many it used */
 unsigned clients_poll(struct policyd *d, struct pollfd *p);
 void clients_turn(struct policyd *d, const struct pollfd *p, unsigned n);
 /** clients_done() - qubesd says what became of a wish */
 void clients_done(struct policyd *d, const struct picture_done *done);
+/** clients_prompt() - the loader has connected @wish to the prompt; @fd is taken, NO_FD: see @why */
+void clients_prompt(struct policyd *d, uint32_t wish, int *fd, const char *why);
 /** clients_timeout_ms() - until a client has had its time; -1 = never */
 int clients_timeout_ms(const struct policyd *d);
+
+/* ---- prompt.c: a question to the person */
+
+/** PROMPTS_MAX - at a time; what is asked beyond is refused */
+#define PROMPTS_MAX 64
+/** PROMPT_ASK_MS - how long the person has */
+#define PROMPT_ASK_MS 120000
+/** PROMPT_LATE_MS - how much longer the prompt may take to say that nobody answered */
+#define PROMPT_LATE_MS 5000
+
+/**
+ * struct prompting - one that is under way
+ * @wish:	what the loader was told; it connects @fd
+ * @bytes:	the question, @len long and sent up to @at. Its targets are what an answer means
+ */
+struct prompting {
+	uint32_t wish;
+	int fd;
+	uint8_t *bytes;
+	size_t len, at;
+	uint8_t in[PROMPT_ANSWER_LEN];
+	size_t in_len;
+};
+
+enum prompting_outcome {
+	PROMPTING_E_SOURCE = 1, /* nothing is known of the caller */
+	PROMPTING_E_TARGETS,    /* none that can be shown */
+	PROMPTING_E_QUESTION,   /* it cannot be said */
+};
+
+/**
+ * prompting_begin() - make the question and have the loader connect
+ * @call, @a:	the request and its answer, POLICY_ASK; the targets are of @d's view
+ * @p:		zeroed; prompting_end() is due whatever this returns
+ *
+ * Return: 0; an outcome; -ENOMEM, -EAGAIN and what io_send_msg() says.
+ */
+MUST_CHECK int prompting_begin(struct policyd *d, const struct policy_request *call,
+			       const struct policy_answer *a, struct prompting *p);
+/** prompting_events() - what to poll its descriptor for */
+short prompting_events(const struct prompting *p);
+/**
+ * prompting_turn() - its descriptor is ready
+ * @ret_target:	what was chosen, of PROMPT_ALLOWED; borrowed from @p
+ *
+ * Return: 0 and what became of it; -EAGAIN: not yet; -errno: no answer.
+ */
+MUST_CHECK int prompting_turn(struct prompting *p, enum prompt_result *ret,
+			      struct prompt_qube *ret_target);
+void prompting_end(struct prompting *p);
 
 /* ---- audit.c */
 
@@ -144,7 +216,7 @@ struct policyd {
 	struct policy_view *view; /* NULL: every question is refused */
 	uint64_t started_ms;
 	struct client *clients, **clients_last; /* oldest first */
-	unsigned n_clients;
+	unsigned n_clients, n_prompting;
 	uint32_t next_wish;
 	struct audit audit;
 };

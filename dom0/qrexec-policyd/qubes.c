@@ -48,6 +48,8 @@ static int qube_new(const uint8_t *frame, size_t len, struct qube **ret)
 	for (unsigned i = 0; i < m.qube.n_tags; i++, tag += strlen(tag) + 1)
 		q->tags[i] = tag;
 	q->qid = m.qube.qid;
+	q->label = m.qube.label;
+	q->colour = m.qube.colour;
 	q->lines = (struct log_limit){.interval_s = 10, .burst = 100};
 	q->is = (struct policy_qube){
 		.name = m.qube.name,

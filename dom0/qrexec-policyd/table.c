@@ -70,7 +70,8 @@ int table_turn(struct policyd *d)
 		return 0;
 	if (r == 0 && len == 0)
 		r = -EPIPE;
-	if (r == 0 && (len != sizeof(note) || (n_fds == 1) != note.has_table))
+	if (r == 0 && (len != sizeof(note) ||
+		       (n_fds == 1) != (note.kind == LOADER_TABLE || note.kind == LOADER_PROMPT)))
 		r = -EPROTO;
 	if (r < 0) {
 		close_fd(&fd);
@@ -78,7 +79,11 @@ int table_turn(struct policyd *d)
 		return r;
 	}
 	note.text[sizeof(note.text) - 1] = '\0';
-	table_set(&d->table, &fd, note.has_table ? NULL : note.text);
+	if (note.kind == LOADER_PROMPT || note.kind == LOADER_NO_PROMPT) {
+		clients_prompt(d, note.wish, &fd, note.text);
+		return 0;
+	}
+	table_set(&d->table, &fd, note.kind == LOADER_TABLE ? NULL : note.text);
 	view_make(d);
 	if (d->table.policy) {
 		log_info(NULL, "a policy of %u rules holds", policy_n_rules(d->table.policy));

@@ -13,6 +13,7 @@
 #include "loop/spawn.h"
 #include "proto/decision.h"
 #include "proto/picture.h"
+#include "proto/prompt.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -65,6 +66,7 @@ static void tell_qube(unsigned qid, const char *name, const char *tag, bool runn
 					 .uuid = "",
 					 .type = qid == 0 ? "AdminVM" : "AppVM",
 					 .label = "red",
+					 .colour = 0xcc0000,
 					 .default_dispvm = "dvm",
 					 .relayvm = "",
 					 .transport_rpc = "",
@@ -163,16 +165,21 @@ static void within_allowed(bool allowed, const char *source, const char *target,
 
 static int begin(void **state)
 {
-	char program[PATH_MAX], policy_dir[PATH_MAX];
-	char *argv[] = {program,     (char *)"--feed-fd",    (char *)"3", (char *)"--listen-fd",
-			(char *)"4", (char *)"--log-fd",     (char *)"5", (char *)"--log-fd",
-			(char *)"5", (char *)"--policy-dir", policy_dir,  NULL};
+	char program[PATH_MAX], policy_dir[PATH_MAX], prompt[PATH_MAX];
+	char *argv[] = {program,     (char *)"--feed-fd",
+			(char *)"3", (char *)"--listen-fd",
+			(char *)"4", (char *)"--log-fd",
+			(char *)"5", (char *)"--log-fd",
+			(char *)"5", (char *)"--policy-dir",
+			policy_dir,  (char *)"--prompt-socket",
+			prompt,      NULL};
 	int feed[2], listen_fd = NO_FD, log_fd;
 
 	(void)state;
 	f = (struct fixture){.dir = "/tmp/test-policyd.XXXXXX", .pidfd = NO_FD};
 	assert_non_null(mkdtemp(f.dir));
 	memcpy(policy_dir, path("policy.d"), PATH_MAX);
+	memcpy(prompt, path(PROMPT_SOCKET), PATH_MAX);
 	assert_int_equal(io_mkdirs(policy_dir, 0700), 0);
 	put_policy("policy.d/30-user.policy", "a.B * @tag:trusted @anyvm allow\n");
 	assert_int_equal(io_unix_listen(path(DECISION_SOCKET), SOCK_STREAM, 0600, &listen_fd), 0);
@@ -309,6 +316,199 @@ static void a_disposable_is_answered_by_its_own_name(void **state)
 	assert_string_equal(answer(fd), "");
 }
 
+/* ---- asking: the test is the prompt */
+
+/* the next question, on a connection that is the caller's to close */
+static int hear_question(int listen_fd, struct prompt_question *ret)
+{
+	static uint8_t bytes[4096];
+	struct pollfd p = {listen_fd, POLLIN, 0};
+	size_t len;
+	int fd;
+
+	assert_int_equal(poll(&p, 1, WAIT_MS), 1);
+	fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(io_read_full(fd, bytes, 4), 0);
+	assert_int_equal(prompt_question_len(bytes, 4, &len), 0);
+	assert_true(len <= sizeof(bytes));
+	assert_int_equal(io_read_full(fd, bytes + 4, len - 4), 0);
+	assert_int_equal(prompt_question_decode(bytes, len, ret), 0);
+	return fd;
+}
+
+static void say(int fd, enum prompt_result result, uint32_t target)
+{
+	uint8_t bytes[PROMPT_ANSWER_LEN];
+
+	prompt_answer_encode(&(struct prompt_answer){result, target}, bytes);
+	assert_int_equal(io_write_full(fd, bytes, sizeof(bytes)), 0);
+	(void)close(fd);
+}
+
+static int prompt_listen(void)
+{
+	int fd = NO_FD;
+
+	assert_int_equal(io_unix_listen(path(PROMPT_SOCKET), SOCK_STREAM, 0600, &fd), 0);
+	assert_int_equal(io_set_nonblock(fd, false), 0);
+	return fd;
+}
+
+static bool log_has(const char *line)
+{
+	AUTO_FREE char *text = NULL;
+
+	assert_int_equal(io_read_file(AT_FDCWD, path("log"), 1 << 20, &text, NULL), 0);
+	return strstr(text, line) != NULL;
+}
+
+/* work may ask vault, the default, and a disposable; the policy stands when this returns */
+static void begin_asking(void)
+{
+	put_policy("policy.d/20-ask.policy", "a.Ask * work @anyvm ask default_target=vault\n"
+					     "a.Ask * work @dispvm:dvm ask default_target=vault\n"
+					     "a.Mark * work vault allow\n");
+	tell_few();
+	tell_qube(2, "vault", NULL, true);
+	settle();
+	within_allowed(true, "work", "vault", "a.Mark");
+}
+
+static void the_person_chooses_among_what_the_policy_offers(void **state)
+{
+	struct prompt_question q;
+	struct prompt_qube t;
+	int fd, prompt, listen_fd = prompt_listen();
+	size_t at = 0;
+	uint32_t vault = 0, n = 0;
+
+	(void)state;
+	begin_asking();
+	fd = question("work", "@default", "a.Ask+x/y", false);
+	prompt = hear_question(listen_fd, &q);
+	assert_string_equal(q.source.name, "work");
+	assert_string_equal(q.source.label, "red");
+	assert_int_equal(q.source.colour, 0xcc0000);
+	assert_string_equal(q.service, "a.Ask+x/y");
+	assert_string_equal(q.asked, "@default");
+	/* a new disposable of dvm, dvm itself, vault */
+	assert_int_equal(q.n_targets, 3);
+	for (; prompt_target_next(&q, &at, &t); n++)
+		if (strcmp(t.name, "vault") == 0)
+			vault = n;
+		else
+			assert_string_equal(t.name, "dvm");
+	assert_int_equal(q.preselected, vault);
+	/* others are decided while the person thinks */
+	assert_true(would("work", "vault", "a.Mark"));
+	say(prompt, PROMPT_ALLOWED, vault);
+	assert_string_equal(answer(fd), "vault");
+	assert_true(log_has("\tto=vault\trule=20-ask.policy:1\treason=the person chose it\t"));
+	(void)close(listen_fd);
+}
+
+static void whatever_is_no_choice_is_a_refusal(void **state)
+{
+	static const struct {
+		enum prompt_result result;
+		uint32_t target;
+		const char *reason;
+	} rows[] = {
+		{PROMPT_DENIED, 0, "reason=the person refused it"},
+		{PROMPT_TIMED_OUT, 0, "reason=the person did not answer"},
+		{PROMPT_BUSY, 0, "too many questions"},
+		{PROMPT_NOT_SHOWN, 0, "it could not be shown"},
+		{PROMPT_ALLOWED, 3, "reason=the person cannot be asked: "}, /* not among them */
+	};
+	int fd, prompt, listen_fd = prompt_listen();
+	struct prompt_question q;
+
+	(void)state;
+	begin_asking();
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		fd = question("work", "@default", "a.Ask", false);
+		say(hear_question(listen_fd, &q), rows[i].result, rows[i].target);
+		assert_string_equal(answer(fd), "");
+		if (!log_has(rows[i].reason))
+			fail_msg("%s", rows[i].reason);
+	}
+	/* it ends without a word; it says what is no answer */
+	fd = question("work", "@default", "a.Ask", false);
+	(void)close(hear_question(listen_fd, &q));
+	assert_string_equal(answer(fd), "");
+	fd = question("work", "@default", "a.Ask", false);
+	prompt = hear_question(listen_fd, &q);
+	assert_int_equal(io_write_full(prompt, "12345678", 8), 0);
+	assert_string_equal(answer(fd), "");
+	(void)close(prompt);
+	/* nobody is asked to evaluate */
+	assert_false(would("work", "vault", "a.Ask"));
+	/* nobody listens */
+	(void)close(listen_fd);
+	assert_string_equal(answer(question("work", "@default", "a.Ask", false)), "");
+	assert_true(log_has("the person cannot be asked: there is no prompt"));
+}
+
+static void a_choice_that_is_not_offered_any_more_is_a_refusal(void **state)
+{
+	int fd, prompt, listen_fd = prompt_listen();
+	struct prompt_question q;
+
+	(void)state;
+	begin_asking();
+	fd = question("work", "@default", "a.Ask", false);
+	prompt = hear_question(listen_fd, &q);
+	put_policy("policy.d/20-ask.policy", "a.Ask * work dvm ask\n");
+	within_allowed(false, "work", "vault", "a.Mark");
+	say(prompt, PROMPT_ALLOWED, q.preselected);
+	assert_string_equal(answer(fd), "");
+	assert_true(log_has("what the person chose is not offered any more"));
+	(void)close(listen_fd);
+}
+
+static void a_caller_that_leaves_takes_its_question_back(void **state)
+{
+	int fd, prompt, listen_fd = prompt_listen();
+	struct prompt_question q;
+	struct pollfd p;
+
+	(void)state;
+	begin_asking();
+	fd = question("work", "@default", "a.Ask", false);
+	prompt = hear_question(listen_fd, &q);
+	(void)close(fd);
+	p = (struct pollfd){prompt, POLLIN, 0};
+	assert_int_equal(poll(&p, 1, WAIT_MS), 1);
+	assert_true(p.revents & POLLHUP);
+	(void)close(prompt);
+	(void)close(listen_fd);
+}
+
+static void only_so_many_wait_for_the_person(void **state)
+{
+	int fds[70], prompts[70], listen_fd = prompt_listen();
+	struct prompt_question q;
+
+	(void)state;
+	begin_asking();
+	for (unsigned i = 0; i < 64; i++) {
+		fds[i] = question("work", "@default", "a.Ask", false);
+		prompts[i] = hear_question(listen_fd, &q);
+	}
+	assert_string_equal(answer(question("work", "@default", "a.Ask", false)), "");
+	assert_true(log_has("too many questions wait for the person"));
+	say(prompts[7], PROMPT_ALLOWED, q.preselected);
+	fds[64] = question("work", "@default", "a.Ask", false);
+	prompts[7] = hear_question(listen_fd, &q);
+	fds[65] = NO_FD;
+	for (unsigned i = 0; i < 64; i++)
+		say(prompts[i], PROMPT_ALLOWED, q.preselected);
+	for (unsigned i = 0; i <= 64; i++)
+		assert_string_equal(answer(fds[i]), "vault");
+	(void)close(listen_fd);
+}
+
 static void without_dom0_nothing_is_decided(void **state)
 {
 	(void)state;
@@ -351,6 +551,14 @@ int main(void)
 						end),
 		cmocka_unit_test_setup_teardown(a_disposable_is_answered_by_its_own_name, begin,
 						end),
+		cmocka_unit_test_setup_teardown(the_person_chooses_among_what_the_policy_offers,
+						begin, end),
+		cmocka_unit_test_setup_teardown(whatever_is_no_choice_is_a_refusal, begin, end),
+		cmocka_unit_test_setup_teardown(a_choice_that_is_not_offered_any_more_is_a_refusal,
+						begin, end),
+		cmocka_unit_test_setup_teardown(a_caller_that_leaves_takes_its_question_back, begin,
+						end),
+		cmocka_unit_test_setup_teardown(only_so_many_wait_for_the_person, begin, end),
 		cmocka_unit_test_setup_teardown(without_dom0_nothing_is_decided, begin, end),
 		cmocka_unit_test_setup(garbage_from_its_qubesd_ends_it, begin),
 	};

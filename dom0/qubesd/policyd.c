@@ -10,6 +10,7 @@
 #include "power/power.h"
 #include "proto/decision.h"
 #include "proto/picture.h"
+#include "proto/prompt.h"
 #include "qubesd.h"
 #include "store/property.h"
 
@@ -176,6 +177,7 @@ static void put_qube(struct policyd *p, const struct qube *q)
 			.uuid = q->uuid,
 			.type = klass_name(q->klass),
 			.label = property_text(m, q, PROP_label, label),
+			.colour = m->labels[model_label(m, label)].color,
 			.default_dispvm =
 				remote ? "" : property_text(m, q, PROP_default_dispvm, dispvm),
 			.relayvm = remote ? property_text(m, q, PROP_relayvm, relay) : "",
@@ -430,11 +432,10 @@ static int open_logs(const struct qubesd *d, int *fds)
 static int spawn_it(struct policyd *p, int feed_fd, const int *log_fds, int *ret_pidfd)
 {
 	static char uid[] = "4294967295";
-	char program[PATH_MAX], run_dir[PATH_MAX], config_dir[PATH_MAX];
-	char *argv[] = {program,    "--feed-fd",    "3",     "--listen-fd",
-			"4",        "--log-fd",     "5",     "--log-fd",
-			"6",        "--policy-dir", run_dir, "--policy-dir",
-			config_dir, "--uid",        uid,     NULL};
+	char program[PATH_MAX], run_dir[PATH_MAX], config_dir[PATH_MAX], prompt[UNIX_PATH_MAX + 1];
+	char *argv[] = {program,    "--feed-fd", "3", "--listen-fd",     "4",     "--log-fd",
+			"5",        "--log-fd",  "6", "--policy-dir",    run_dir, "--policy-dir",
+			config_dir, "--uid",     uid, "--prompt-socket", prompt,  NULL};
 	const struct spawn_fd fds[] = {{feed_fd, FEED_FD},
 				       {p->listen_fd, LISTEN_FD},
 				       {log_fds[0], LOG_FD},
@@ -453,6 +454,8 @@ static int spawn_it(struct policyd *p, int feed_fd, const int *log_fds, int *ret
 		r = str_format(run_dir, sizeof(run_dir), "%s/policy.d", p->d->paths.run);
 	if (r == 0)
 		r = str_format(config_dir, sizeof(config_dir), "%s/policy.d", p->d->paths.config);
+	if (r == 0)
+		r = str_format(prompt, sizeof(prompt), "%s/" PROMPT_SOCKET, p->d->paths.run);
 	if (r == 0)
 		r = str_format(uid, sizeof(uid), "%u", geteuid() == 0 ? POLICYD_UID : 0);
 	return r < 0 ? r : spawn(&s, NULL, ret_pidfd);

@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-#define HEAD_LEN 5 /* le32 length of the frame, u8 type */
+#define HEAD_LEN           5 /* le32 length of the frame, u8 type */
+#define PICTURE_COLOUR_MAX 0xffffff
 
 static unsigned get_qid(struct rd *r)
 {
@@ -65,6 +66,7 @@ static void get_qube(struct rd *r, struct picture_qube *q)
 	q->uuid = rd_text(r);
 	q->type = rd_text(r);
 	q->label = rd_text(r);
+	q->colour = rd_le32(r);
 	q->default_dispvm = rd_text(r);
 	q->relayvm = rd_text(r);
 	q->transport_rpc = rd_text(r);
@@ -73,19 +75,20 @@ static void get_qube(struct rd *r, struct picture_qube *q)
 	q->running = rd_bool(r);
 	q->n_tags = rd_le16(r);
 	q->tags = get_tags(r, q->n_tags);
-	if (q->name[0] == '\0')
+	if (q->name[0] == '\0' || q->colour > PICTURE_COLOUR_MAX)
 		r->failed = true;
 }
 
 static void put_qube(struct wr *w, const struct picture_qube *q)
 {
-	if (q->name[0] == '\0')
+	if (q->name[0] == '\0' || q->colour > PICTURE_COLOUR_MAX)
 		w->failed = true;
 	put_qid(w, q->qid);
 	wr_text(w, q->name);
 	wr_text(w, q->uuid);
 	wr_text(w, q->type);
 	wr_text(w, q->label);
+	wr_le32(w, q->colour);
 	wr_text(w, q->default_dispvm);
 	wr_text(w, q->relayvm);
 	wr_text(w, q->transport_rpc);

@@ -27,11 +27,13 @@ enum picture_type {
 
 /**
  * struct picture_qube - what a decision may depend on; texts are never NULL, "" is none
+ * @colour:	of its label, 0xRRGGBB
  * @tags:	@n_tags texts, one behind the NUL of the other; of a decoded one
  */
 struct picture_qube {
 	unsigned qid;
 	const char *name, *uuid, *type, *label, *default_dispvm, *relayvm, *transport_rpc;
+	uint32_t colour;
 	bool template_for_dispvms, internal, running;
 	unsigned n_tags;
 	const char *tags;

@@ -10,14 +10,14 @@
 #define QUBE                                                                                       \
 	{                                                                                          \
 		.qid = 7, .name = "work", .uuid = "u", .type = "AppVM", .label = "blue",           \
-		.default_dispvm = "dvm", .relayvm = "", .transport_rpc = "",                       \
+		.colour = 0x3465a4, .default_dispvm = "dvm", .relayvm = "", .transport_rpc = "",   \
 		.template_for_dispvms = true, .running = true, .n_tags = 2, .tags = "one\0two"     \
 	}
 
 static const struct picture_msg messages[] = {
 	{PICTURE_QUBE, .qube = QUBE},
 	{PICTURE_QUBE,
-	 .qube = {0, "dom0", "", "AdminVM", "", "", "", "", false, true, true, 0, ""}},
+	 .qube = {0, "dom0", "", "AdminVM", "", "", "", "", 0, false, true, true, 0, ""}},
 	{PICTURE_GONE, .gone = PICTURE_QID_MAX},
 	{PICTURE_SETTLED, .serial = 0x01020304},
 	{PICTURE_KNOWN, .serial = UINT32_MAX},
@@ -63,6 +63,7 @@ static void a_qube_is_told_whole(void **state)
 	assert_string_equal(m.qube.uuid, "u");
 	assert_string_equal(m.qube.type, "AppVM");
 	assert_string_equal(m.qube.label, "blue");
+	assert_int_equal(m.qube.colour, 0x3465a4);
 	assert_string_equal(m.qube.default_dispvm, "dvm");
 	assert_string_equal(m.qube.relayvm, "");
 	assert_true(m.qube.template_for_dispvms && !m.qube.internal && m.qube.running);
