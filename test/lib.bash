@@ -10,6 +10,8 @@ export BULKHEAD_QUBE_ROOT="$top/build/qube-root"
 export BULKHEAD_CACHE="${BULKHEAD_CACHE:-$top/build/test-cache}"
 libexec="$top/build/root/usr/libexec/bulkhead"
 export libexec
+# a prompt on the tester's own display is not meant; prompt.bats has one of its own
+unset DISPLAY WAYLAND_DISPLAY
 
 # instance_begin: an empty instance with qubesd running. Its folder has a space in its name, on purpose.
 instance_begin() {
@@ -51,7 +53,7 @@ instance_processes() {
 		function left(p) { return me != 0 && uid[p] == me && !(session[p] in name) && session[parent[p]] != session[p] }
 		END {
 			for (p in name)
-				if (name[p] ~ /^(qubesd|qrexec-policyd|policy-loader|qube-monitor|vchand|qubesdb-daemon|qrexec-daemon|qrexec-broker|qemu-system-x86)$/ &&
+				if (name[p] ~ /^(qubesd|qrexec-policyd|policy-loader|bulkhead-prompt|prompt-window|qube-monitor|vchand|qubesdb-daemon|qrexec-daemon|qrexec-broker|qemu-system-x86)$/ &&
 				    (p in ours || session[p] in ours || left(p)))
 					print p
 		}' | sort -n

@@ -149,6 +149,8 @@ static int run(const struct args *a)
 	if (r < 0)
 		return ui_fail_errno(a, "the instance's folders", r);
 	r = start(a, &paths);
+	if (r == 0)
+		r = prompt_start(a, &paths);
 	paths_done(&paths);
 	return r;
 }
@@ -160,6 +162,8 @@ const struct command bulkhead_start = {
 	.text = "Starts qubesd in the background unless it runs, and waits until it answers. Qubes "
 		"that "
 		"were running\n"
-		"when it last ended are taken back.",
+		"when it last ended are taken back. Where there is a display, bulkhead-prompt is "
+		"started too, which\n"
+		"asks you about calls that the policy says to ask about; without it they are denied.",
 	.run = run,
 };

@@ -75,6 +75,17 @@ static int stop_qubes(const struct args *a, uint64_t timeout_ms)
 	return r;
 }
 
+/* the prompt, which has nothing to ask any more */
+static void stop_prompt(void)
+{
+	struct paths paths;
+
+	if (paths_init(&paths, false) < 0)
+		return;
+	prompt_stop(&paths);
+	paths_done(&paths);
+}
+
 /* qubesd's process, to wait for its end: it goes on for a moment after it has closed its sockets.
  * NO_FD if it cannot be had */
 static int daemon_pidfd(void)
@@ -116,6 +127,7 @@ static int run(const struct args *a)
 		return 2;
 	}
 	if (!daemon_answers()) {
+		stop_prompt();
 		ui_note(a, "not running");
 		return 0;
 	}
@@ -132,6 +144,8 @@ static int run(const struct args *a)
 			return ui_fail(a, "qubesd was asked to end and still runs");
 		(void)usleep(20000);
 	}
+	if (!args_has(a, KEEP))
+		stop_prompt();
 	if (a->verbose >= 0)
 		(void)puts(args_has(a, KEEP) ? "qubesd has ended; the qubes go on"
 					     : "Bulkhead is stopped");
