@@ -260,7 +260,15 @@ $f:Icon=i" ]
 	run -0 "$services/qubes.GetDate"
 	[[ $output == 20[0-9][0-9]-[0-9][0-9]-[0-9][0-9]T[0-9][0-9]:[0-9][0-9]:[0-9][0-9]+00:00 ]]
 	real=$(command -v date)
-	program date <<<"[[ \" \$* \" != *' -s '* ]] || { printf '%s\n' \"\$@\" >>\"\$calls\"; exit; }; exec $real \"\$@\""
+	# one that is set by -s, and tells that time from then on
+	program date <<-END
+		set=$here/set
+		case " \$* " in
+		*' -s '*) printf '%s\n' "\$@" >>"\$calls" && [ ! -e $here/refuses ] && printf '%s' "\${*: -1}" >"\$set" ;;
+		' -u +%s ') [ -e "\$set" ] && exec $real -u -d "\$(cat "\$set")" +%s || exec $real "\$@" ;;
+		*) exec $real "\$@" ;;
+		esac
+	END
 	"$services/qubes.SetDateTime" <<<"$output"
 	[ ! -s "$calls" ]
 	"$services/qubes.SetDateTime" <<<2031-05-06T07:08:09+0000
@@ -269,6 +277,10 @@ $f:Icon=i" ]
 		run ! "$services/qubes.SetDateTime" <<<"$time"
 	done
 	[ "$(wc -l <"$calls")" = 3 ]
+	"$services/qubes.SetDateTime" <<<2031-05-06T07:08:10+00:00
+	[ "$(wc -l <"$calls")" = 3 ]
+	touch refuses
+	run ! "$services/qubes.SetDateTime" <<<2032-05-06T07:08:09+00:00
 }
 
 @test "qubes.WaitForSession waits where a session is to come" {
