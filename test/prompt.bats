@@ -99,8 +99,15 @@ burst() {
 	sleep 1.5
 }
 
+# click WINDOW X Y: Y from its top, or, if negative, from its bottom. A window manager may give it the focus when the pointer comes
 click() {
-	xdotool mousemove --window "$1" "$2" "$3" click 1
+	local HEIGHT y=$3
+	eval "$(xdotool getwindowgeometry --shell "$1" | grep ^HEIGHT=)"
+	[ "$y" -ge 0 ] || y=$((HEIGHT + y))
+	xdotool mousemove --window "$1" "$2" "$y"
+	sleep 1
+	xdotool click 1
+	sleep 0.5
 }
 
 @test "a name that is typed chooses its target, and Enter allows it" {
@@ -126,9 +133,9 @@ click() {
 	ask_as work 60000 - "${qubes[@]}"
 	w=$(window work)
 	focus "$w"
-	click "$w" 405 466
+	click "$w" 405 -34
 	click "$w" 200 244
-	click "$w" 405 466
+	click "$w" 405 -34
 	answered 1 'allowed bank'
 	ask_as work 60000 - "${qubes[@]}"
 	focus "$(window work)"
@@ -150,7 +157,7 @@ click() {
 	ask_as work 60000 0 "${qubes[@]}"
 	w=$(window work)
 	burst "$w" xdotool type --delay 0 $'bank\n'
-	burst "$w" click "$w" 405 466
+	burst "$w" click "$w" 405 -34
 	[ ! -s "$BULKHEAD_HOME/answer.1" ]
 	xdotool key Return
 	answered 1 'allowed vault'
@@ -178,7 +185,7 @@ click() {
 	ask_as work 60000 0 "${qubes[@]}"
 	w=$(window work)
 	focus "$w"
-	click "$w" 325 466
+	click "$w" 325 -34
 	answered 2 denied
 }
 
