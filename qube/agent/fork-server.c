@@ -135,7 +135,7 @@ int main(int argc, char **argv)
 	const struct passwd *pw = getpwuid(geteuid());
 	char path[UNIX_PATH_MAX + 1];
 	AUTO_FREE char *user = NULL;
-	int fd, r;
+	int fd = NO_FD, r;
 
 	log_open("qrexec-fork-server");
 	if (argc == 2 && str_eq(argv[1], "--help")) {

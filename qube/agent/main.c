@@ -284,7 +284,7 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
-	if (optind < argc) {
+	if (optind < argc || !socket) {
 		usage(stderr);
 		return 2;
 	}

@@ -863,7 +863,7 @@ static void what_a_program_leaves_in_its_ring_is_not_anothers(void **state)
 		e[i] = channel(true, 513 + i);
 		check_echo(e[i], "connected");
 		for (size_t at = 0; at < LEN; at++)
-			buf[i][at] = (uint8_t)(at * 13 + i * 101 + (at >> 8));
+			buf[i][at] = (uint8_t)(at * 13 + (size_t)i * 101 + (at >> 8));
 	}
 	(void)kill(qube_pid, SIGSTOP);
 	for (unsigned i = 0; i < 2; i++) {
@@ -1353,7 +1353,8 @@ static void liar_scribble(void)
 	uint32_t len;
 
 	if (chaos(200) == 0) { /* any word of any half, dom0's too */
-		uint32_t *half = (uint32_t *)(void *)(rings + 65536 + slot * 256 + chaos(4) * 64);
+		uint32_t *half = (uint32_t *)(void *)(rings + 65536 + (size_t)slot * 256 +
+						      (size_t)chaos(4) * 64);
 
 		half[chaos(2)] = chaos(2) ? chaos(UINT32_MAX) : half[0] + chaos(70000);
 		return;
