@@ -40,7 +40,7 @@ refused() {
 		[ "$status" = 0 ]
 		[[ ${lines[0]} == "usage: bulkhead $c "* ]]
 	done
-	for c in eval explain log; do
+	for c in decide edit eval explain grant lint log; do
 		run qubes-policy $c --help
 		[ "$status" = 0 ]
 		[[ ${lines[0]} == "usage: qubes-policy $c "* ]]

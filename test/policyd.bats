@@ -287,6 +287,177 @@ pid_of() {
 	done
 }
 
+@test "qrexec-policy-exec asks policyd; without one it decides what needs nobody to be started" {
+	policy 30-user.policy <<-'END'
+		test.B * vault dom0 allow
+		test.C * work vault allow
+		test.D * work @anyvm ask
+	END
+	within 10 would_be allow vault dom0 test.B
+	run --separate-stderr "$libexec/qrexec-policy-exec" -- vault dom0 test.B+x
+	[ "$status" = 0 ]
+	[ "$output" = "$(printf '%s\n' user=DEFAULT result=allow target=dom0 autostart=True requested_target=dom0)" ]
+	[ -z "$stderr" ]
+	[ "$(qubes-policy log --caller vault | wc -l)" = 1 ]
+	run "$libexec/qrexec-policy-exec" -- work vault test.B
+	[ "$status $output" = '1 result=deny' ]
+	run "$libexec/qrexec-policy-exec" --just-evaluate --assume-yes-for-ask -- work vault test.D
+	[[ "$status $output" == "0 "*"target=vault"* ]]
+	run "$libexec/qrexec-policy-exec" work
+	[ "$status" = 2 ]
+	# its socket gone: as if there were no policyd
+	rm "$(readlink "$BULKHEAD_HOME/run")/policy.sock"
+	run "$libexec/qrexec-policy-exec" -- vault dom0 test.B
+	[[ "$status $output" == "0 "*"target=dom0"* ]]
+	run "$libexec/qrexec-policy-exec" -- work vault test.C
+	[ "$status $output" = '1 result=deny' ]
+	run "$libexec/qrexec-policy-exec" --just-evaluate -- work vault test.C
+	[[ "$status $output" == "0 "*"target=vault"* ]]
+	echo broken >"$BULKHEAD_HOME/config/policy.d/40-x.policy"
+	run "$libexec/qrexec-policy-exec" -- vault dom0 test.B
+	[[ "$status $output" == "1 "*"40-x.policy:1: "*"result=deny" ]]
+}
+
+@test "qubes-policy-lint finds faults before they are there" {
+	local draft="$BULKHEAD_HOME/draft"
+	mkdir -p "$draft/include"
+	policy 30-user.policy <<<'!include include/x'
+	run qubes-policy-lint
+	[[ "$status $output" == "1 qubes-policy lint: 30-user.policy:1: "* ]]
+	echo 'test.B * work vault allow' >"$draft/include/x"
+	run qubes-policy-lint "$draft/include/x"
+	[ "$status $output" = '0 no fault; 1 rules' ]
+	printf '\n\ntest.B * work vault maybe\n' >"$draft/30-user.policy"
+	run qubes-policy-lint "$draft/include/x" "$draft/30-user.policy"
+	[[ "$status $output" == "1 qubes-policy lint: 30-user.policy:3: "* ]]
+	rm "$BULKHEAD_HOME/config/policy.d/30-user.policy"
+	run qubes-policy-lint
+	[ "$status $output" = '0 no fault; 0 rules' ]
+}
+
+@test "qubes-policy-editor installs what has no fault, and nothing else" {
+	local file="$BULKHEAD_HOME/config/policy.d/30-user.policy" editor="$BULKHEAD_HOME/editor with blank"
+	cat >"$editor" <<-'END'
+		#!/bin/sh
+		[ "$1" = -x ] && shift
+		cp "$TEXT" "$1"
+	END
+	chmod +x "$editor"
+	export TEXT="$BULKHEAD_HOME/text" VISUAL="'$editor' -x"
+	echo 'test.B * vault dom0 allow' >"$TEXT"
+	run qubes-policy-editor
+	[ "$status" = 0 ]
+	within 10 would_be allow vault dom0 test.B
+	diff "$TEXT" "$file"
+	run qubes-policy-editor 30-user.policy
+	[[ "$status $output" == "0 "*"nothing is changed"* ]]
+	# a fault is told and nothing is installed; policyd never sees it
+	echo 'test.B * vault' >"$TEXT"
+	run qubes-policy-editor </dev/null
+	[[ "$status $output" == "1 "*"30-user.policy:1: "*"is as it was"* ]]
+	[ "$(cat "$file")" = 'test.B * vault dom0 allow' ]
+	would_be allow vault dom0 test.B
+	[[ $(qubes-policy log --verdict fault | wc -l) = 0 ]]
+	# an editor that fails changes nothing, and a name that is none is refused
+	VISUAL=false run qubes-policy-editor
+	[ "$status" = 1 ]
+	for o in ../x.policy .x.policy x include/../x include/ 'a b.policy'; do
+		run qubes-policy-editor "$o"
+		[ "$status" = 2 ]
+	done
+	echo 'work @adminvm allow' >"$TEXT"
+	run qubes-policy-editor include/admin-global-ro
+	[ "$status" = 1 ] # the folder is not there
+	mkdir "$BULKHEAD_HOME/config/policy.d/include"
+	qubes-policy-editor include/admin-global-ro
+	diff "$TEXT" "$BULKHEAD_HOME/config/policy.d/include/admin-global-ro"
+	[ -z "$(find /tmp -maxdepth 1 -name 'qubes-policy.*' -newer "$editor")" ]
+}
+
+@test "a grant ends by itself, is listed, logged, and can be taken back" {
+	policy 30-user.policy <<<'* * @anyvm @anyvm deny'
+	within 10 would_be deny work vault test.A
+	run qubes-policy grant --for 2s work vault test.A
+	[[ "$status $output" == '0 granted for 2 s; to take it back: qubes-policy grant --revoke 1' ]]
+	# it may be over by now on a slow machine, but then it has been
+	within 30 would_be deny work vault test.A
+	qubes-policy log --verdict policy | grep -q 'for a time 20-grant-1.policy: test.A \* work vault allow'
+	[ -z "$(qubes-policy grant --list)" ]
+	[[ $(qubes-policy log --verdict policy | tail -n 1) != *'for a time'* ]]
+	qubes-policy grant --for 30m --user root work vault test.A+x
+	would_be allow work vault test.A+x
+	would_be deny work vault test.A+y
+	[[ $(question work vault test.A+x just_evaluate=yes) == user=root\ * ]]
+	qubes-policy grant --for 1d vault work test.B
+	run qubes-policy grant --list
+	[[ ${#lines[@]} = 2 && $output == *$'2\t'*$' min\ttest.A +x work vault allow user=root'* && $output == *$'3\t'2[34]' h '* ]]
+	qubes-policy grant --revoke 2
+	within 10 would_be deny work vault test.A+x
+	would_be allow vault work test.B
+	run qubes-policy grant --revoke 2
+	[ "$status" = 1 ]
+	qubes-policy grant --revoke all
+	within 10 would_be deny vault work test.B
+	# one that an earlier rule decides is told
+	policy 10-first.policy <<<'test.A * * * deny'
+	within 10 would_be deny work vault test.A
+	run qubes-policy grant --for 1m work vault test.A
+	[[ "$status $output" == "0 "*"an earlier rule decides"* ]]
+	# nothing but one rule
+	while IFS= read -r o; do
+		eval "run qubes-policy grant $o"
+		echo "$o -> $status $output"
+		[ "$status" = 2 ]
+	done <<-'END'
+		--for 1m work vault
+		--for 0s work vault test.A
+		--for 31d work vault test.A
+		--for 30 work vault test.A
+		--for 1m $'work\nx' vault test.A
+		--for 1m work 'vault allow' test.A
+		--for 1m --user 'a b' work vault test.A
+		--list work
+		--revoke x
+		--revoke 0
+	END
+	run qubes-policy grant --for 1m work @nonsense test.A
+	[ "$status" = 1 ]
+	[ "$(qubes-policy grant --list | wc -l)" = 1 ]
+}
+
+@test "qubes-policy explain --diff: what a changed policy would decide otherwise" {
+	local other="$BULKHEAD_HOME/other"
+	policy 30-user.policy <<-'END'
+		test.A * work vault allow
+		test.B * @anyvm @anyvm ask
+	END
+	within 10 would_be allow work vault test.A
+	question work vault test.Seen+x >/dev/null
+	mkdir "$other"
+	cat "$BULKHEAD_HOME/config/policy.d/30-user.policy" >"$other/30-user.policy"
+	[ "$(qubes-policy explain --diff "$other" | sed 's/of .* calls/of N calls/')" = '0 of N calls would be decided otherwise' ]
+	cat >"$other/30-user.policy" <<-'END'
+		test.A * work vault allow user=root
+		test.B * @anyvm @anyvm ask
+		test.Seen +x work vault allow
+	END
+	run qubes-policy explain --diff "$other"
+	[ "$status" = 0 ]
+	[ "${lines[0]}" = 'work -> vault  test.A: allow vault (30-user.policy:1) => allow vault as root (30-user.policy:1)' ]
+	[ "${lines[1]}" = 'work -> vault  test.Seen+x: deny (no rule) => allow vault (30-user.policy:3)' ]
+	[[ ${lines[2]} == '2 of '* ]]
+	# a service that only the log has seen, and every rule gone
+	: >"$other/30-user.policy"
+	echo 'test.Seen * work vault allow' >>"$BULKHEAD_HOME/config/policy.d/30-user.policy"
+	run qubes-policy explain --diff "$other"
+	[[ $output == *'work -> vault  test.Seen+x: allow vault (30-user.policy:3) => deny (no rule)'* ]]
+	echo 'no rule' >"$other/30-user.policy"
+	run qubes-policy explain --diff "$other"
+	[[ "$status $output" == '1 '*'30-user.policy:1: '* ]]
+	run qubes-policy explain --diff "$other" work vault test.A
+	[ "$status" = 2 ]
+}
+
 @test "policyd is behind its walls" {
 	local p
 	p=$(pid_of qrexec-policyd)

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { POLICY_DIR = OPTION_OWN, LEGACY, SYSTEM_INFO, ALL };
+enum { POLICY_DIR = OPTION_OWN, LEGACY, SYSTEM_INFO, ALL, DIFF };
 
 static void put_token(const char *before, const struct policy_token_text *t)
 {
@@ -125,18 +125,27 @@ static int run(const struct args *a)
 	struct system AUTO(system_done) system = {0};
 	AUTO_FREE struct policy *p = NULL;
 
-	if (a->n_words != 3) {
-		(void)ui_usage(a, "it takes a source, a target and a service");
+	const char *other = args_value(a, DIFF);
+	AUTO_FREE struct policy *changed = NULL;
+
+	if (a->n_words != (other ? 0u : 3u)) {
+		(void)ui_usage(a, "it takes a source, a target and a service, or --diff alone");
 		return 2;
 	}
 	if (policy_load(a, args_value(a, POLICY_DIR), args_value(a, LEGACY), &p) != 0 ||
 	    system_load(a, args_value(a, SYSTEM_INFO), &system) != 0)
 		return 1;
-	return explain(a, p, &system);
+	if (!other)
+		return explain(a, p, &system);
+	if (policy_load(a, other, args_value(a, LEGACY), &changed) != 0)
+		return 1;
+	return diff_show(a, p, changed, &system);
 }
 
 static const struct option options[] = {
 	{ALL, 'a', "all", NULL, "show every rule, those behind the one that decided too"},
+	{DIFF, 0, "diff", "DIR", "what the policy in this folder would decide otherwise",
+	 .words = WORDS_FILE},
 	{POLICY_DIR, 0, "policy-dir", "DIR", "the policy, instead of this instance's",
 	 .words = WORDS_FILE},
 	{LEGACY, 0, "legacy-dir", "DIR", "the R4.0 policy, instead of " LEGACY_DIR,
@@ -150,13 +159,18 @@ static const struct option options[] = {
 const struct command policy_explain = {
 	.name = "explain",
 	.summary = "say what is decided for a call, and why",
-	.synopses = {"[OPTION]... SOURCE TARGET SERVICE[+ARGUMENT]"},
+	.synopses = {"[OPTION]... SOURCE TARGET SERVICE[+ARGUMENT]", "[OPTION]... --diff DIR"},
 	.text = "TARGET is what the caller would write: a qube, @default, @dispvm, @dispvm:NAME, "
 		"dom0. Shown are the\n"
 		"decision, the rule that made it, and those before it, each with what kept it from "
 		"matching:\n"
 		"\n"
 		"\tqubes-policy explain work @dispvm qubes.OpenURL\n"
+		"\n"
+		"With --diff a changed policy is compared with this one: for every qube, every target, and "
+		"every service that\n"
+		"a rule names or that the log of decisions has seen, a line for each call that would be "
+		"decided otherwise.\n"
 		"\n"
 		"Nothing is called and nobody is asked. A policy with a fault explains itself: it "
 		"refuses every call.",

@@ -201,18 +201,41 @@ static int64_t parse_since(const char *text)
 	return ((int64_t)time(NULL) - ago_s) * 1000000;
 }
 
-static int log_of_instance(const struct args *a, struct source *s)
+static int find_files(struct source *s)
 {
 	struct paths paths;
 	int r = paths_init(&paths, false);
 
 	if (r < 0)
-		return ui_fail(a, "no instance is here");
+		return r;
 	for (int i = 0; r == 0 && i < N_FILES; i++)
 		r = str_format(s[i].path, sizeof(s[i].path), "%s/log/policy-%d.log", paths.state,
 			       i);
 	paths_done(&paths);
-	return r < 0 ? ui_fail_errno(a, NULL, r) : 0;
+	return r;
+}
+
+void log_each(void (*fn)(void *data, const struct audit_entry *e), void *data)
+{
+	struct source sources[N_FILES] = {0};
+	const struct filter all = {0};
+	int r = find_files(sources);
+
+	for (unsigned i = 0; r == 0 && i < N_FILES; i++) {
+		struct source *s = &sources[i];
+
+		r = read_new(s);
+		for (size_t at = 0; r == 0 && at < s->len;) {
+			const char *line = s->text + at, *end = memchr(line, '\n', s->len - at);
+			char copy[AUDIT_MAX];
+			struct audit_entry e;
+
+			at += (size_t)(end + 1 - line);
+			if (read_line(&all, line, (size_t)(end + 1 - line), copy, &e))
+				fn(data, &e);
+		}
+		free(s->text);
+	}
 }
 
 static int run(const struct args *a)
@@ -236,7 +259,7 @@ static int run(const struct args *a)
 			a, "it takes no words; --since wants a time like 30m, --lines a number");
 		return 2;
 	}
-	result = log_of_instance(a, sources);
+	result = find_files(sources) < 0 ? ui_fail(a, "no instance is here") : 0;
 	if (result == 0)
 		result = put_all(a, &f, sources, (unsigned)count);
 	while (result == 0 && args_has(a, FOLLOW)) {

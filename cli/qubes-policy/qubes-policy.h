@@ -8,7 +8,8 @@
 
 #include <jansson.h>
 
-extern const struct command policy_eval, policy_explain, policy_log;
+extern const struct command policy_decide_command, policy_edit, policy_eval, policy_explain,
+	policy_grant, policy_lint, policy_log;
 
 /**
  * ruleset_from_json() - files from objects {path: text}
@@ -61,3 +62,35 @@ MUST_CHECK int instance_folders(struct instance_folders *ret);
 
 /** duration_parse() - "90s", "30m", "12h", "7d", at most ten years; 0; -EINVAL */
 MUST_CHECK int duration_parse(const char *text, int64_t *ret_s);
+
+/** struct lint_file - one as it would be: its @name among the policy's files */
+struct lint_file {
+	const char *name;
+	char *text;
+	size_t len;
+};
+/**
+ * lint() - look for faults in the policy with @files in it
+ * @folder:	as for policy_load(), @legacy too
+ *
+ * Return: 0; 1, and said what is wrong.
+ */
+MUST_CHECK int lint(const struct args *a, const char *folder, const char *legacy,
+		    const struct lint_file *files, unsigned n_files, unsigned *ret_n_rules);
+
+struct decision_request;
+/**
+ * policyd_ask() - policyd's answer to @q, as decision_answer_decode() wants it
+ * @ret_text:	owned by the caller
+ *
+ * Return: 0; -ENOENT or -ECONNREFUSED: there is no policyd; -errno.
+ */
+MUST_CHECK int policyd_ask(const struct decision_request *q, char **ret_text, size_t *ret_len);
+
+struct audit_entry;
+/** log_each() - all decisions in this instance's log, in no order; without a log none */
+void log_each(void (*fn)(void *data, const struct audit_entry *e), void *data);
+
+/** diff_show() - what @new decides otherwise than @old; returns the exit code */
+MUST_CHECK int diff_show(const struct args *a, const struct policy *old, const struct policy *new,
+			 const struct system *s);

@@ -130,7 +130,7 @@ void audit_call(struct policyd *d, struct qube *caller, struct audit_entry *e)
 		put(&d->audit, e);
 }
 
-void audit_policy(struct policyd *d, unsigned n_rules, const char *fault)
+void audit_policy(struct policyd *d, unsigned n_rules, const char *grants, const char *fault)
 {
 	struct audit_entry e = {
 		.verdict = fault ? AUDIT_FAULT : AUDIT_POLICY,
@@ -142,10 +142,11 @@ void audit_policy(struct policyd *d, unsigned n_rules, const char *fault)
 		.rule = "",
 		.reason = fault,
 	};
-	char text[32];
+	char text[AUDIT_VALUE_MAX];
 
 	if (!fault) {
-		(void)snprintf(text, sizeof(text), "%u rules", n_rules);
+		(void)snprintf(text, sizeof(text), "%u rules%s%s", n_rules,
+			       grants[0] ? "; for a time " : "", grants);
 		e.reason = text;
 	}
 	put(&d->audit, &e);

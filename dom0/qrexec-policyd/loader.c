@@ -28,6 +28,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 
 /* changes come in groups: this long after the first one all are looked at */
 #define SETTLE_MS 5
@@ -45,6 +46,7 @@ struct loader {
 	int notes_fd, watch_fd;
 	int parents[PARENTS_MAX]; /* watches of the folders in which those of the policy are */
 	unsigned n_parents;
+	int64_t until; /* when a grant ends, by grant_now(); 0 = none */
 };
 
 /* ---- watching */
@@ -184,6 +186,24 @@ static void describe(struct loader_note *n, const struct policy_error *e)
 			       e->reason);
 }
 
+/* the rules that hold for a time */
+static void describe_grants(struct loader_note *n, const struct ruleset *rules)
+{
+	size_t len = 0;
+
+	for (unsigned i = 0; i < rules->files.n_files && len < sizeof(n->text); i++) {
+		const struct policy_file *f = &rules->files.files[i];
+		const char *rule = f->len > 0 ? memchr(f->text, '\n', f->len) : NULL;
+
+		if (!rule || !str_starts(f->text, "#!grant"))
+			continue;
+		rule++;
+		len += (size_t)snprintf(n->text + len, sizeof(n->text) - len, "%s%s: %.*s",
+					len > 0 ? "; " : "", f->path, (int)strcspn(rule, "\n"),
+					rule);
+	}
+}
+
 /* read everything and say what came of it */
 static int load(struct loader *l)
 {
@@ -203,6 +223,9 @@ static int load(struct loader *l)
 			       path ? ": " : "", log_errno_str(r));
 	else if (r > 0)
 		describe(&note, &error);
+	else
+		describe_grants(&note, &rules);
+	l->until = rules.until;
 	note.kind = r == 0 ? LOADER_TABLE : LOADER_FAULT;
 	return io_send_msg(l->notes_fd, &note, sizeof(note), &fd, r == 0 ? 1 : 0);
 }
@@ -251,6 +274,33 @@ static int grant(struct loader *l)
 	return io_send_msg(l->notes_fd, &note, sizeof(note), &fd, r < 0 ? 0 : 1);
 }
 
+/* until a change is to be looked at, or a grant ends; -1 = neither is known of */
+static int wait_ms(const struct loader *l, uint64_t due_ms)
+{
+	uint64_t now_ms = io_now_ms();
+	struct timespec now;
+	int64_t left_ms;
+	int wait = -1;
+
+	if (due_ms > 0)
+		wait = due_ms > now_ms ? (int)(due_ms - now_ms) : 0;
+	if (l->until == 0 || clock_gettime(CLOCK_BOOTTIME, &now) < 0)
+		return wait;
+	left_ms = (l->until - now.tv_sec) * 1000 - now.tv_nsec / 1000000 + 1;
+	if (left_ms > INT32_MAX)
+		left_ms = INT32_MAX;
+	if (left_ms < 0)
+		left_ms = 0;
+	return wait < 0 || left_ms < wait ? (int)left_ms : wait;
+}
+
+static bool grant_ended(const struct loader *l)
+{
+	struct timespec now;
+
+	return l->until > 0 && clock_gettime(CLOCK_BOOTTIME, &now) == 0 && now.tv_sec >= l->until;
+}
+
 /* until policyd is gone */
 static int loader_run(struct loader *l)
 {
@@ -259,17 +309,15 @@ static int loader_run(struct loader *l)
 
 	while (r == 0) {
 		struct pollfd p[] = {{l->notes_fd, POLLIN, 0}, {l->watch_fd, POLLIN, 0}};
-		uint64_t now = io_now_ms();
-		int wait = due_ms == 0 ? -1 : due_ms > now ? (int)(due_ms - now) : 0;
 
-		if (poll(p, ARRAY_LEN(p), wait) < 0 && errno != EINTR)
+		if (poll(p, ARRAY_LEN(p), wait_ms(l, due_ms)) < 0 && errno != EINTR)
 			return fail_errno();
 		if (p[0].revents != 0)
 			r = grant(l);
 		if (r != 0)
 			return r < 0 ? r : 0;
 		due_ms = take_events(l, due_ms);
-		if (due_ms == 0 || io_now_ms() < due_ms)
+		if ((due_ms == 0 || io_now_ms() < due_ms) && !grant_ended(l))
 			continue;
 		due_ms = 0;
 		r = load(l);

@@ -26,7 +26,7 @@ struct policyd;
 /* ---- loader.c: the child that reads the policy's files, and connects to the prompt */
 
 enum loader_kind {
-	LOADER_TABLE,     /* with the table as a sealed memfd */
+	LOADER_TABLE,     /* with the table as a sealed memfd; @text: the grants that hold */
 	LOADER_FAULT,     /* there is no table: @text says why */
 	LOADER_PROMPT,    /* with a connection to the prompt, for @wish */
 	LOADER_NO_PROMPT, /* there is none: @text says why */
@@ -204,8 +204,8 @@ MUST_CHECK int audit_init(struct audit *a);
  * @caller:	whose lines are counted; NULL = a qube that is not known
  */
 void audit_call(struct policyd *d, struct qube *caller, struct audit_entry *e);
-/** audit_policy() - @fault NULL: a policy of @n_rules holds */
-void audit_policy(struct policyd *d, unsigned n_rules, const char *fault);
+/** audit_policy() - @fault NULL: a policy of @n_rules holds, with these @grants */
+void audit_policy(struct policyd *d, unsigned n_rules, const char *grants, const char *fault);
 
 /* ---- the whole */
 

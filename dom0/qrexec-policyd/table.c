@@ -86,11 +86,12 @@ int table_turn(struct policyd *d)
 	table_set(&d->table, &fd, note.kind == LOADER_TABLE ? NULL : note.text);
 	view_make(d);
 	if (d->table.policy) {
-		log_info(NULL, "a policy of %u rules holds", policy_n_rules(d->table.policy));
-		audit_policy(d, policy_n_rules(d->table.policy), NULL);
+		log_info(NULL, "a policy of %u rules holds%s%s", policy_n_rules(d->table.policy),
+			 note.text[0] ? ", for a time " : "", note.text);
+		audit_policy(d, policy_n_rules(d->table.policy), note.text, NULL);
 	} else {
 		log_err(NULL, "every call is refused: the policy has a fault: %s", d->table.fault);
-		audit_policy(d, 0, d->table.fault);
+		audit_policy(d, 0, "", d->table.fault);
 	}
 	return 0;
 }

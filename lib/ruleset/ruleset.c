@@ -2,6 +2,7 @@
 #include "ruleset/ruleset.h"
 
 #include "base/io.h"
+#include "ruleset/grant.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -151,6 +152,32 @@ static int take_folders(struct ruleset *s, const char *const *folders, struct po
 	return result;
 }
 
+/* what is over says nothing */
+static int end_grants(struct ruleset *s)
+{
+	struct grant_now now;
+	int r = grant_now(&now);
+
+	for (unsigned i = 0; r == 0 && i < s->files.n_files; i++) {
+		struct policy_file *f = &s->own[i];
+		int64_t until = 0;
+
+		switch (grant_state(f->text, f->len, &now, &until)) {
+		case GRANT_NONE:
+			break;
+		case GRANT_HOLDS:
+			if (s->until == 0 || until < s->until)
+				s->until = until;
+			break;
+		case GRANT_OVER:
+			f->text = "";
+			f->len = 0;
+			break;
+		}
+	}
+	return r;
+}
+
 int ruleset_read(const char *const *folders, const char *legacy, struct ruleset *ret,
 		 char **ret_path)
 {
@@ -162,6 +189,8 @@ int ruleset_read(const char *const *folders, const char *legacy, struct ruleset 
 	*ret_path = NULL;
 	r = take_folders(ret, folders, &ret->own, &ret->files.n_files, ret_path);
 	ret->files.files = ret->own;
+	if (r == 0)
+		r = end_grants(ret);
 	if (r < 0 || !legacy || access(legacy, F_OK) < 0)
 		return r;
 	free(take_ptr(ret_path));
@@ -178,6 +207,29 @@ void ruleset_done(struct ruleset *s)
 	free(s->own);
 	free(s->legacy);
 	*s = (struct ruleset){0};
+}
+
+int ruleset_put(struct ruleset *s, const char *path, const char *text, size_t len)
+{
+	const struct policy_file file = {path, text, len};
+	struct policy_file *files = s->own;
+	unsigned n = s->files.n_files, i = 0;
+
+	while (i < n && strcmp(files[i].path, path) < 0)
+		i++;
+	if (i < n && strcmp(files[i].path, path) == 0) {
+		files[i] = file;
+		return 0;
+	}
+	files = realloc(files, (n + 1) * sizeof(*files));
+	if (!files)
+		return -ENOMEM;
+	memmove(files + i + 1, files + i, (n - i) * sizeof(*files));
+	files[i] = file;
+	s->own = files;
+	s->files.files = files;
+	s->files.n_files = n + 1;
+	return 0;
 }
 
 int ruleset_compile(const struct ruleset *s, struct policy **ret, struct policy_error *error)

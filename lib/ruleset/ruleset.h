@@ -12,6 +12,7 @@ struct ruleset {
 	struct policy_file *own, *legacy; /* what @files leads to */
 	char **owned;                     /* paths and texts, if they are not borrowed */
 	size_t n_owned;
+	int64_t until; /* when the first grant ends, by grant_now(); 0 = none holds */
 };
 
 /**
@@ -21,12 +22,19 @@ struct ruleset {
  * @legacy:	the R4.0 folder, or NULL; if there is none in fact, there is none in @ret
  * @ret_path:	on a fault what it was about, for the caller to free; NULL = none
  *
- * Return: 0; -ENOENT if none of @folders exists; -EFBIG for a file over 1 MiB, -E2BIG for more than
+ * Grants that are over (ruleset/grant.h) are there without text. Return: 0; -ENOENT if none of @folders exists; -EFBIG for a file over 1 MiB, -E2BIG for more than
  * 4,096 files or 16 folders one in the other; -errno. @ret needs ruleset_done() in any case.
  */
 MUST_CHECK int ruleset_read(const char *const *folders, const char *legacy, struct ruleset *ret,
 			    char **ret_path);
 void ruleset_done(struct ruleset *s);
+/**
+ * ruleset_put() - a file as it would be: in the place of the one with that path, or among them
+ * @text:	@len bytes, borrowed
+ *
+ * Return: 0; -ENOMEM.
+ */
+MUST_CHECK int ruleset_put(struct ruleset *s, const char *path, const char *text, size_t len);
 
 /**
  * ruleset_compile() - a policy on the heap
