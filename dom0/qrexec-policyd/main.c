@@ -147,7 +147,8 @@ static int parse(int argc, char **argv, struct options *o)
 	return 0;
 }
 
-bool policyd_is_ready(const struct policyd *d)
+/* it has heard of policy and qubes, or has waited for that long enough */
+static bool is_ready(const struct policyd *d)
 {
 	return (d->table.heard && d->qubes.settled) || io_now_ms() >= d->started_ms + READY_MS;
 }
@@ -177,7 +178,7 @@ static int timeout_ms(const struct policyd *d)
 {
 	int clients = clients_timeout_ms(d);
 
-	if (policyd_is_ready(d))
+	if (is_ready(d))
 		return clients;
 	return clients < 0 || clients > READY_MS ? READY_MS : clients;
 }
@@ -185,7 +186,7 @@ static int timeout_ms(const struct policyd *d)
 static int turn(struct policyd *d)
 {
 	static struct pollfd p[3 + CLIENTS_MAX + PROMPTS_MAX];
-	bool accepting = policyd_is_ready(d) && d->n_clients < CLIENTS_MAX;
+	bool accepting = is_ready(d) && d->n_clients < CLIENTS_MAX;
 	unsigned n_clients = clients_poll(d, p + 3);
 	int r = 0;
 

@@ -221,9 +221,6 @@ struct policyd {
 	struct audit audit;
 };
 
-/** policyd_is_ready() - it has heard of policy and qubes, or has waited for that long enough */
-bool policyd_is_ready(const struct policyd *d);
-
 /* ---- confine.c */
 
 /** confine() - keep what serving needs, for good: see sandbox_enter() */

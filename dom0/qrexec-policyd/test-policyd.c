@@ -509,6 +509,20 @@ static void only_so_many_wait_for_the_person(void **state)
 	(void)close(listen_fd);
 }
 
+static void before_it_knows_the_qubes_it_refuses(void **state)
+{
+	(void)state;
+	put_policy("policy.d/30-user.policy", "* * * * allow\n");
+	assert_false(would("work", "vault", "a.B"));
+	/* half a picture is none */
+	tell_qube(0, "dom0", NULL, true);
+	tell_qube(2, "vault", NULL, true);
+	tell_qube(3, "work", NULL, true);
+	assert_false(would("work", "vault", "a.B"));
+	settle();
+	within_allowed(true, "work", "vault", "a.B");
+}
+
 static void without_dom0_nothing_is_decided(void **state)
 {
 	(void)state;
@@ -559,6 +573,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_caller_that_leaves_takes_its_question_back, begin,
 						end),
 		cmocka_unit_test_setup_teardown(only_so_many_wait_for_the_person, begin, end),
+		cmocka_unit_test_setup_teardown(before_it_knows_the_qubes_it_refuses, begin, end),
 		cmocka_unit_test_setup_teardown(without_dom0_nothing_is_decided, begin, end),
 		cmocka_unit_test_setup(garbage_from_its_qubesd_ends_it, begin),
 	};

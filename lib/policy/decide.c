@@ -601,7 +601,7 @@ int policy_reply(const struct policy_view *v, const struct policy_request *q,
 	struct asked a;
 
 	if (resolve(v, q, &a) != POLICY_BY_RULE || target->qube >= v->n_qubes ||
-	    !is_one_line(q->service) || !is_one_line(q->argument))
+	    !is_one_line(q->service) || !is_one_line(q->argument) || (user && !is_one_line(user)))
 		return -EINVAL;
 	if (a.kind == TOKEN_DEFAULT)
 		asked_for = token_prefixes[TOKEN_DEFAULT];
@@ -610,7 +610,8 @@ int policy_reply(const struct policy_view *v, const struct policy_request *q,
 		uint32_t relay =
 			given(qube->relayvm) ? view_find(v, qube->relayvm, NULL) : POLICY_NONE;
 
-		if (relay == POLICY_NONE || !given(qube->transport_rpc))
+		if (relay == POLICY_NONE || !given(qube->transport_rpc) ||
+		    !is_one_line(qube->transport_rpc))
 			return -EINVAL;
 		remote = qube;
 		qube = &v->qubes[relay];

@@ -215,7 +215,7 @@ bool policy_target_next(const struct policy_answer *a, uint32_t *at, struct poli
  *
  * A remote qube is reached by a call to its relay, with another service. Return: 0; -ENAMETOOLONG;
  * -EINVAL if the request cannot have been allowed, @target is no qube or disposable of one (as
- * "@dispvm" alone), or a control character stands in the service.
+ * "@dispvm" alone), or a control character stands in service or user.
  */
 MUST_CHECK int policy_reply(const struct policy_view *v, const struct policy_request *q,
 			    const struct policy_target *target, const char *user, bool autostart,
