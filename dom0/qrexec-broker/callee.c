@@ -11,6 +11,7 @@
 #include "qrexec/call.h"
 #include "qrexec/local.h"
 #include "qrexec/peer.h"
+#include "sandbox/sandbox.h"
 
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -151,6 +152,20 @@ void callee_turn(struct broker *b, struct call *c)
 	tickets_grant(b, c);
 }
 
+/* what reads the qube's bytes can move them, and end the service */
+static int confine(pid_t command)
+{
+	const struct sandbox_call calls[] = {
+		{"newfstatat"}, /* what its streams are */
+		{"fstat"},      /* same, on older machines */
+		{"waitid"},     /* the service's end */
+		{"kill", 0, UINT32_MAX,
+		 (uint32_t)(0 - command)}, /* its process group, when the caller is gone */
+	};
+
+	return sandbox_calls_only(calls, ARRAY_LEN(calls) - (command > 0 ? 0 : 1));
+}
+
 int callee_serve_dom0(const struct broker *b, const struct call *c)
 {
 	const struct call_request q = {.vchan_dir = b->vchan_dir,
@@ -159,6 +174,7 @@ int callee_serve_dom0(const struct broker *b, const struct call *c)
 				       .port = c->port,
 				       .as_we_are = true,
 				       .keep_errors = true,
+				       .confine = confine,
 				       .cancel_fd = STDERR_FILENO + 1,
 				       .command = c->command};
 	pid_t pid = fork();

@@ -10,7 +10,8 @@
  * needs	connect; fork, for dom0's services, which run below it, and for the start of a qube that is called
  *
  * Started by qube-monitor, or the small parent of a daemon that was started by hand, when the qube makes its first call.
- * It ends with its daemon's socket; services that run go on without it.
+ * It ends with its daemon's socket; services that run go on without it. What reads the qube's bytes for a service is a process of
+ * its own, and confined.
  */
 #include "broker.h"
 

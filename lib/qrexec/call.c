@@ -304,16 +304,18 @@ static int signals_open(int *ret_fd)
 }
 
 /* both ends of the three streams; stdin is a socket so that it can be made bidirectional, the
- * others are pipes, its user's, so that /dev/stdout and /dev/stderr can be opened. Our ends do not
- * block */
+ * others are pipes, its user's, so that /dev/stdout and /dev/stderr can be opened. Who is confined
+ * cannot have a pipe's pump (qrexec/relay.h): a socket then. Our ends do not block */
 static int streams_open(const struct call *c, int command[3], int own[3])
 {
 	const struct login *l = &c->login;
 	int in[2], out[2], err[2];
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in) < 0 ||
-	    pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0)
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in) < 0 || pipe2(err, O_CLOEXEC) < 0)
 		return fail_errno(); /* the process ends */
+	if ((c->q->confine ? socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, out)
+			   : pipe2(out, O_CLOEXEC)) < 0)
+		return fail_errno();
 	if (io_set_nonblock(out[0], true) < 0 || io_set_nonblock(err[0], true) < 0)
 		return fail_errno();
 	if (l->change && (fchown(out[1], l->uid, l->gid) < 0 || fchown(err[1], l->uid, l->gid) < 0))
@@ -361,14 +363,17 @@ static int run_socket(struct call *c, struct vchan *v, uint32_t version)
 		return relay_code_send(v, true, QREXEC_EXIT_PROBLEM);
 	o.out[0] = o.in[0];
 	o.out[1] = NO_FD;
-	vchan_allow_rings(v);
+	if (!c->q->as_we_are)
+		vchan_allow_rings(v);
 	r = login_ids(&c->login);
 	if (r == 0)
 		r = relay_new(&o, &relay);
 	if (r < 0)
 		return r;
 	(void)prctl(PR_SET_DUMPABLE, 0);
-	r = relay_run(relay, &code);
+	r = c->q->confine ? c->q->confine(0) : 0;
+	if (r == 0)
+		r = relay_run(relay, &code);
 	relay_free(relay);
 	return r;
 }
@@ -401,7 +406,8 @@ static int run(struct call *c, struct vchan *v, uint32_t version)
 	if (c->outcome == 0 && is_socket(c))
 		return run_socket(c, v, version);
 	/* while we are root: the memory is root's. Our user cannot look into this process, nor take its descriptors. */
-	vchan_allow_rings(v);
+	if (!c->q->as_we_are)
+		vchan_allow_rings(v);
 	r = signals_open(&o.signal_fd);
 	if (r == 0)
 		r = streams_open(c, command, own);
@@ -419,7 +425,9 @@ static int run(struct call *c, struct vchan *v, uint32_t version)
 	r = relay_new(&o, &relay);
 	if (r < 0)
 		return r;
-	r = relay_run(relay, &code);
+	r = c->q->confine ? c->q->confine(o.pid) : 0;
+	if (r == 0)
+		r = relay_run(relay, &code);
 	relay_free(relay);
 	if (r != 0) {
 		/* its number is still its own: it has not been reaped */

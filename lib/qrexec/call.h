@@ -20,6 +20,9 @@ enum {
  * @just_exec:		start it and report at once; its streams go nowhere
  * @as_we_are:		whatever user the command names, it runs as ourselves, in our environment
  * @keep_errors:	as dom0's services: its errors go where ours go, not to the caller
+ * @confine:		called when the command runs and before a byte of the call is read; < 0 ends the call. From then
+ *			on only streams are moved, and @command (0 = none) is waited for and its process group signalled.
+ *			NULL = nothing
  * @cancel_fd:		readable or hung up: the caller will not come; NO_FD = only time tells
  * @command:		borrowed
  */
@@ -27,6 +30,7 @@ struct call_request {
 	const char *vchan_dir;
 	unsigned own, domid, port;
 	bool just_exec, as_we_are, keep_errors;
+	int (*confine)(pid_t command);
 	int cancel_fd;
 	const char *command;
 };
