@@ -224,8 +224,8 @@ static int turn(struct broker *b)
 	p[P_SIGNAL] = (struct pollfd){.fd = b->signal_fd, .events = POLLIN};
 	p[P_DAEMON] = (struct pollfd){.fd = qrexec_peer_fd(b->daemon),
 				      .events = qrexec_peer_events(b->daemon)};
-	if (b->n_calls == CALLS_MAX)
-		p[P_DAEMON].events &= (short)~POLLIN;
+	if (b->n_calls == CALLS_MAX && p[P_DAEMON].events == POLLIN)
+		p[P_DAEMON].events = 0;
 	n = P_CALLS + calls_poll(b, p + P_CALLS, P_CALLS);
 	if (poll(p, n, calls_timeout_ms(b)) < 0)
 		return errno == EINTR ? 0 : fail_errno();

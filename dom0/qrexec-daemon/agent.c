@@ -150,11 +150,9 @@ int agent_connect(struct daemon *d)
 
 short agent_events(const struct daemon *d)
 {
-	short events = qrexec_peer_events(d->agent);
+	const short events = qrexec_peer_events(d->agent);
 
-	if (!requests_ready(d))
-		events &= (short)~POLLIN;
-	return events;
+	return events == POLLIN && !requests_ready(d) ? 0 : events;
 }
 
 int agent_send(struct daemon *d, const struct qrexec_msg *m)

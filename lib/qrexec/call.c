@@ -355,7 +355,7 @@ static int run_socket(struct call *c, struct vchan *v, uint32_t version)
 				  .socket = true,
 				  .until_client_eof = c->config.exit_on_client_eof,
 				  .until_service_eof = c->config.exit_on_service_eof};
-	struct relay *relay;
+	struct relay *relay = NULL;
 	unsigned code;
 	int r = service_connect(c, &o.in[0]);
 
@@ -398,7 +398,7 @@ static int run(struct call *c, struct vchan *v, uint32_t version)
 {
 	struct relay_options o = {.role = RELAY_SERVICE, .vchan = v, .version = version};
 	int command[3] = {NO_FD, NO_FD, NO_FD}, own[3] = {NO_FD, NO_FD, NO_FD}, r;
-	struct relay *relay;
+	struct relay *relay = NULL;
 	unsigned code;
 
 	if (c->outcome != 0 && c->why[0] == '\0')

@@ -37,6 +37,7 @@ struct agent {
 	struct request *requests; /* oldest first */
 	unsigned n_requests, last_ident;
 	unsigned generation;     /* of the control channel */
+	const char *socket;      /* where programs come to */
 	const char *fork_server; /* pattern of the socket's path; NULL = there are none */
 	struct rlimit files;     /* as we were started: for what we start */
 	bool listen_failed, ending;

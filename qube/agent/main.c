@@ -200,7 +200,7 @@ static int files_raise(struct agent *a)
 	return 0;
 }
 
-static int acquire(struct agent *a, const char *socket)
+static int acquire(struct agent *a)
 {
 	sigset_t set;
 	int r;
@@ -220,9 +220,10 @@ static int acquire(struct agent *a, const char *socket)
 	r = files_raise(a);
 	/* any user of this qube may ask: the qube is one domain of trust */
 	if (r == 0)
-		r = io_unix_listen(socket, SOCK_STREAM, 0666, &a->listen_fd);
+		r = io_unix_listen(a->socket, SOCK_STREAM, 0666, &a->listen_fd);
 	if (r < 0)
-		log_warn(NULL, "no program can ask for services: %s: %s", socket, log_errno_str(r));
+		log_warn(NULL, "no program can ask for services: %s: %s", a->socket,
+			 log_errno_str(r));
 	return 0;
 }
 
@@ -254,9 +255,10 @@ int main(int argc, char **argv)
 		{"version", no_argument, NULL, 'V'},
 		{0},
 	};
-	struct agent a = {
-		.signal_fd = NO_FD, .listen_fd = NO_FD, .fork_server = FORK_SERVER_SOCKET};
-	const char *socket = AGENT_SOCKET;
+	struct agent a = {.signal_fd = NO_FD,
+			  .listen_fd = NO_FD,
+			  .socket = AGENT_SOCKET,
+			  .fork_server = FORK_SERVER_SOCKET};
 	int r, o;
 
 	log_open("qrexec-agent");
@@ -266,7 +268,7 @@ int main(int argc, char **argv)
 			a.fork_server = NULL;
 			break;
 		case 'a':
-			socket = optarg;
+			a.socket = optarg;
 			break;
 		case 's':
 			/* without a fork server there is no socket of one, whatever comes last */
@@ -284,17 +286,17 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
-	if (optind < argc || !socket) {
+	if (optind < argc) {
 		usage(stderr);
 		return 2;
 	}
-	r = acquire(&a, socket);
+	r = acquire(&a);
 	while (r == 0 && !a.ending)
 		r = turn(&a);
 	qrexec_peer_free(a.daemon);
 	vchan_free(a.server);
 	if (a.listen_fd >= 0)
-		(void)unlink(socket);
+		(void)unlink(a.socket);
 	if (r < 0)
 		log_err(NULL, "giving up: %s", log_errno_str(r));
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
