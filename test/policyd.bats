@@ -85,7 +85,8 @@ pid_of() {
 		# shellcheck disable=SC2059
 		[ "$(printf "$q" | send)" = 'result=deny ' ]
 	done
-	[ "$(head -c 100000 /dev/zero | tr '\0' x | send)" = 'result=deny ' ]
+	# nobody reads this to its end, so that the answer may be lost to who still writes
+	[[ $(head -c 100000 /dev/zero | tr '\0' x | send) =~ ^("result=deny ")?$ ]]
 	would_be allow work vault test.A
 }
 
