@@ -192,7 +192,7 @@ cut_off() {
 
 @test "a qube that calls services without end: each is refused, few lines" {
 	attack qrexec-calls
-	within 60 said 'refused: no policy allows it'
+	within 60 said 'is refused: denied by the policy'
 	others_do_not_notice
 }
 

@@ -305,7 +305,7 @@ static void receive(struct prompt *p, struct asker *a, uint64_t now_ms)
 		question(p, a, now_ms);
 		return;
 	}
-	if (prompt_question_len(a->head, sizeof(a->head), &a->whole) == 0)
+	if (prompt_question_len(a->head, sizeof(a->head), &a->whole) == 0 && a->whole > 0)
 		a->in = malloc(a->whole);
 	if (!a->in) {
 		refuse(p, a, PROMPT_NOT_SHOWN);

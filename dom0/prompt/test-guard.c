@@ -14,9 +14,9 @@ static void it_opens_half_a_second_after_window_and_focus(void **state)
 	struct guard g = {0};
 
 	(void)state;
-	assert_false(guard_is_open(&g, NOW + 100 * GUARD_MS));
+	assert_false(guard_is_open(&g, NOW + UINT64_C(100) * GUARD_MS));
 	guard_map(&g, NOW);
-	assert_false(guard_is_open(&g, NOW + 100 * GUARD_MS));
+	assert_false(guard_is_open(&g, NOW + UINT64_C(100) * GUARD_MS));
 	guard_focus(&g, true, NOW + 300);
 	assert_false(guard_is_open(&g, NOW + 299 + GUARD_MS));
 	assert_true(guard_is_open(&g, NOW + 300 + GUARD_MS));
@@ -30,8 +30,8 @@ static void focus_alone_does_not_open_it(void **state)
 	guard_focus(&g, true, NOW);
 	assert_false(guard_is_open(&g, NOW + GUARD_MS));
 	guard_map(&g, NOW + GUARD_MS);
-	assert_false(guard_is_open(&g, NOW + 2 * GUARD_MS - 1));
-	assert_true(guard_is_open(&g, NOW + 2 * GUARD_MS));
+	assert_false(guard_is_open(&g, NOW + UINT64_C(2) * GUARD_MS - 1));
+	assert_true(guard_is_open(&g, NOW + UINT64_C(2) * GUARD_MS));
 }
 
 static void losing_the_focus_closes_it_and_it_opens_late_again(void **state)

@@ -47,7 +47,7 @@ static void a_callers_words_are_plain_and_bounded(void **state)
 		{"<b>a</b> & b", "<b>a</b> & b"},
 		{"a\\x0a", "a\\\\x0a"},
 		{"a\nb\x1b[2J\x7f", "a\\x0ab\\x1b[2J\\x7f"},
-		{"\xe2\x80\xae"
+		{"\xe2\x80\xae" /* NOLINT(misc-misleading-bidirectional) */
 		 "fdp.exe",
 		 "\\xe2\\x80\\xaefdp.exe"},
 	};

@@ -150,9 +150,11 @@ int agent_connect(struct daemon *d)
 
 short agent_events(const struct daemon *d)
 {
-	const short events = qrexec_peer_events(d->agent);
+	short events = qrexec_peer_events(d->agent);
 
-	return events == POLLIN && !requests_ready(d) ? 0 : events;
+	if (events == POLLIN && !requests_ready(d))
+		events = 0;
+	return events;
 }
 
 int agent_send(struct daemon *d, const struct qrexec_msg *m)

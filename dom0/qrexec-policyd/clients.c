@@ -567,8 +567,12 @@ void clients_turn(struct policyd *d, const struct pollfd *p, unsigned n)
 	uint64_t now_ms = io_now_ms();
 
 	for (struct client *c = d->clients; c; c = c->next) {
-		short own = c->poll_at < n ? p[c->poll_at].revents : 0;
-		short prompt = c->prompt_poll_at < n ? p[c->prompt_poll_at].revents : 0;
+		short own = 0, prompt = 0;
+
+		if (c->poll_at < n)
+			own = p[c->poll_at].revents;
+		if (c->prompt_poll_at < n)
+			prompt = p[c->prompt_poll_at].revents;
 
 		if (c->state == ASKING && own != 0)
 			receive(d, c);
