@@ -301,7 +301,9 @@ refused() {
 	bulkhead start &
 	bulkhead start
 	wait $!
-	[ "$(instance_processes | wc -l)" = 1 ]
+	run -0 ps -o comm= -p "$(instance_processes | paste -sd,)"
+	grep -qx qubesd <<<"$output"
+	[ -z "$(sort <<<"$output" | uniq -d)" ]
 	bulkhead start
 	bulkhead status
 	bulkhead status --json | jq -e '.running == true'
