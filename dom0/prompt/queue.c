@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "queue.h"
 
+#include <assert.h>
 #include <string.h>
 
 static bool is_recent(uint64_t then_ms, uint64_t now_ms)
@@ -32,6 +33,7 @@ static struct queue_caller *find(struct queue *q, const char *name, uint64_t now
 		    (is_free(c, now_ms) == is_free(best, now_ms) && c->shown < best->shown))
 			best = c;
 	}
+	assert(best); /* there are as many places as questions, and we have come for one more */
 	*best = (struct queue_caller){0};
 	if (str_copy(best->name, sizeof(best->name), name, strlen(name)) < 0)
 		best->name[0] = '\0'; /* no name of a qube is longer */

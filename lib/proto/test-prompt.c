@@ -45,7 +45,7 @@ static void a_question_says_what_was_meant(void **state)
 
 	(void)state;
 	q.remote = "far";
-	q.service = "x.Y+\x01\xff \xe2\x80\xae<b>";
+	q.service = "x.Y+\x01\xff \xe2\x80\xae<b>"; /* NOLINT(misc-misleading-bidirectional) */
 	q.asked = "@dispvm";
 	q.preselected = 2;
 	len = prompt_question_encode(&q, buf, sizeof(buf));
