@@ -17,32 +17,10 @@ enum { POLICY_DIR = OPTION_OWN, LEGACY };
 int lint(const struct args *a, const char *folder, const char *legacy,
 	 const struct lint_file *files, unsigned n_files, unsigned *ret_n_rules)
 {
-	struct ruleset AUTO(ruleset_done) rules = {0};
 	AUTO_FREE struct policy *p = NULL;
-	AUTO_FREE char *path = NULL;
-	struct instance_folders own;
-	const char *folders[3] = {folder};
-	struct policy_error error;
-	int r;
 
-	if (!folder) {
-		if (instance_folders(&own) < 0)
-			return ui_fail(a, "no instance runs here; --policy-dir=DIR says where the "
-					  "policy is");
-		folders[0] = own.runtime;
-		folders[1] = own.config;
-	}
-	r = ruleset_read(folders, legacy ? legacy : LEGACY_DIR, &rules, &path);
-	if (r < 0)
-		return ui_fail_errno(a, path ? path : "the policy", r);
-	for (unsigned i = 0; r == 0 && i < n_files; i++)
-		r = ruleset_put(&rules, files[i].name, files[i].text, files[i].len);
-	if (r == 0)
-		r = ruleset_compile(&rules, &p, &error);
-	if (r < 0)
-		return ui_fail_errno(a, "the policy", r);
-	if (r > 0)
-		return policy_fault(a, &error);
+	if (policy_load_with(a, folder, legacy, files, n_files, &p) != 0)
+		return 1;
 	*ret_n_rules = policy_n_rules(p);
 	return 0;
 }

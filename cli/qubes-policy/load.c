@@ -66,7 +66,8 @@ int instance_folders(struct instance_folders *ret)
 	return r;
 }
 
-int policy_load(const struct args *a, const char *folder, const char *legacy, struct policy **ret)
+int policy_load_with(const struct args *a, const char *folder, const char *legacy,
+		     const struct lint_file *files, unsigned n_files, struct policy **ret)
 {
 	struct ruleset AUTO(ruleset_done) rules = {0};
 	struct instance_folders own;
@@ -85,8 +86,16 @@ int policy_load(const struct args *a, const char *folder, const char *legacy, st
 	r = ruleset_read(folders, legacy ? legacy : LEGACY_DIR, &rules, &path);
 	if (r < 0)
 		return ui_fail_errno(a, path ? path : "the policy", r);
-	r = ruleset_compile(&rules, ret, &error);
+	for (unsigned i = 0; r == 0 && i < n_files; i++)
+		r = ruleset_put(&rules, files[i].name, files[i].text, files[i].len);
+	if (r == 0)
+		r = ruleset_compile(&rules, ret, &error);
 	if (r < 0)
 		return ui_fail_errno(a, "the policy", r);
 	return r > 0 ? policy_fault(a, &error) : 0;
+}
+
+int policy_load(const struct args *a, const char *folder, const char *legacy, struct policy **ret)
+{
+	return policy_load_with(a, folder, legacy, NULL, 0, ret);
 }

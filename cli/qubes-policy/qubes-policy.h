@@ -50,6 +50,16 @@ MUST_CHECK int system_load(const struct args *a, const char *path, struct system
 /** policy_load() - the policy of @folder; NULL = of this instance. The caller frees @ret */
 MUST_CHECK int policy_load(const struct args *a, const char *folder, const char *legacy,
 			   struct policy **ret);
+/** struct lint_file - one as it would be: its @name among the policy's files */
+struct lint_file {
+	const char *name;
+	char *text;
+	size_t len;
+};
+/** policy_load_with() - the same with @files in it, each in the place of one of its name */
+MUST_CHECK int policy_load_with(const struct args *a, const char *folder, const char *legacy,
+				const struct lint_file *files, unsigned n_files,
+				struct policy **ret);
 /** policy_fault() - say where a policy has one */
 int policy_fault(const struct args *a, const struct policy_error *e);
 
@@ -63,12 +73,6 @@ MUST_CHECK int instance_folders(struct instance_folders *ret);
 /** duration_parse() - "90s", "30m", "12h", "7d", at most ten years; 0; -EINVAL */
 MUST_CHECK int duration_parse(const char *text, int64_t *ret_s);
 
-/** struct lint_file - one as it would be: its @name among the policy's files */
-struct lint_file {
-	const char *name;
-	char *text;
-	size_t len;
-};
 /**
  * lint() - look for faults in the policy with @files in it
  * @folder:	as for policy_load(), @legacy too

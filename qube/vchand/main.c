@@ -506,7 +506,7 @@ static int parse(int argc, char **argv, struct vchand *v)
 			return 2;
 		}
 	}
-	if (optind != argc || !v->dir || (v->port && v->fd >= 0)) {
+	if (optind != argc || (v->port && v->fd >= 0)) {
 		usage(stderr);
 		return 2;
 	}
