@@ -4,14 +4,33 @@
 #include "args.h"
 #include "base/paths.h"
 
+#include <limits.h>
+#include <sys/types.h>
+
 extern const struct command bulkhead_start, bulkhead_stop, bulkhead_status, bulkhead_doctor,
 	bulkhead_exec;
 
 /** daemon_answers() - qubesd of this instance answers a call */
 bool daemon_answers(void);
 
-/** prompt_start() - the session's prompt, where there is a display and none listens yet; 0; the exit code, and said why */
-int prompt_start(const struct args *a, const struct paths *paths);
+/** struct daemon - one that was started; @log: where it writes, @log_len bytes were there before */
+struct daemon {
+	int pidfd;
+	char log[PATH_MAX];
+	off_t log_len;
+};
+/**
+ * daemon_spawn() - start the program @name in the background, in a session of its own
+ * @log:	name of its log below the state folder; one of over 4 MiB is put aside first
+ *
+ * Return: 0; -errno. @ret needs daemon_done() in any case.
+ */
+MUST_CHECK int daemon_spawn(const struct paths *paths, const char *name, const char *log,
+			    struct daemon *ret);
+void daemon_done(struct daemon *d);
+
+/** prompt_start() - the session's prompt, where there is a display and none listens yet */
+void prompt_start(const struct args *a, const struct paths *paths);
 /** prompt_stop() - end it, if one listens */
 void prompt_stop(const struct paths *paths);
 bool prompt_listens(const struct paths *paths);

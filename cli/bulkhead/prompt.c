@@ -4,14 +4,11 @@
 
 #include "base/io.h"
 #include "base/log.h"
-#include "base/program.h"
 #include "base/str.h"
 #include "loop/spawn.h"
 #include "proto/prompt.h"
 #include "ui.h"
 
-#include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/pidfd.h>
@@ -46,51 +43,32 @@ bool prompt_listens(const struct paths *paths)
 	return fd >= 0;
 }
 
-int prompt_start(const struct args *a, const struct paths *paths)
+void prompt_start(const struct args *a, const struct paths *paths)
 {
+	struct daemon AUTO(daemon_done) prompt = {.pidfd = NO_FD};
 	uint64_t end = io_now_ms() + START_MS;
-	char program[PATH_MAX], log[PATH_MAX];
-	char *argv[] = {program, NULL};
-	int pidfd_raw = NO_FD, r;
 	struct child_end how;
+	int r;
 
 	if (!have_display() || prompt_listens(paths))
-		return 0;
-	r = str_format(log, sizeof(log), "%s/log/prompt.log", paths->state);
-	if (r < 0)
-		return ui_fail_errno(a, paths->state, r);
-	AUTO_CLOSE int log_fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	if (log_fd < 0)
-		return ui_fail_errno(a, log, -errno);
-	r = program_find("bulkhead-prompt", program, sizeof(program));
-	r = r < 0 ? r
-		  : spawn(
-			    &(struct spawn){
-				    .path = program,
-				    .argv = argv,
-				    .fds = (const struct spawn_fd[]){{log_fd, STDERR_FILENO}},
-				    .n_fds = 1,
-				    .new_session = true,
-			    },
-			    NULL, &pidfd_raw);
-	AUTO_CLOSE int pidfd = pidfd_raw;
+		return;
+	r = daemon_spawn(paths, "bulkhead-prompt", "prompt.log", &prompt);
 	if (r < 0) {
 		ui_note(a,
 			"the prompt cannot be started (%s): what the policy asks about is denied",
 			log_errno_str(r));
-		return 0;
+		return;
 	}
 	while (!prompt_listens(paths) && io_now_ms() < end) {
-		if (spawn_reap(pidfd, &how) == 0) {
+		if (spawn_reap(prompt.pidfd, &how) == 0) {
 			ui_note(a,
 				"the prompt ended at once, what the policy asks about is denied; "
 				"its log: %s",
-				log);
-			return 0;
+				prompt.log);
+			return;
 		}
 		(void)usleep(10000);
 	}
-	return 0;
 }
 
 void prompt_stop(const struct paths *paths)
