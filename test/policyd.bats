@@ -85,8 +85,9 @@ pid_of() {
 		# shellcheck disable=SC2059
 		[ "$(printf "$q" | send)" = 'result=deny ' ]
 	done
-	# nobody reads this to its end, so that the answer may be lost to who still writes
-	[[ $(head -c 100000 /dev/zero | tr '\0' x | send) =~ ^("result=deny ")?$ ]]
+	# who still writes when the answer is clear hears it
+	[ "$(head -c 100000 /dev/zero | tr '\0' x | send)" = 'result=deny ' ]
+	[ "$({ printf 'source=work\n\n'; head -c 500000 /dev/zero; } | send)" = 'result=deny ' ]
 	would_be allow work vault test.A
 }
 

@@ -22,6 +22,11 @@
 
 #define ACCEPTS_MAX 64 /* in one turn */
 #define POLL_NONE   UINT_MAX
+/* what is read on of something that is no question, so that who still writes it hears the answer:
+ * closing a socket with unread bytes takes the answer away
+ */
+#define DRAIN_MAX ((size_t)1 << 20)
+#define DRAIN_MS  2000
 
 /* enum state - in this order */
 enum state {
@@ -29,6 +34,7 @@ enum state {
 	PROMPTING, /* for the person's answer to @prompting */
 	WAITING,   /* for what qubesd says about @wish */
 	ANSWERING, /* its answer did not fit the socket */
+	DRAINING,  /* it has its answer and may be writing still */
 	GONE,      /* to be freed */
 };
 
@@ -45,6 +51,8 @@ struct client {
 	char *in;      /* the question; @q and @call point into it once it is whole */
 	char *service; /* what @call has of it without its argument */
 	size_t in_len, in_room;
+	size_t drained;
+	bool rejected; /* it was no question, and its end may not have come */
 	char *out;
 	size_t out_len;
 	struct decision_request q;
@@ -110,6 +118,11 @@ static void flush(struct client *c)
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		n = 0;
+	if (n >= 0 && (size_t)n == c->out_len && c->rejected && shutdown(c->fd, SHUT_WR) == 0) {
+		c->state = DRAINING;
+		c->until_ms = io_now_ms() + DRAIN_MS;
+		return;
+	}
 	if (n < 0 || (size_t)n == c->out_len) {
 		c->state = GONE;
 		return;
@@ -457,7 +470,21 @@ static void reject(struct policyd *d, struct client *c)
 	if (log_allowed(&d->audit.noise, NULL))
 		log_warn(NULL, "a question that is none is refused");
 	c->q.just_evaluate = true;
+	c->rejected = true;
 	refuse(d, c, "malformed");
+}
+
+static void drain(struct client *c)
+{
+	static char bytes[65536];
+	ssize_t n = recv(c->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n > 0)
+		c->drained += (size_t)n;
+	if (n <= 0 || c->drained >= DRAIN_MAX)
+		c->state = GONE;
 }
 
 static void question(struct policyd *d, struct client *c, size_t len)
@@ -547,7 +574,7 @@ unsigned clients_poll(struct policyd *d, struct pollfd *p)
 	for (struct client *c = d->clients; c; c = c->next) {
 		short events = 0;
 
-		if (c->state == ASKING)
+		if (c->state == ASKING || c->state == DRAINING)
 			events = POLLIN;
 		else if (c->state == ANSWERING)
 			events = POLLOUT;
@@ -578,12 +605,15 @@ void clients_turn(struct policyd *d, const struct pollfd *p, unsigned n)
 			receive(d, c);
 		else if (c->state == ANSWERING && own != 0)
 			flush(c);
+		else if (c->state == DRAINING && own != 0)
+			drain(c);
 		else if ((c->state == WAITING || c->state == PROMPTING) &&
 			 own & (POLLHUP | POLLERR))
 			c->state = GONE;
 		else if (c->state == PROMPTING && prompt != 0)
 			prompt_turn(d, c);
-		if ((c->state == ASKING || c->state == ANSWERING) && c->until_ms <= now_ms)
+		if ((c->state == ASKING || c->state == ANSWERING || c->state == DRAINING) &&
+		    c->until_ms <= now_ms)
 			c->state = GONE;
 		else if (c->state == PROMPTING && c->until_ms <= now_ms)
 			prompt_failed(d, c, -ETIMEDOUT);
