@@ -361,6 +361,23 @@ refused() {
 	[ "${lines[0]}" = "asked: tmpl work" ]
 	explain work '*' c.D
 	[[ ${lines[0]} == "refused: the target is not one"* ]]
+	# who does not exist is told, and what cannot be asked
+	explain ghost vault a.B
+	[[ "$status $output$stderr" == "1 "*"there is no qube 'ghost'"* && -z "$output" ]]
+	explain work ghost a.B
+	[[ "$status $stderr" == "1 "*"there is no qube 'ghost'"*"@default"* && ${lines[0]} == "asked: "* ]]
+	explain "uuid:$(qvm-prefs work uuid)" "uuid:$(qvm-prefs vault uuid)" a.B
+	[[ "$status ${lines[0]}" == "0 allowed: uuid:"* ]]
+	for bad in 'a B' '' +x 'a.B+x y' a/B $'a.B\n'; do
+		explain work vault "$bad"
+		[ "$status" = 2 ]
+	done
+	for bad in 'work x' $'work\n' 'wörk'; do
+		explain "$bad" vault a.B
+		[ "$status" = 2 ]
+		explain work "$bad" a.B
+		[ "$status" = 2 ]
+	done
 	# a fault is named, and nothing is decided
 	echo 'a.B * work' >>"$policy/include/x"
 	explain work vault a.B

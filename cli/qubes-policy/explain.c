@@ -95,6 +95,39 @@ static void put_rules(const struct policy *p, struct policy_view *v, const struc
 			     n_other == 1 ? "rule" : "rules");
 }
 
+static bool is_qube(const struct system *s, const char *name)
+{
+	static const char uuid[] = "uuid:";
+
+	for (unsigned i = 0; i < s->n_qubes; i++)
+		if (str_eq(s->qubes[i].name, name) ||
+		    (str_starts(name, uuid) && str_eq(s->qubes[i].uuid, name + strlen(uuid))))
+			return true;
+	return false;
+}
+
+/* what no daemon would ask is no question: each puts other characters than these in order first */
+static int check_words(const struct args *a)
+{
+	for (unsigned i = 0; i < 2; i++)
+		if (!bytes_are_alnum_or(a->words[i], strlen(a->words[i]), "_.-@:*")) {
+			(void)ui_usage(a, "'%s' is neither a qube nor another target", a->words[i]);
+			return 2;
+		}
+	if (a->words[2][0] == '\0' || a->words[2][0] == '+' ||
+	    !bytes_are_alnum_or(a->words[2], strlen(a->words[2]), "_.-+")) {
+		(void)ui_usage(a, "'%s' is no SERVICE or SERVICE+ARGUMENT", a->words[2]);
+		return 2;
+	}
+	return 0;
+}
+
+/* a name that no qube has, and no other token either */
+static bool is_nobody(const struct system *s, const char *target)
+{
+	return target[0] != '\0' && target[0] != '@' && target[0] != '*' && !is_qube(s, target);
+}
+
 static int explain(const struct args *a, const struct policy *p, const struct system *s)
 {
 	AUTO_FREE struct policy_view *v = NULL;
@@ -102,10 +135,16 @@ static int explain(const struct args *a, const struct policy *p, const struct sy
 	char *plus = service ? strchr(service, '+') : NULL;
 	struct policy_request q = {.source = a->words[0], .target = a->words[1], .argument = ""};
 	struct policy_answer answer;
-	int r;
+	int result = 0, r;
 
 	if (!service)
 		return ui_fail_errno(a, NULL, -ENOMEM);
+	if (!is_qube(s, q.source))
+		return ui_fail(a, "there is no qube '%s'; qvm-ls shows which there are", q.source);
+	if (is_nobody(s, q.target))
+		result = ui_fail(
+			a, "there is no qube '%s': a call to it is decided as one to @default",
+			q.target);
 	if (plus) {
 		*plus = '\0';
 		q.argument = plus + 1;
@@ -117,21 +156,22 @@ static int explain(const struct args *a, const struct policy *p, const struct sy
 	policy_decide(v, &q, &answer);
 	put_answer(&answer);
 	put_rules(p, v, &q, &answer, args_has(a, ALL));
-	return 0;
+	return result;
 }
 
 static int run(const struct args *a)
 {
 	struct system AUTO(system_done) system = {0};
 	AUTO_FREE struct policy *p = NULL;
-
-	const char *other = args_value(a, DIFF);
 	AUTO_FREE struct policy *changed = NULL;
+	const char *other = args_value(a, DIFF);
 
 	if (a->n_words != (other ? 0u : 3u)) {
 		(void)ui_usage(a, "it takes a source, a target and a service, or --diff alone");
 		return 2;
 	}
+	if (!other && check_words(a) != 0)
+		return 2;
 	if (policy_load(a, args_value(a, POLICY_DIR), args_value(a, LEGACY), &p) != 0 ||
 	    system_load(a, args_value(a, SYSTEM_INFO), &system) != 0)
 		return 1;
@@ -173,7 +213,8 @@ const struct command policy_explain = {
 		"decided otherwise.\n"
 		"\n"
 		"Nothing is called and nobody is asked. A policy with a fault explains itself: it "
-		"refuses every call.",
+		"refuses every call.\n"
+		"The exit status is 1 if SOURCE or TARGET does not exist.",
 	.options = options,
 	.words = {WORDS_ANY_QUBE, WORDS_ANY_QUBE, WORDS_NONE},
 	.run = run,
