@@ -36,6 +36,56 @@ in_work() {
 	run -127 in_work 'qrexec-client-vm dom0 test.Dom0 </dev/null; qrexec-client-vm dom0 test.Absent </dev/null; exit 127'
 }
 
+# feature QUBE NAME: its value in dom0
+feature() {
+	ask "admin.vm.feature.Get+$2 dom0 name $1\0"
+}
+
+@test "dom0 tells the time, unless the administrator has a service of that name" {
+	run -0 in_work 'qrexec-client-vm @default qubes.GetDate; yes | qrexec-client-vm dom0 qubes.GetDate'
+	[ "${#lines[@]}" = 2 ]
+	for line in "${lines[@]}"; do
+		[[ $line == 20[0-9][0-9]-[0-9][0-9]-[0-9][0-9]T[0-9][0-9]:[0-9][0-9]:[0-9][0-9]+00:00 ]]
+		off=$(($(date +%s) - $(date -d "$line" +%s)))
+		[ $off -ge 0 ] && [ $off -le 300 ]
+	done
+	printf '#!/bin/sh\necho mine\n' >"$BULKHEAD_HOME/config/qubes-rpc/qubes.GetDate"
+	chmod +x "$BULKHEAD_HOME/config/qubes-rpc/qubes.GetDate"
+	run -0 in_work 'qrexec-client-vm dom0 qubes.GetDate'
+	[ "$output" = mine ]
+	rm "$BULKHEAD_HOME/config/qubes-rpc/qubes.GetDate"
+}
+
+@test "that there are updates for its template a qube may say, and nothing but a number" {
+	run -0 in_work 'echo 0 | qrexec-client-vm dom0 qubes.NotifyUpdates'
+	[[ $(feature appliance updates-available) == '2|QubesFeatureNotFoundError|'* ]]
+	run -1 in_work 'echo many | qrexec-client-vm dom0 qubes.NotifyUpdates'
+	run -1 in_work 'yes 1 | qrexec-client-vm dom0 qubes.NotifyUpdates'
+	[[ $(feature appliance updates-available) == '2|QubesFeatureNotFoundError|'* ]]
+	run -0 in_work 'echo 3 | qrexec-client-vm dom0 qubes.NotifyUpdates'
+	[ "$(feature appliance updates-available)" = '0|1' ]
+	[[ $(feature work updates-available) == '2|QubesFeatureNotFoundError|'* ]]
+}
+
+@test "what a template can do it tells dom0; a qube made from it tells nothing" {
+	run -0 in_work 'qvm-features-request os=Work --commit'
+	[[ $(feature work os) == '2|QubesFeatureNotFoundError|'* ]]
+	timeout 300 qvm-start appliance
+	in_template() { timeout 300 qvm-run -p -u root appliance "$@"; }
+	run -0 in_template '/etc/qubes-rpc/qubes.PostInstall'
+	[ "$(feature appliance os)" = '0|Linux' ]
+	[ "$(feature appliance vmexec)" = '0|1' ]
+	[ "$(feature appliance supported-rpc.qubes.Filecopy)" = '0|1' ]
+	# one word that is none, and nothing of it counts
+	run -1 in_template 'qubesdb-write /features-request/os "<b>"; qubesdb-write /features-request/vmexec 0; qvm-features-request --commit'
+	[ "$(feature appliance os)" = '0|Linux' ]
+	[ "$(feature appliance vmexec)" = '0|1' ]
+	run -0 in_template 'qubesdb-rm /features-request/; /usr/lib/qubes/qubes-notify-tools'
+	[ "$(feature appliance qrexec)" = '0|1' ]
+	[ "$(feature appliance os)" = '0|Linux' ]
+	timeout 300 qvm-shutdown --wait appliance
+}
+
 @test "what the policy does not allow is refused, and what it allows only while it runs" {
 	run -126 --separate-stderr in_work 'qrexec-client-vm dom0 test.Other'
 	[ "$stderr" = "Request refused" ]

@@ -388,3 +388,99 @@ picture() {
 	daemon_start
 	[[ $(ask 'admin.vm.List dom0 name tmpl\0') == '0|tmpl '* ]]
 }
+
+# said QUBE SERVICE PAYLOAD: what a qube says of itself, as its reporter in dom0 hands it on
+said() {
+	ask "qubes.$2 $1 name dom0\0$3" qubesd.misc.sock
+}
+
+# features QUBE: NAME=VALUE of all, in a line
+features() {
+	local f
+	for f in $(ask "admin.vm.feature.List dom0 name $1\0" | sed 's/^0|//'); do
+		printf '%s=%s ' "$f" "$(ask "admin.vm.feature.Get+$f dom0 name $1\0" | sed 's/^0|//')"
+	done
+}
+
+@test "what a template says of itself becomes its features, as far as it is believed" {
+	make_template t && make_app a t
+	[ "$(said t FeaturesRequest 'qrexec=1\ngui=0\nvmexec=1\nos=Linux\nos-eol=2028-06-30\nsupported-rpc.a=1\nsupported-service.b=1\n')" = '0|' ]
+	[ "$(features t)" = 'gui= os=Linux os-eol=2028-06-30 qrexec=1 supported-rpc.a=1 supported-service.b=1 vmexec=1 ' ]
+	# how it is started and shown is set once; what it can do is as it says last, and gone when it says it no more
+	[ "$(said t FeaturesRequest 'qrexec=0\ngui=1\nvmexec=0\nos-eol=soon\nsupported-rpc.c=1\nsupported-service.b=0\n')" = '0|' ]
+	[ "$(features t)" = 'gui= os=Linux os-eol=2028-06-30 qrexec=1 supported-rpc.c=1 supported-service.b=1 vmexec= ' ]
+	# what no rule knows is nothing
+	[ "$(said t FeaturesRequest 'prohibit-start=1\nservice.x=1\ninternal=1\nupdates-available=1\nsupported-rpc.=1\n')" = '0|' ]
+	[ "$(features t)" = 'gui= os=Linux os-eol=2028-06-30 qrexec=1 vmexec= ' ]
+	[ "$(said t NotifyTools 'qrexec=1\ngui-emulated=1\nos=Windows\n')" = '0|' ]
+	[ "$(features t)" = 'gui= gui-emulated=1 os=Windows os-eol=2028-06-30 qrexec=1 vmexec= ' ]
+}
+
+@test "what a qube with a template says is its template's to say; what is no report is refused" {
+	make_template t && make_app a t
+	[ "$(said a FeaturesRequest 'qrexec=1\nos=Linux\n')" = '0|' ]
+	[ -z "$(features a)$(features t)" ]
+	[ "$(said dom0 FeaturesRequest 'qrexec=1\n')" = '0|' ]
+	[ -z "$(features dom0)" ]
+	for bad in 'qrexec=1' 'a\n' 'a b=1\n' 'a=<b>\n' 'os=A\nos=B\n' '=1\n'; do
+		[[ $(said t FeaturesRequest "$bad") == '2|ProtocolError|'* ]]
+	done
+	for bad in '' x -1 1.5 '1\n2' 99999999999999999999; do
+		[[ $(said t NotifyUpdates "$bad") == '2|ProtocolError|'* ]]
+	done
+	[ -z "$(features t)" ]
+	# not to another qube, nor through another door
+	[[ $(ask 'qubes.NotifyUpdates t name a\0001' qubesd.misc.sock) == '2|ProtocolError|'* ]]
+	[[ $(ask 'qubes.NotifyUpdates t name dom0\0001') == '2|ProtocolError|'* ]]
+}
+
+@test "updates: a template knows of its own, a qube made from it gives a hint" {
+	make_template t && make_app a t
+	[ "$(said a NotifyUpdates 0)" = '0|' ]
+	[ -z "$(features t)$(features a)" ]
+	[ "$(said a NotifyUpdates '3\n')" = '0|' ]
+	[[ "$(features t)" == 'last-updates-check=20'*' updates-available=1 ' ]]
+	[ -z "$(features a)" ]
+	[ "$(said a NotifyUpdates 0)" = '0|' ]
+	[[ "$(features t)" == *' updates-available=1 ' ]]
+	[ "$(said t NotifyUpdates 0)" = '0|' ]
+	[[ "$(features t)" == 'last-update=20'*' last-updates-check=20'*' updates-available= ' ]]
+}
+
+@test "who listens hears what became of a report" {
+	make_template t
+	{ printf 'admin.Events dom0 name t\0'; } | timeout 20 socat -t20 - "UNIX-CONNECT:$BULKHEAD_HOME/run/qubesd.sock" >"$BATS_TEST_TMPDIR/events" 3>&- &
+	within 10 test -s "$BATS_TEST_TMPDIR/events"
+	[ "$(said t FeaturesRequest 'os=A\nsupported-rpc.x=1\n')" = '0|' ]
+	[ "$(said t FeaturesRequest 'os=B\n')" = '0|' ]
+	[ "$(said t FeaturesRequest 'os=B\n')" = '0|' ]
+	heard() { tr '\0' '|' <"$BATS_TEST_TMPDIR/events" | grep -aq 'domain-feature-delete:supported-rpc.x|'; }
+	within 10 heard
+	kill $!
+	tr '\0' '|' <"$BATS_TEST_TMPDIR/events" >"$BATS_TEST_TMPDIR/text"
+	grep -q 't|domain-feature-pre-set:os|feature|os|value|B|oldvalue|A||' "$BATS_TEST_TMPDIR/text"
+	grep -q 't|domain-feature-set:os|feature|os|value|B|oldvalue|A||' "$BATS_TEST_TMPDIR/text"
+	[ "$(grep -o 'domain-feature-set:os|' "$BATS_TEST_TMPDIR/text" | wc -l)" = 2 ]
+}
+
+@test "who hears a qube's word for dom0 is confined before it does" {
+	make_template t
+	mkfifo "$BATS_TEST_TMPDIR/in"
+	QREXEC_REMOTE_DOMAIN=t "$libexec/qubes-rpc/qubes.NotifyUpdates" <"$BATS_TEST_TMPDIR/in" 3>&- &
+	reporter=$!
+	exec 9>"$BATS_TEST_TMPDIR/in"
+	within 10 grep -qx 'Seccomp:[[:space:]]*2' "/proc/$reporter/status"
+	grep -qx 'NoNewPrivs:[[:space:]]*1' "/proc/$reporter/status"
+	[ "$EUID" != 0 ] || grep -qx 'Uid:[[:space:]]*65534[[:space:]].*' "/proc/$reporter/status"
+	echo 1 >&9
+	exec 9>&-
+	wait $reporter
+	[[ "$(features t)" == *'updates-available=1 ' ]]
+	for name in '' ../t none 'a b'; do
+		QREXEC_REMOTE_DOMAIN=$name run -2 "$libexec/qubes-rpc/qubes.NotifyUpdates" <<<1
+	done
+	QREXEC_REMOTE_DOMAIN=absent run -1 "$libexec/qubes-rpc/qubes.NotifyUpdates" <<<1
+	[[ $output == *"there is no qube 'absent'"* ]]
+	run -0 "$libexec/qubes-rpc/qubes.GetDate" </dev/null
+	[[ $output == 20[0-9][0-9]-*T*+00:00 ]]
+}

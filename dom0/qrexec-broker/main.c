@@ -19,6 +19,7 @@
 #include "base/str.h"
 #include "proto/decision.h"
 #include "qrexec/peer.h"
+#include "qrexec/service.h"
 #include "vchan/vchan.h"
 
 #include <fcntl.h>
@@ -118,20 +119,6 @@ static int options_take(struct broker *b, int *ret_fd, int argc, char **argv)
 	return -1;
 }
 
-/* An instance's services are its own: what /etc has is the machine's. @config: its directory */
-static int services_find(const char *config)
-{
-	AUTO_FREE char *services = NULL, *configured = NULL;
-
-	if (asprintf(&services, "%s/qubes-rpc", config) < 0 ||
-	    asprintf(&configured, "%s/rpc-config", config) < 0)
-		return -ENOMEM;
-	if (setenv("QREXEC_SERVICE_PATH", services, 0) < 0 ||
-	    setenv("QUBES_RPC_CONFIG_PATH", configured, 0) < 0)
-		return -ENOMEM;
-	return 0;
-}
-
 /* where policyd and qubesd are, unless we were told; @paths: keeps what is borrowed */
 static int places_find(struct broker *b, struct paths *paths)
 {
@@ -139,11 +126,9 @@ static int places_find(struct broker *b, struct paths *paths)
 	const char *run = b->run_dir;
 	int r = 0;
 
-	if (paths_init(paths, false) == 0) {
-		if (!run)
-			run = paths->run;
-		r = services_find(paths->config);
-	}
+	if (paths_init(paths, false) == 0 && !run)
+		run = paths->run;
+	r = service_places_dom0(paths->config);
 	if (r == 0 && !b->policy_socket) {
 		r = run ? str_format(policy, sizeof(policy), "%s/%s", run, DECISION_SOCKET)
 			: str_format(policy, sizeof(policy), "%s", POLICY_SOCKET);

@@ -21,6 +21,7 @@
 #include "qrexec/local.h"
 #include "qrexec/peer.h"
 #include "qrexec/relay.h"
+#include "qrexec/service.h"
 #include "sandbox/sandbox.h"
 #include "vchan/vchan.h"
 
@@ -454,6 +455,12 @@ int main(int argc, char **argv)
 	if (r != 0)
 		return r > 0 ? 0 : r == -EINVAL ? EXIT_USAGE : QREXEC_EXIT_PROBLEM;
 	c.o = &o;
+	if (is_dom0(o.qube)) {
+		r = paths_init(&paths, false);
+		if (service_places_dom0(r == 0 ? paths.config : NULL) < 0)
+			return QREXEC_EXIT_PROBLEM;
+		paths_done(&paths);
+	}
 	if (is_dom0(o.qube) && o.caller.ident[0] == '\0')
 		return dom0_run(&o);
 	if (!o.socket_dir || !getenv("VCHAN_SOCKET_DIR")) {

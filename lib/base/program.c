@@ -16,6 +16,15 @@ static int is_program(const char *path)
 	return S_ISREG(st.st_mode) && access(path, X_OK) == 0 ? 0 : -ENOENT;
 }
 
+static int is_folder(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return fail_errno();
+	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+}
+
 static int own_folder(char *to, size_t size)
 {
 	ssize_t n = readlink("/proc/self/exe", to, size - 1);
@@ -67,12 +76,30 @@ int program_find_data(const char *name, char *to, size_t size)
 	static const char *const data[] = {"/../../share/bulkhead", "/../share/bulkhead",
 					   "/../../.."};
 	char dir[PATH_MAX];
-	struct stat st;
 	int r = own_folder(dir, sizeof(dir));
 
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(data); i++) {
 		r = str_format(to, size, "%s%s/%s", dir, data[i], name);
-		if (r == 0 && stat(to, &st) == 0 && S_ISDIR(st.st_mode))
+		if (r == 0 && is_folder(to) == 0)
+			return 0;
+	}
+	return r < 0 ? r : -ENOENT;
+}
+
+int program_find_folder(const char *name, char *to, size_t size)
+{
+	const char *libexec = getenv("BULKHEAD_LIBEXEC");
+	char dir[PATH_MAX];
+	int r;
+
+	if (libexec && libexec[0] != '\0') {
+		r = str_format(to, size, "%s/%s", libexec, name);
+		return r < 0 ? r : is_folder(to);
+	}
+	r = own_folder(dir, sizeof(dir));
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(flat); i++) {
+		r = str_format(to, size, "%s%s/%s", dir, flat[i], name);
+		if (r == 0 && is_folder(to) == 0)
 			return 0;
 	}
 	return r < 0 ? r : -ENOENT;

@@ -23,3 +23,12 @@ MUST_CHECK int program_find(const char *name, char *to, size_t size);
  * in. Return: as program_find().
  */
 MUST_CHECK int program_find_data(const char *name, char *to, size_t size);
+
+/**
+ * program_find_folder() - the absolute path of a folder of programs that are installed with ours
+ * @name:	"qubes-rpc"
+ *
+ * In $BULKHEAD_LIBEXEC if that is set, and nowhere else then; otherwise in libexec. The build tree has none.
+ * Return: as program_find().
+ */
+MUST_CHECK int program_find_folder(const char *name, char *to, size_t size);

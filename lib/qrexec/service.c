@@ -2,12 +2,14 @@
 #include "qrexec/service.h"
 
 #include "base/io.h"
+#include "base/program.h"
 #include "base/str.h"
 #include "qrexec/command.h"
 
 #include <ctype.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -20,6 +22,47 @@ static const char *env_or(const char *name, const char *otherwise)
 	const char *value = getenv(name);
 
 	return value && value[0] != '\0' ? value : otherwise;
+}
+
+/* "FIRST:INSTALLED/NAME" into the environment, where nothing is yet */
+static int place_set(const char *variable, const char *first, const char *name)
+{
+	AUTO_FREE char *both = NULL;
+	char installed[PATH_MAX];
+
+	if (program_find_folder(name, installed, sizeof(installed)) != 0)
+		return setenv(variable, first, 0) < 0 ? -ENOMEM : 0;
+	if (asprintf(&both, "%s:%s", first, installed) < 0)
+		return -ENOMEM;
+	return setenv(variable, both, 0) < 0 ? -ENOMEM : 0;
+}
+
+int service_places_dom0(const char *config)
+{
+	AUTO_FREE char *services = NULL, *configured = NULL;
+	int r;
+
+	if (config && (asprintf(&services, "%s/qubes-rpc", config) < 0 ||
+		       asprintf(&configured, "%s/rpc-config", config) < 0))
+		return -ENOMEM;
+	r = place_set("QREXEC_SERVICE_PATH", services ? services : DEFAULT_SERVICE_PATH,
+		      "qubes-rpc");
+	return r < 0 ? r
+		     : place_set("QUBES_RPC_CONFIG_PATH",
+				 configured ? configured : DEFAULT_CONFIG_PATH, "rpc-config");
+}
+
+/* the next directory of a list parted by colons, and its length; NULL at the end */
+static const char *dirs_next(const char **at, size_t *ret_len)
+{
+	const char *dir;
+
+	do {
+		dir = *at;
+		*ret_len = strcspn(dir, ":");
+		*at = dir + *ret_len + (dir[*ret_len] == ':' ? 1 : 0);
+	} while (*ret_len == 0 && **at != '\0');
+	return *ret_len > 0 && *ret_len < PATH_MAX ? dir : NULL;
 }
 
 /* SERVICE+ARGUMENT, with a '+' also where no argument was given; false if it cannot be a file */
@@ -68,21 +111,17 @@ static int path_judge(const char *path, struct service *s)
 
 static int name_find(const char *name, struct service *s)
 {
-	const char *dirs = env_or("QREXEC_SERVICE_PATH", DEFAULT_SERVICE_PATH);
+	const char *dirs = env_or("QREXEC_SERVICE_PATH", DEFAULT_SERVICE_PATH), *dir;
+	size_t len;
 
-	while (*dirs != '\0') {
-		const size_t len = strcspn(dirs, ":");
+	while ((dir = dirs_next(&dirs, &len))) {
 		int r;
 
-		if (len > 0 && len < PATH_MAX) {
-			if (str_format(s->path, sizeof(s->path), "%.*s/%s", (int)len, dirs, name) <
-			    0)
-				return SERVICE_E_BROKEN;
-			r = path_judge(s->path, s);
-			if (r != SERVICE_E_ABSENT)
-				return r;
-		}
-		dirs += len + (dirs[len] == ':' ? 1 : 0);
+		if (str_format(s->path, sizeof(s->path), "%.*s/%s", (int)len, dir, name) < 0)
+			return SERVICE_E_BROKEN;
+		r = path_judge(s->path, s);
+		if (r != SERVICE_E_ABSENT)
+			return r;
 	}
 	return SERVICE_E_ABSENT;
 }
@@ -231,30 +270,47 @@ int service_config_parse(const char *text, size_t len, struct service_config *re
 	return 0;
 }
 
-/* 0; SERVICE_E_ABSENT: no such file; SERVICE_E_BROKEN; -ENOMEM */
-static int config_file(const char *name, struct service_config *ret)
+/* no directory at all is a service without configuration; one that leads nowhere is not */
+static bool is_broken_link(const char *path)
 {
-	const char *dir = env_or("QUBES_RPC_CONFIG_PATH", DEFAULT_CONFIG_PATH);
+	struct stat st;
+
+	return lstat(path, &st) == 0 && stat(path, &st) < 0;
+}
+
+/* 0; SERVICE_E_ABSENT: no such file in @dir; SERVICE_E_BROKEN; -ENOMEM */
+static int config_file(const char *dir, size_t dir_len, const char *name,
+		       struct service_config *ret)
+{
 	AUTO_FREE char *text = NULL;
 	char path[PATH_MAX];
 	struct stat st;
 	size_t len;
 	int r;
 
-	if (str_format(path, sizeof(path), "%s/%s", dir, name) < 0)
+	if (str_format(path, sizeof(path), "%.*s/%s", (int)dir_len, dir, name) < 0)
 		return SERVICE_E_BROKEN;
 	if (lstat(path, &st) < 0) {
-		struct stat dir_st;
-		/* no directory at all is a service without configuration; one that leads nowhere is
-		 * not */
-		const bool dir_broken = lstat(dir, &dir_st) == 0 && stat(dir, &dir_st) < 0;
+		const bool absent = errno == ENOENT;
 
-		return errno == ENOENT && !dir_broken ? SERVICE_E_ABSENT : SERVICE_E_BROKEN;
+		path[dir_len] = '\0';
+		return absent && !is_broken_link(path) ? SERVICE_E_ABSENT : SERVICE_E_BROKEN;
 	}
 	r = io_read_file(AT_FDCWD, path, SERVICE_CONFIG_MAX, &text, &len);
 	if (r == -ENOMEM)
 		return r;
 	return r < 0 ? SERVICE_E_BROKEN : service_config_parse(text, len, ret);
+}
+
+static int config_find(const char *name, struct service_config *ret)
+{
+	const char *dirs = env_or("QUBES_RPC_CONFIG_PATH", DEFAULT_CONFIG_PATH), *dir;
+	size_t len;
+	int r = SERVICE_E_ABSENT;
+
+	while (r == SERVICE_E_ABSENT && (dir = dirs_next(&dirs, &len)))
+		r = config_file(dir, len, name, ret);
+	return r;
 }
 
 int service_config_load(const struct qrexec_command *c, struct service_config *ret)
@@ -263,9 +319,9 @@ int service_config_load(const struct qrexec_command *c, struct service_config *r
 	int r = SERVICE_E_ABSENT;
 
 	if (specific_name(c, specific, sizeof(specific)))
-		r = config_file(specific, ret);
+		r = config_find(specific, ret);
 	if (r == SERVICE_E_ABSENT && strlen(c->service) <= NAME_MAX)
-		r = config_file(c->service, ret);
+		r = config_find(c->service, ret);
 	if (r != SERVICE_E_ABSENT)
 		return r;
 	*ret = (struct service_config){0};

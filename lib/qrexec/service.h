@@ -4,13 +4,24 @@
  * Services: where they are, how they are configured, what they are told.
  *
  * A service is a file in one of the directories of $QREXEC_SERVICE_PATH; SERVICE+ARGUMENT is looked
- * for in all of them before SERVICE. Its configuration is a small file of the same name.
+ * for in all of them before SERVICE. Its configuration is a small file of the same name, looked for likewise.
  */
 #include "base/attr.h"
 
 #include <limits.h>
 
 struct qrexec_command;
+
+/**
+ * service_places_dom0() - where dom0 looks for services, unless the environment says
+ * @config:	the instance's; NULL: there is none, the services are the machine's
+ *
+ * First the administrator's (qubes-rpc/ and rpc-config/ of @config, or those in /etc), then what is installed with our
+ * programs: a file of the same name takes the place of ours. Should: be called before anything is looked for.
+ *
+ * Return: 0; -ENOMEM.
+ */
+MUST_CHECK int service_places_dom0(const char *config);
 
 /** enum - outcomes of this header */
 enum {
@@ -51,9 +62,9 @@ struct service_config {
 MUST_CHECK int service_config_parse(const char *text, size_t len, struct service_config *ret);
 
 /**
- * service_config_load() - the configuration of a service, from $QUBES_RPC_CONFIG_PATH
+ * service_config_load() - the configuration of a service, from the directories of $QUBES_RPC_CONFIG_PATH
  *
- * SERVICE+ARGUMENT's file, else SERVICE's, else all defaults. Return: 0; SERVICE_E_BROKEN; -errno.
+ * SERVICE+ARGUMENT's first file, else SERVICE's, else all defaults. Return: 0; SERVICE_E_BROKEN; -errno.
  */
 MUST_CHECK int service_config_load(const struct qrexec_command *c, struct service_config *ret);
 

@@ -133,6 +133,91 @@ static void services_are_found_by_argument_first(void **state)
 	assert_int_equal(io_remove_tree(AT_FDCWD, dir), 0);
 }
 
+static void folder_make(const char *name)
+{
+	char path[256];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+	assert_int_equal(mkdir(path, 0700), 0);
+}
+
+static void write_file(const char *name, const char *text)
+{
+	char path[256];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+	assert_int_equal(io_write_file(AT_FDCWD, path, text, strlen(text), 0600), 0);
+}
+
+/* the service and the user of @call, as dom0 finds them */
+static void expect(const char *call, const char *file, const char *user)
+{
+	struct qrexec_command c;
+	struct service_config config;
+	struct service s;
+	char path[256];
+
+	assert_int_equal(qrexec_command_words(call, &c), 0);
+	assert_int_equal(service_find(&c, &s), 0);
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, file);
+	assert_string_equal(s.path, path);
+	assert_int_equal(service_config_load(&c, &config), 0);
+	assert_string_equal(config.force_user, user);
+	qrexec_command_done(&c);
+}
+
+static void the_services_of_dom0_are_its_administrators_then_ours(void **state)
+{
+	char path[256];
+
+	(void)state;
+	(void)stpcpy(dir, "/tmp/qrexec-service-XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	folder_make("config");
+	folder_make("ours");
+	(void)snprintf(path, sizeof(path), "%s/config", dir);
+	assert_int_equal(unsetenv("QREXEC_SERVICE_PATH"), 0);
+	assert_int_equal(unsetenv("QUBES_RPC_CONFIG_PATH"), 0);
+	/* nothing is installed: the administrator's alone */
+	(void)snprintf(path, sizeof(path), "%s/ours", dir);
+	assert_int_equal(setenv("BULKHEAD_LIBEXEC", path, 1), 0);
+	assert_int_equal(service_places_dom0("/c"), 0);
+	assert_string_equal(getenv("QREXEC_SERVICE_PATH"), "/c/qubes-rpc");
+	assert_string_equal(getenv("QUBES_RPC_CONFIG_PATH"), "/c/rpc-config");
+	/* what is set already stays */
+	assert_int_equal(service_places_dom0("/d"), 0);
+	assert_string_equal(getenv("QREXEC_SERVICE_PATH"), "/c/qubes-rpc");
+	assert_int_equal(unsetenv("QREXEC_SERVICE_PATH"), 0);
+	assert_int_equal(unsetenv("QUBES_RPC_CONFIG_PATH"), 0);
+	folder_make("ours/qubes-rpc");
+	folder_make("ours/rpc-config");
+	assert_int_equal(service_places_dom0(NULL), 0);
+	(void)snprintf(path, sizeof(path),
+		       "/usr/local/etc/qubes-rpc:/etc/qubes-rpc:%s/ours/qubes-rpc", dir);
+	assert_string_equal(getenv("QREXEC_SERVICE_PATH"), path);
+	(void)snprintf(path, sizeof(path), "/etc/qubes/rpc-config:%s/ours/rpc-config", dir);
+	assert_string_equal(getenv("QUBES_RPC_CONFIG_PATH"), path);
+	assert_int_equal(unsetenv("QREXEC_SERVICE_PATH"), 0);
+	assert_int_equal(unsetenv("QUBES_RPC_CONFIG_PATH"), 0);
+	(void)snprintf(path, sizeof(path), "%s/config", dir);
+	assert_int_equal(service_places_dom0(path), 0);
+	file_make("ours/qubes-rpc/a", 0700);
+	file_make("ours/qubes-rpc/b", 0700);
+	write_file("ours/rpc-config/a", "force-user='ours'\n");
+	write_file("ours/rpc-config/b", "force-user='ours'\n");
+	expect("QUBESRPC a x", "ours/qubes-rpc/a", "ours");
+	folder_make("config/qubes-rpc");
+	folder_make("config/rpc-config");
+	file_make("config/qubes-rpc/a", 0700);
+	write_file("config/rpc-config/a", "force-user='theirs'\n");
+	expect("QUBESRPC a x", "config/qubes-rpc/a", "theirs");
+	expect("QUBESRPC b+x x", "ours/qubes-rpc/b", "ours");
+	write_file("config/rpc-config/b+x", "force-user='x'\n");
+	expect("QUBESRPC b+x x", "ours/qubes-rpc/b", "x");
+	assert_int_equal(unsetenv("BULKHEAD_LIBEXEC"), 0);
+	assert_int_equal(io_remove_tree(AT_FDCWD, dir), 0);
+}
+
 static void a_service_is_told_this_call_and_nothing_older(void **state)
 {
 	struct qrexec_command c;
@@ -169,6 +254,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(configurations_are_read_strictly),
 		cmocka_unit_test(services_are_found_by_argument_first),
+		cmocka_unit_test(the_services_of_dom0_are_its_administrators_then_ours),
 		cmocka_unit_test(a_service_is_told_this_call_and_nothing_older),
 		cmocka_unit_test(a_terminal_is_shown_text),
 	};

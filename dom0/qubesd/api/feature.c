@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Features (name and value) and tags (name only) of qubes. */
+#include "api/feature.h"
 #include "api/call.h"
 #include "api/event.h"
 #include "api/method.h"
@@ -13,13 +14,32 @@
 
 #define NAME_MAX_LEN 255
 
-static void emit(struct call *c, const char *kind, const char *key_name, const char *value,
-		 const char *old)
+void feature_emit(struct qubesd *d, const struct qube *q, enum feature_event kind, const char *name,
+		  const char *value, const char *old)
+{
+	static const char *const kinds[] = {
+		[FEATURE_PRE_SET] = "domain-feature-pre-set",
+		[FEATURE_SET] = "domain-feature-set",
+		[FEATURE_PRE_DELETE] = "domain-feature-pre-delete",
+		[FEATURE_DELETE] = "domain-feature-delete",
+	};
+	char event[ADMIN_MAX_ARG + 64];
+
+	(void)snprintf(event, sizeof(event), "%s:%s", kinds[kind], name);
+	event_emit(d, q, event, "feature", name, "value", value, "oldvalue", old, NULL);
+}
+
+static void emit(struct call *c, enum feature_event kind, const char *value, const char *old)
+{
+	feature_emit(c->d, c->dest, kind, c->q.arg, value, old);
+}
+
+static void emit_tag(struct call *c, const char *kind)
 {
 	char event[ADMIN_MAX_ARG + 64];
 
 	(void)snprintf(event, sizeof(event), "%s:%s", kind, c->q.arg);
-	event_emit(c->d, c->dest, event, key_name, c->q.arg, "value", value, "oldvalue", old, NULL);
+	event_emit(c->d, c->dest, event, "tag", c->q.arg, NULL);
 }
 
 int feature_list(struct call *c)
@@ -114,10 +134,10 @@ int feature_set(struct call *c)
 			      "'%s' is told the qube by QubesDB: at most %u bytes", c->q.arg,
 			      QDB_VALUE_MAX);
 	changes_set_feature(&changes, c->dest->qid, c->q.arg, c->payload);
-	emit(c, "domain-feature-pre-set", "feature", c->payload, old);
+	emit(c, FEATURE_PRE_SET, c->payload, old);
 	r = call_apply(c, &changes);
 	if (r == 0)
-		emit(c, "domain-feature-set", "feature", c->payload, old);
+		emit(c, FEATURE_SET, c->payload, old);
 	return r;
 }
 
@@ -129,10 +149,10 @@ int feature_remove(struct call *c)
 	if (!pair_find(c->dest->features, c->q.arg))
 		return missing(c);
 	changes_set_feature(&changes, c->dest->qid, c->q.arg, NULL);
-	emit(c, "domain-feature-pre-delete", "feature", NULL, NULL);
+	emit(c, FEATURE_PRE_DELETE, NULL, NULL);
 	r = call_apply(c, &changes);
 	if (r == 0)
-		emit(c, "domain-feature-delete", "feature", NULL, NULL);
+		emit(c, FEATURE_DELETE, NULL, NULL);
 	return r;
 }
 
@@ -181,7 +201,7 @@ int tag_set(struct call *c)
 	changes_set_tag(&changes, c->dest->qid, c->q.arg, true);
 	r = call_apply(c, &changes);
 	if (r == 0)
-		emit(c, "domain-tag-add", "tag", NULL, NULL);
+		emit_tag(c, "domain-tag-add");
 	return r;
 }
 
@@ -198,6 +218,6 @@ int tag_remove(struct call *c)
 	changes_set_tag(&changes, c->dest->qid, c->q.arg, false);
 	r = call_apply(c, &changes);
 	if (r == 0)
-		emit(c, "domain-tag-delete", "tag", NULL, NULL);
+		emit_tag(c, "domain-tag-delete");
 	return r;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* For dom0's own daemons (qubesd.internal.sock) and for what qubes report (qubesd.misc.sock). */
+/* For dom0's own daemons (qubesd.internal.sock). */
 #include "api/call.h"
 #include "api/event.h"
 #include "api/method.h"
@@ -72,11 +72,4 @@ int internal_system_info(struct call *c)
 	}
 	text_add(&c->out, "}}");
 	return 0;
-}
-
-int misc_notice(struct call *c)
-{
-	/* what a qube reports about itself becomes features only once policy for it is there */
-	return refuse(&c->why, "QubesNotImplementedError",
-		      "%s is not available in this version of Bulkhead", c->q.method);
 }

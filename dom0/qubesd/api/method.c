@@ -110,9 +110,9 @@ static const struct method methods[] = {
 	{"bulkhead.vm.Remove",                 A, Q, x, x, vm_remove,           true},
 	{"bulkhead.vm.volume.ImportFile",      A, Q, R, o, volume_import_file,  true},
 	{"internal.GetSystemInfo",             I, O, x, x, internal_system_info},
-	{"qubes.FeaturesRequest",              M, Q, x, o, misc_notice},
-	{"qubes.NotifyTools",                  M, Q, x, o, misc_notice},
-	{"qubes.NotifyUpdates",                M, Q, x, o, misc_notice},
+	{"qubes.FeaturesRequest",              M, O, x, o, report_features},
+	{"qubes.NotifyTools",                  M, O, x, o, report_features},
+	{"qubes.NotifyUpdates",                M, O, x, R, report_updates},
 };
 /* clang-format on */
 

@@ -89,7 +89,9 @@ int power_state(struct call *c);
 int events_subscribe(struct call *c);
 
 int internal_system_info(struct call *c);
-int misc_notice(struct call *c);
+
+int report_features(struct call *c);
+int report_updates(struct call *c);
 
 int bulkhead_list(struct call *c);
 int bulkhead_status(struct call *c);
