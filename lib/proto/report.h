@@ -13,7 +13,7 @@
 /** REPORT_CLAIMS_MAX - claims of one report */
 #define REPORT_CLAIMS_MAX 128
 /** REPORT_LEN_MAX - bytes of a whole report */
-#define REPORT_LEN_MAX (REPORT_CLAIMS_MAX * (REPORT_NAME_MAX + REPORT_VALUE_MAX + 2))
+#define REPORT_LEN_MAX (REPORT_CLAIMS_MAX * (size_t)(REPORT_NAME_MAX + REPORT_VALUE_MAX + 2))
 /** REPORT_COUNT_LEN_MAX - bytes of a number of updates with what may stand around it */
 #define REPORT_COUNT_LEN_MAX 32
 
