@@ -55,7 +55,6 @@
 struct vchand {
 	const char *dir, *port;
 	const char *rings_path, *rings_link;
-	char device[PATH_MAX];
 	uint8_t *rings;
 	int claims_fd;
 	int fd; /* the port, or the socket */
@@ -242,7 +241,6 @@ static int map_rings(struct vchand *v, const char *path)
 	if (p == MAP_FAILED)
 		return fail_errno();
 	v->rings = p;
-	v->rings_path = path;
 	return 0;
 }
 
@@ -284,18 +282,22 @@ static void find_rings(struct vchand *v)
 	DIR *dir = v->rings_path ? NULL : opendir(PCI_DEVICES);
 	struct dirent *e;
 	struct stat st;
+	char path[PATH_MAX];
 	int r = v->rings_path ? map_rings(v, v->rings_path) : -ENOENT;
 
 	while (r < 0 && dir && (e = readdir(dir))) {
 		if (e->d_name[0] == '.' || !says(e->d_name, "vendor", "0x1af4") ||
 		    !says(e->d_name, "device", "0x1110"))
 			continue;
-		(void)snprintf(v->device, sizeof(v->device), PCI_DEVICES "/%s/enable", e->d_name);
-		enable(v->device);
-		(void)snprintf(v->device, sizeof(v->device), PCI_DEVICES "/%s/resource2_wc",
-			       e->d_name);
-		if (stat(v->device, &st) == 0 && st.st_size == RING_REGION_SIZE)
-			r = map_rings(v, v->device);
+		(void)snprintf(path, sizeof(path), PCI_DEVICES "/%s/enable", e->d_name);
+		enable(path);
+		(void)snprintf(path, sizeof(path), PCI_DEVICES "/%s/resource2_wc", e->d_name);
+		if (stat(path, &st) == 0 && st.st_size == RING_REGION_SIZE)
+			r = map_rings(v, path);
+		if (r == 0 && !(v->rings_path = strdup(path))) {
+			v->rings = NULL;
+			r = -ENOMEM;
+		}
 	}
 	if (dir)
 		(void)closedir(dir);
