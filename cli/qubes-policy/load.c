@@ -73,7 +73,7 @@ int policy_load_with(const struct args *a, const char *folder, const char *legac
 	struct instance_folders own;
 	const char *folders[3] = {folder};
 	AUTO_FREE char *path = NULL;
-	struct policy_error error;
+	struct policy_error error = {0};
 	int r;
 
 	if (!folder) {

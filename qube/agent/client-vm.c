@@ -202,7 +202,7 @@ static int request_send(struct caller *c)
 /* 0; QREXEC_EXIT_REFUSED; -errno. The policy may ask a person: there is no limit but the agent's life. */
 static int request(struct caller *c)
 {
-	uint8_t bytes[8];
+	uint8_t bytes[8] = {0};
 	struct rd answer = rd_of(bytes, sizeof(bytes));
 	int r = io_unix_connect(c->o->agent_socket, SOCK_STREAM, &c->agent_fd);
 
