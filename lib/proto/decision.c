@@ -112,7 +112,7 @@ int decision_request_decode(char *bytes, size_t len, struct decision_request *re
 	const char *values[N_REQUEST] = {0};
 	struct decision_request q;
 
-	if (len > DECISION_MAX || decision_request_len(bytes, len) != len ||
+	if (len == 0 || len > DECISION_MAX || decision_request_len(bytes, len) != len ||
 	    take_lines(bytes, len - 1, request_keys, N_REQUEST, values) != 0)
 		return DECISION_E_FORMAT;
 	q.source = values[SOURCE];

@@ -91,6 +91,19 @@ static void only_whole_questions_are_questions(void **state)
 	}
 }
 
+/* nothing, with nothing in it that would end a line */
+static void no_bytes_are_no_question(void **state)
+{
+	struct decision_request q;
+	char *none = malloc(1);
+
+	(void)state;
+	assert_non_null(none);
+	none[0] = 'x';
+	assert_int_equal(decision_request_decode(none, 0, &q), DECISION_E_FORMAT);
+	free(none);
+}
+
 static void a_question_says_what_was_meant(void **state)
 {
 	static const struct decision_request all = {"sys-usb", "far", "@default",
@@ -202,6 +215,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_whole_questions_are_questions),
+		cmocka_unit_test(no_bytes_are_no_question),
 		cmocka_unit_test(a_question_says_what_was_meant),
 		cmocka_unit_test(what_cannot_be_said_is_not),
 		cmocka_unit_test(the_longest_service_fits_and_a_longer_message_does_not),
