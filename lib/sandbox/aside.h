@@ -11,3 +11,17 @@
  * did not go well.
  */
 const char *aside_check(int (*confine)(void));
+
+/**
+ * aside_check_all() - make every system call that this machine has, each in a child of its own
+ * behind the list that @confine gives to the kernel
+ * @may:	names of calls beyond the base set that it may make with any arguments; NULL-terminated. Said again by the
+ *		test, so that a list grows in two places. A call that it may make with some arguments alone is not
+ *		here: the arguments tried are all ones
+ *
+ * Should: be asked of programs that do not look at what confine() could not build.
+ *
+ * Return: NULL if it ends with SIGSYS at every other one, and at none of these; else the name of the first that is not
+ * so.
+ */
+const char *aside_check_all(int (*confine)(void), const char *const *may);
