@@ -86,6 +86,38 @@ feature() {
 	timeout 300 qvm-shutdown --wait appliance
 }
 
+@test "a running qube is told of features that are for it, as they change" {
+	qvm-features work service.b 1
+	run -0 in_work 'qubesdb-read /qubes-service/b'
+	[ "$output" = 1 ]
+	qvm-features work service.b ''
+	qvm-features work vm-config.key 'some value'
+	qvm-features work other 1
+	run -0 in_work 'qubesdb-read /qubes-service/b; qubesdb-read /vm-config/key; qubesdb-list /vm-config/'
+	[ "$output" = $'0\nsome value\nkey' ]
+	# many at once: the last word of each is the last change
+	for i in 1 2 3 4 5 6 7 8; do
+		qvm-features work "vm-config.n$i" "$i" &
+		qvm-features work vm-config.key "$i" && qvm-features work vm-config.key end && wait
+	done
+	run -0 in_work 'qubesdb-read /vm-config/key; qubesdb-multiread /vm-config/n | wc -l'
+	[ "$output" = $'end\n8' ]
+	qvm-features -D work service.b
+	qvm-features -D work vm-config.key
+	run -1 in_work 'qubesdb-read -q /qubes-service/b || qubesdb-read -q /vm-config/key'
+	[ -z "$output" ]
+	# at its start it gets what stands then; what changes while it starts it gets as soon as it runs
+	qvm-features vault service.early 1
+	timeout 300 qvm-start vault 3>&- &
+	within 60 eval '[ "$(state vault)" = Transient ]'
+	qvm-features vault service.early ''
+	qvm-features vault service.late 1
+	wait $!
+	told() { [ "$(timeout 300 qvm-run -p vault 'qubesdb-read /qubes-service/early; qubesdb-read /qubes-service/late')" = $'0\n1' ]; }
+	within 60 told
+	timeout 300 qvm-shutdown --wait vault
+}
+
 @test "what the policy does not allow is refused, and what it allows only while it runs" {
 	run -126 --separate-stderr in_work 'qrexec-client-vm dom0 test.Other'
 	[ "$stderr" = "Request refused" ]

@@ -4,6 +4,7 @@
 #include "api/call.h"
 #include "api/event.h"
 #include "api/method.h"
+#include "power/tell.h"
 #include "proto/picture.h"
 #include "proto/qubesdb.h"
 #include "qubesd.h"
@@ -108,10 +109,24 @@ int feature_check_template_adminvm(struct call *c)
 										    : missing(c);
 }
 
-/* the qube gets the value at its start, which too long a one would prevent */
-static bool is_told(const char *name)
+/* what the qube is told has a place in its QubesDB, which would else prevent its start */
+static int check_told(struct call *c)
 {
-	return str_starts(name, "vm-config.") || str_eq(name, "timezone");
+	const char *name = c->q.arg;
+	char path[QDB_PATH_MAX + 1];
+
+	if (!tell_is_told(name) && !str_eq(name, "timezone"))
+		return 0;
+	if (c->q.payload_len > QDB_VALUE_MAX)
+		return refuse(&c->why, "QubesValueError",
+			      "'%s' is told the qube by QubesDB: at most %u bytes", name,
+			      QDB_VALUE_MAX);
+	if (tell_is_told(name) && !tell_path(name, path))
+		return refuse(&c->why, "QubesValueError",
+			      "'%s' is told the qube by QubesDB, and its name is empty or too long "
+			      "for that",
+			      name);
+	return 0;
 }
 
 int feature_set(struct call *c)
@@ -129,16 +144,16 @@ int feature_set(struct call *c)
 		if (c->payload[i] < 0x20 || c->payload[i] >= 0x7f)
 			return refuse(&c->why, "QubesValueError",
 				      "a feature's value is printable ASCII");
-	if (c->q.payload_len > QDB_VALUE_MAX && is_told(c->q.arg))
-		return refuse(&c->why, "QubesValueError",
-			      "'%s' is told the qube by QubesDB: at most %u bytes", c->q.arg,
-			      QDB_VALUE_MAX);
+	r = check_told(c);
+	if (r != 0)
+		return r;
 	changes_set_feature(&changes, c->dest->qid, c->q.arg, c->payload);
 	emit(c, FEATURE_PRE_SET, c->payload, old);
 	r = call_apply(c, &changes);
-	if (r == 0)
-		emit(c, FEATURE_SET, c->payload, old);
-	return r;
+	if (r != 0)
+		return r;
+	emit(c, FEATURE_SET, c->payload, old);
+	return tell_feature(c, c->dest);
 }
 
 int feature_remove(struct call *c)
@@ -151,9 +166,10 @@ int feature_remove(struct call *c)
 	changes_set_feature(&changes, c->dest->qid, c->q.arg, NULL);
 	emit(c, FEATURE_PRE_DELETE, NULL, NULL);
 	r = call_apply(c, &changes);
-	if (r == 0)
-		emit(c, FEATURE_DELETE, NULL, NULL);
-	return r;
+	if (r != 0)
+		return r;
+	emit(c, FEATURE_DELETE, NULL, NULL);
+	return tell_feature(c, c->dest);
 }
 
 int tag_list(struct call *c)

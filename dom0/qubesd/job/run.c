@@ -83,7 +83,7 @@ int run_job(const char *kind)
 	} kinds[] = {
 		{"create", run_create}, {"remove", run_remove}, {"start", run_start},
 		{"stop", run_stop},     {"import", run_import}, {"clone", run_clone},
-		{"resize", run_resize}, {"revert", run_revert},
+		{"resize", run_resize}, {"revert", run_revert}, {"tell", run_tell},
 	};
 	struct request AUTO(request_done) request = {0};
 	int r;

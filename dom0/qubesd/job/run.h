@@ -22,3 +22,4 @@ int run_import(const struct request *r);
 int run_clone(const struct request *r);
 int run_resize(const struct request *r);
 int run_revert(const struct request *r);
+int run_tell(const struct request *r);

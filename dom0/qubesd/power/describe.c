@@ -4,6 +4,7 @@
 #include "job/request.h"
 #include "kernel.h"
 #include "power/power.h"
+#include "power/tell.h"
 #include "qubesd.h"
 #include "store/model.h"
 #include "store/property.h"
@@ -67,20 +68,14 @@ static void put_timezone(const struct model *m, const struct qube *q, struct req
 		entry(r, "/qubes-timezone", zone + strlen(below));
 }
 
-/* features with a prefix become entries below a directory */
-static void put_features(const struct qube *q, struct request *r, const char *prefix,
-			 const char *dir)
+/* those that have an entry */
+static void put_features(const struct qube *q, struct request *r)
 {
-	for (const struct pair *p = q->features; p; p = p->next) {
-		char path[64]; /* QubesDB's limit; a longer one has no place there */
+	char path[QDB_PATH_MAX + 1];
 
-		if (str_starts(p->key, prefix) &&
-		    str_format(path, sizeof(path), "%s%s", dir, p->key + strlen(prefix)) == 0)
-			entry(r, path,
-			      strcmp(dir, "/qubes-service/") == 0
-				      ? (p->value[0] != '\0' ? "1" : "0")
-				      : p->value);
-	}
+	for (const struct pair *p = q->features; p; p = p->next)
+		if (tell_path(p->key, path))
+			entry(r, path, tell_value(p->key, p->value));
 }
 
 static void put_network(const struct model *m, const struct qube *q, struct request *r)
@@ -118,8 +113,7 @@ static void put_entries(const struct model *m, const struct qube *q, struct requ
 	entry(r, "/qubes-gui-enabled", "False");
 	entry(r, "/qubes-service/meminfo-writer", "0");
 	put_timezone(m, q, r);
-	put_features(q, r, "service.", "/qubes-service/");
-	put_features(q, r, "vm-config.", "/vm-config/");
+	put_features(q, r);
 	put_network(m, q, r);
 }
 

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "job/job.h"
 #include "kernel.h"
+#include "power/tell.h"
 #include "qubesd.h"
 #include "store/property.h"
 #include "vmm/vmm.h"
@@ -49,6 +50,7 @@ struct power {
 	struct refusal why;
 	char gone_why[256];
 	struct waiting starters, stoppers, pausers, unpausers, again;
+	struct tell *tell; /* power/tell.c; NULL: nothing was */
 };
 
 static struct qube *qube_of(const struct power *p)
@@ -74,6 +76,11 @@ const char *power_state_name(const struct qube *q)
 	if (q->qid == 0)
 		return "Running";
 	return q->power ? names[q->power->state] : "Halted";
+}
+
+struct tell **power_tell(const struct qube *q)
+{
+	return q->power ? &q->power->tell : NULL;
 }
 
 static struct vmm_usage usage(const struct qube *q)
@@ -158,6 +165,7 @@ static void power_free(struct power *p)
 {
 	timer_off(p);
 	vmm_free(p->vmm);
+	tell_free(p->tell);
 	free(p);
 }
 
@@ -241,7 +249,7 @@ static void put_away(struct power *p)
 
 static void started(struct power *p)
 {
-	const struct qube *q = qube_of(p);
+	struct qube *q = qube_of(p);
 
 	timer_off(p);
 	set_state(p, RUNNING);
@@ -250,6 +258,7 @@ static void started(struct power *p)
 		event_emit(p->d, q, "domain-start", "start_guid", "True", NULL);
 		log_info(q->name, "running, domain %u", q->xid);
 	}
+	tell_go(p->d, q);
 	answer(&p->starters, NULL);
 }
 

@@ -20,12 +20,16 @@ struct operation;
 struct qube;
 struct qubesd;
 struct request;
+struct tell;
 
 /** power_state_name() - "Halted", "Running"... */
 const char *power_state_name(const struct qube *q);
 /** power_memory_kib(), power_cputime_ms() - of a running qube; 0 for one that does not run */
 uint64_t power_memory_kib(const struct qube *q);
 uint64_t power_cputime_ms(const struct qube *q);
+
+/** power_tell() - where power/tell.c keeps what a qube that is not halted is to be told; NULL if it is */
+struct tell **power_tell(const struct qube *q);
 
 /* The calls about power; each answers now or keeps @c until the qube is where it should be, and
  * returns as a handler does. */

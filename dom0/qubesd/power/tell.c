@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "power/tell.h"
+
+#include "api/call.h"
+#include "base/log.h"
+#include "job/job.h"
+#include "power/power.h"
+#include "qubesd.h"
+#include "store/model.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Of a running qube. A job tells what has changed; what changes meanwhile the next one does, so that the last word is the
+ * last change. @ended: the qube has; the job's end frees it. */
+struct tell {
+	struct qubesd *d;
+	unsigned qid;
+	struct pair *changed;           /* names of features */
+	struct call *waiting, *working; /* for the next job, for the one that runs */
+	bool job, ended;
+};
+
+static const struct {
+	const char *prefix, *dir;
+	bool truth;
+} kinds[] = {
+	{"service.", "/qubes-service/", true},
+	{"vm-config.", "/vm-config/", false},
+};
+
+/* ARRAY_LEN(kinds) for none */
+static size_t kind_of(const char *feature)
+{
+	size_t i = 0;
+
+	while (i < ARRAY_LEN(kinds) && !str_starts(feature, kinds[i].prefix))
+		i++;
+	return i;
+}
+
+bool tell_is_told(const char *feature)
+{
+	return kind_of(feature) < ARRAY_LEN(kinds);
+}
+
+bool tell_path(const char *feature, char to[QDB_PATH_MAX + 1])
+{
+	const size_t i = kind_of(feature);
+
+	return i < ARRAY_LEN(kinds) && feature[strlen(kinds[i].prefix)] != '\0' &&
+	       str_format(to, QDB_PATH_MAX + 1, "%s%s", kinds[i].dir,
+			  feature + strlen(kinds[i].prefix)) == 0;
+}
+
+const char *tell_value(const char *feature, const char *value)
+{
+	const size_t i = kind_of(feature);
+
+	if (i < ARRAY_LEN(kinds) && kinds[i].truth)
+		return value[0] != '\0' ? "1" : "0";
+	return value;
+}
+
+static void answer(struct call **list)
+{
+	struct call *c = *list;
+
+	*list = NULL;
+	while (c) {
+		struct call *next = c->next;
+
+		call_end(c, 0);
+		c = next;
+	}
+}
+
+static void free_now(struct tell *t)
+{
+	while (t->changed) {
+		struct pair *p = t->changed;
+
+		t->changed = p->next;
+		pair_free(p);
+	}
+	free(t);
+}
+
+void tell_free(struct tell *t)
+{
+	if (!t)
+		return;
+	answer(&t->working);
+	answer(&t->waiting);
+	t->ended = true;
+	if (!t->job)
+		free_now(t);
+}
+
+static void job_done(void *data, const struct job_end *end)
+{
+	struct tell *t = data;
+	struct qube *q = model_get(t->d->model, t->qid);
+
+	t->job = false;
+	if (t->ended) {
+		free_now(t);
+		return;
+	}
+	if (end->type[0] != '\0')
+		log_warn(q->name, "what changed cannot be told it before its next start: %s",
+			 end->text);
+	/* an answered call may bring the next change */
+	answer(&t->working);
+	if (t->changed)
+		tell_go(t->d, q);
+}
+
+/* @t->changed becomes a request */
+static void describe(struct tell *t, const struct qube *q, struct request *r)
+{
+	request_put(r, "socket", "%s/qubesdb/qubesdb.%s.sock", t->d->paths.run, q->name);
+	while (t->changed) {
+		struct pair *p = t->changed;
+		const struct pair *now = pair_find(q->features, p->key);
+		char path[QDB_PATH_MAX + 1], key[QDB_PATH_MAX + 8];
+
+		if (tell_path(p->key, path)) {
+			(void)snprintf(key, sizeof(key), "%s:%s", now ? "write" : "remove", path);
+			request_put(r, key, "%s", now ? tell_value(p->key, now->value) : "");
+		}
+		t->changed = p->next;
+		pair_free(p);
+	}
+}
+
+void tell_go(struct qubesd *d, struct qube *q)
+{
+	static const struct job_events events = {NULL, job_done};
+	const struct job_end failed = {.type = "QubesException", .text = "no job could be started"};
+	struct request AUTO(request_done) request = {0};
+	struct tell *t = *power_tell(q);
+
+	if (!t || t->job || !t->changed)
+		return;
+	describe(t, q, &request);
+	t->working = t->waiting;
+	t->waiting = NULL;
+	t->job = true;
+	if (job_start(d, "tell", &request, &events, t) < 0)
+		job_done(t, &failed);
+}
+
+static int changed_add(struct tell *t, const char *feature)
+{
+	struct pair *p;
+
+	if (pair_find(t->changed, feature))
+		return 0;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	p->key = strdup(feature);
+	p->value = strdup("");
+	if (!p->key || !p->value) {
+		pair_free(p);
+		return -ENOMEM;
+	}
+	pair_put(&t->changed, p);
+	return 0;
+}
+
+int tell_feature(struct call *c, struct qube *q)
+{
+	char path[QDB_PATH_MAX + 1];
+	struct tell **t = power_tell(q);
+	int r;
+
+	if (!t || !tell_path(c->q.arg, path))
+		return 0;
+	if (!*t)
+		*t = calloc(1, sizeof(**t));
+	if (!*t)
+		return -ENOMEM;
+	(*t)->d = c->d;
+	(*t)->qid = q->qid;
+	r = changed_add(*t, c->q.arg);
+	/* one that is starting is told as soon as it runs */
+	if (r < 0 || str_eq(power_state_name(q), "Transient"))
+		return r;
+	c->next = (*t)->waiting;
+	(*t)->waiting = c;
+	tell_go(c->d, q);
+	return CALL_LATER;
+}
