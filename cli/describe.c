@@ -334,21 +334,14 @@ int describe_man(const struct program *p, const char *command)
 
 /* names of enum words as --words takes them */
 static const char *const words_names[] = {
-	[WORDS_NONE] = "none",
-	[WORDS_QUBE] = "qube",
-	[WORDS_ANY_QUBE] = "any-qube",
-	[WORDS_HALTED] = "halted",
-	[WORDS_RUNNING] = "running",
-	[WORDS_PAUSED] = "paused",
-	[WORDS_TEMPLATE] = "template",
-	[WORDS_LABEL] = "label",
-	[WORDS_CLASS] = "class",
-	[WORDS_PROPERTY] = "property",
-	[WORDS_COLUMN] = "column",
-	[WORDS_FORMAT] = "format",
-	[WORDS_INSTALLABLE] = "installable",
-	[WORDS_TEXT] = "text",
-	[WORDS_FILE] = "file",
+	[WORDS_NONE] = "none",         [WORDS_QUBE] = "qube",
+	[WORDS_ANY_QUBE] = "any-qube", [WORDS_HALTED] = "halted",
+	[WORDS_RUNNING] = "running",   [WORDS_PAUSED] = "paused",
+	[WORDS_TEMPLATE] = "template", [WORDS_LABEL] = "label",
+	[WORDS_CLASS] = "class",       [WORDS_PROPERTY] = "property",
+	[WORDS_FEATURE] = "feature",   [WORDS_COLUMN] = "column",
+	[WORDS_FORMAT] = "format",     [WORDS_INSTALLABLE] = "installable",
+	[WORDS_TEXT] = "text",         [WORDS_FILE] = "file",
 };
 
 /* each verb in turn, and what stands behind it or ""; *@at begins at the verbs, false at the end */

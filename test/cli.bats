@@ -4,7 +4,7 @@
 bats_require_minimum_version 1.5.0
 load lib
 
-commands="create kill ls pause prefs remove run shutdown start template unpause"
+commands="create features kill ls pause prefs remove run shutdown start template unpause"
 
 setup_file() {
 	export commands
@@ -82,6 +82,10 @@ refused() {
 		qvm-prefs
 		qvm-prefs dom0 a b c
 		qvm-prefs --default dom0
+		qvm-features
+		qvm-features dom0 a b c
+		qvm-features --unset dom0
+		qvm-features -D dom0 a b
 		qvm-start
 		qvm-start --all dom0
 		qvm-start --exclude work
@@ -125,6 +129,8 @@ refused() {
 		no qube 'nosuch'|qvm-ls nosuch
 		no qube 'nosuch'; qvm-ls lists|qvm-prefs nosuch
 		--help-properties|qvm-prefs dom0 nosuch
+		no qube 'nosuch'|qvm-features nosuch
+		no feature 'nosuch'|qvm-features dom0 nosuch
 		there are: red, orange,|qvm-prefs dom0 label pink
 		no qube 'nosuch'|qvm-ls dom0 nosuch
 		no qube 'typo'|qvm-remove --force --all --exclude typo
@@ -389,6 +395,41 @@ refused() {
 	qvm-remove -f work vault tmpl
 }
 
+@test "features are set, shown, listed and removed" {
+	qvm-create -C TemplateVM -l black tmpl
+	qvm-create -t tmpl -l red work
+	run -0 qvm-features work
+	[ -z "$output" ]
+	qvm-features work service.cups 1
+	qvm-features work x ''
+	qvm-features work long-name 'a value, "with" %s'
+	[ "$(qvm-features work long-name)" = 'a value, "with" %s' ]
+	run -0 qvm-features work x
+	[ -z "$output" ]
+	run -0 qvm-features work
+	[ "$output" = 'long-name     a value, "with" %s
+service.cups  1
+x' ]
+	qvm-features -D work x
+	qvm-features --default work service.cups
+	qvm-features work --delete long-name
+	run -0 qvm-features work
+	[ -z "$output" ]
+	refused 1 "no feature 'x'" qvm-features work x
+	refused 1 "no feature 'x'" qvm-features --unset work x
+	refused 1 "letters, digits" qvm-features work a/b 1
+	refused 1 "printable" qvm-features work a ä
+	# a name that has no room in the qube's QubesDB
+	qvm-features work "service.$(printf %048d 1)" 1
+	refused 1 "too long" qvm-features work "service.$(printf %049d 1)" 1
+	refused 1 "too long" qvm-features work service. 1
+	[ "$(qvm-features work)" = "service.$(printf %048d 1)  1" ]
+	qvm-features dom0 timezone UTC
+	[ "$(qvm-features dom0)" = "timezone  UTC" ]
+	qvm-features -D dom0 timezone
+	qvm-remove -f work tmpl
+}
+
 @test "bash completion: commands, options, qubes" {
 	qvm-create -C TemplateVM -l black tmpl
 	qvm-create -t tmpl -l red work
@@ -413,6 +454,7 @@ refused() {
 	[ "$(complete qvm-create --label = gre)" = green ]
 	[ "$(complete qvm-create -t t)" = tmpl ]
 	[ "$(complete qvm-prefs work default_us)" = default_user ]
+	[ "$(complete qvm-features work vm-)" = vm-config. ]
 	[ "$(complete qvm-template ins)" = install ]
 	[ "$(complete qvm-template install debian-13)" = debian-13 ]
 	[ "$(complete qvm-template remove '')" = tmpl ]

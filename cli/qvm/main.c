@@ -13,8 +13,9 @@
 #include <stdio.h>
 
 static const struct command *const commands[] = {
-	&qvm_create, &qvm_kill,     &qvm_ls,    &qvm_pause,    &qvm_prefs,   &qvm_remove,
-	&qvm_run,    &qvm_shutdown, &qvm_start, &qvm_template, &qvm_unpause, NULL,
+	&qvm_create,   &qvm_features, &qvm_kill, &qvm_ls,       &qvm_pause,
+	&qvm_prefs,    &qvm_remove,   &qvm_run,  &qvm_shutdown, &qvm_start,
+	&qvm_template, &qvm_unpause,  NULL,
 };
 
 static const struct program qvm = {
@@ -55,6 +56,7 @@ int complete_words(const char *kind)
 	static const char *const fixed[][2] = {
 		{"label", "red\norange\nyellow\ngreen\ngray\nblue\npurple\nblack"},
 		{"class", "AppVM\nTemplateVM\nStandaloneVM\nDispVM"},
+		{"feature", "internal\nprohibit-start\nqrexec\nservice.\ntimezone\nvm-config."},
 		{"installable", "debian-12\ndebian-13\nappliance"},
 	};
 	AUTO(client_answer_done) struct client_answer answer = {0};
