@@ -197,6 +197,34 @@ click() {
 	within 20 no_window work
 }
 
+@test "time that a question waits for its turn is not the person's" {
+	prompt_begin
+	ask_as first 9000 0 "${qubes[@]}"
+	window first
+	ask_as second 8000 0 "${qubes[@]}"
+	answered 1 'timed out'
+	[ ! -s "$BULKHEAD_HOME/answer.2" ]
+	focus "$(window second)"
+	xdotool key Return
+	answered 2 'allowed vault'
+}
+
+@test "a window is as high as what is in it" {
+	local HEIGHT few
+	prompt_begin
+	ask_as work 60000 0 "${qubes[@]}"
+	eval "$(xdotool getwindowgeometry --shell "$(window work)" | grep ^HEIGHT=)"
+	few=$HEIGHT
+	kill "$asker"
+	within 20 no_window work
+	# a hundred targets are a few rows more, and scroll
+	mapfile -t many < <(printf 'q%d:1:red:cc0000\n' {1..100})
+	ask_as work 60000 0 "${many[@]}"
+	eval "$(xdotool getwindowgeometry --shell "$(window work)" | grep ^HEIGHT=)"
+	[ "$few" -lt "$HEIGHT" ]
+	[ "$HEIGHT" -lt 600 ]
+}
+
 @test "a caller's words are shown and never obeyed" {
 	prompt_begin
 	service='x.Y+<b>&amp;</b>\x0a\xe2\x80\xae\x1b[31m%s%n' asked='<span size="99999">' ask_as work 60000 0 "${qubes[@]}"

@@ -122,23 +122,15 @@ static void window_close(struct prompt *p)
 	p->shown = NULL;
 }
 
-/* the question with the time that is left, in a file that nobody can change */
-static int question_file(const struct asker *a, uint64_t now_ms, int *ret_fd)
+/* the question as it came, in a file that nobody can change */
+static int question_file(const struct asker *a, int *ret_fd)
 {
-	static uint8_t bytes[PROMPT_MAX];
 	AUTO_CLOSE int fd = memfd_create("question", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	struct prompt_question q = a->q;
-	uint64_t left_ms = a->until_ms - now_ms;
-	size_t len;
 	int r;
 
 	if (fd < 0)
 		return fail_errno();
-	q.timeout_ms = left_ms < PROMPT_TIMEOUT_MIN_MS ? PROMPT_TIMEOUT_MIN_MS : (unsigned)left_ms;
-	len = prompt_question_encode(&q, bytes, sizeof(bytes));
-	if (len == 0)
-		return -EINVAL;
-	r = io_write_full(fd, bytes, len);
+	r = io_write_full(fd, a->in, a->whole);
 	if (r < 0)
 		return r;
 	if (lseek(fd, 0, SEEK_SET) < 0 ||
@@ -154,7 +146,7 @@ static int window_open(struct prompt *p, struct asker *a, uint64_t now_ms)
 	AUTO_CLOSE int question = NO_FD, ours = NO_FD, theirs = NO_FD;
 	int ends[2], r;
 
-	r = question_file(a, now_ms, &question);
+	r = question_file(a, &question);
 	if (r < 0)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
@@ -177,6 +169,7 @@ static int window_open(struct prompt *p, struct asker *a, uint64_t now_ms)
 	p->window_fd = take_fd(&ours);
 	p->shown = a;
 	a->state = SHOWN;
+	a->until_ms = now_ms + a->q.timeout_ms;
 	return 0;
 }
 
@@ -282,7 +275,7 @@ static void question(struct prompt *p, struct asker *a, uint64_t now_ms)
 		return;
 	}
 	a->state = WAITING;
-	a->until_ms = now_ms + a->q.timeout_ms;
+	a->until_ms = now_ms + PROMPT_WAIT_MS;
 }
 
 /* the length, then what it says and not a byte more: none follows */

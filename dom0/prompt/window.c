@@ -27,8 +27,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define TICK_MS     100
-#define ROWS_HEIGHT 216
+#define TICK_MS         100
+#define WIDTH           460
+#define ROWS_HEIGHT_MAX 216 /* then they scroll */
 
 struct window {
 	struct prompt_question q;
@@ -285,6 +286,12 @@ static GtkWidget *label(const char *text, const char *class)
 
 static GtkWidget *wrapped(GtkWidget *l)
 {
+	PangoAttrList *attrs = pango_attr_list_new();
+
+	/* a hyphen where a line is broken would be read as one of the name's */
+	pango_attr_list_insert(attrs, pango_attr_insert_hyphens_new(FALSE));
+	gtk_label_set_attributes(GTK_LABEL(l), attrs);
+	pango_attr_list_unref(attrs);
 	gtk_label_set_wrap(GTK_LABEL(l), TRUE);
 	gtk_label_set_wrap_mode(GTK_LABEL(l), PANGO_WRAP_WORD_CHAR);
 	gtk_label_set_max_width_chars(GTK_LABEL(l), 44);
@@ -301,7 +308,7 @@ static GtkWidget *band(const struct window *w)
 
 	gtk_widget_add_css_class(box, "band");
 	gtk_box_append(GTK_BOX(box), qube_icon(source, 48));
-	gtk_box_append(GTK_BOX(words), label(source->name, "caller"));
+	gtk_box_append(GTK_BOX(words), wrapped(label(source->name, "caller")));
 	(void)qube_is_text(source, text, sizeof(text));
 	gtk_box_append(GTK_BOX(words), label(text, "caller-is"));
 	gtk_widget_set_valign(words, GTK_ALIGN_CENTER);
@@ -355,6 +362,8 @@ static void row_make(GtkSignalListItemFactory *f, GtkListItem *item, gpointer da
 	gtk_box_append(GTK_BOX(row), qube_icon(NULL, 24));
 	gtk_widget_set_hexpand(name, TRUE);
 	gtk_box_append(GTK_BOX(row), name);
+	/* of the two only this one may be cut */
+	gtk_label_set_ellipsize(GTK_LABEL(is), PANGO_ELLIPSIZE_END);
 	gtk_box_append(GTK_BOX(row), is);
 	gtk_list_item_set_child(item, row);
 }
@@ -399,7 +408,8 @@ static GtkWidget *choice(struct window *w)
 	g_signal_connect(w->selection, "notify::selected", G_CALLBACK(on_selected), w);
 	g_signal_connect(w->list, "activate", G_CALLBACK(on_row), w);
 	gtk_scrolled_window_set_child(GTK_SCROLLED_WINDOW(scrolled), GTK_WIDGET(w->list));
-	gtk_scrolled_window_set_min_content_height(GTK_SCROLLED_WINDOW(scrolled), ROWS_HEIGHT);
+	gtk_scrolled_window_set_max_content_height(GTK_SCROLLED_WINDOW(scrolled), ROWS_HEIGHT_MAX);
+	gtk_scrolled_window_set_propagate_natural_height(GTK_SCROLLED_WINDOW(scrolled), TRUE);
 	gtk_scrolled_window_set_policy(GTK_SCROLLED_WINDOW(scrolled), GTK_POLICY_NEVER,
 				       GTK_POLICY_AUTOMATIC);
 	gtk_widget_add_css_class(scrolled, "frame");
@@ -498,7 +508,8 @@ static void show(struct window *w)
 	w->window = GTK_WINDOW(gtk_window_new());
 	(void)snprintf(title, sizeof(title), "%s asks", w->q.source.name);
 	gtk_window_set_title(w->window, title);
-	gtk_window_set_default_size(w->window, 460, 500);
+	/* as high as what is in it at this width; narrower, wrapped words would ask for more */
+	gtk_widget_set_size_request(all, WIDTH, -1);
 	style(w->q.source.colour);
 	gtk_box_append(GTK_BOX(all), band(w));
 	gtk_widget_add_css_class(body, "body");

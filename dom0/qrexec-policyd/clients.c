@@ -311,7 +311,7 @@ static void ask_person(struct policyd *d, struct client *c, const struct policy_
 	}
 	c->state = PROMPTING;
 	c->prompt_poll_at = POLL_NONE;
-	c->until_ms = io_now_ms() + PROMPT_ASK_MS + PROMPT_LATE_MS;
+	c->until_ms = io_now_ms() + PROMPT_WAIT_MS + PROMPT_ASK_MS + PROMPT_LATE_MS;
 }
 
 void clients_prompt(struct policyd *d, uint32_t wish, int *fd, const char *why)

@@ -139,7 +139,7 @@ int clients_timeout_ms(const struct policyd *d);
 
 /** PROMPTS_MAX - at a time; what is asked beyond is refused */
 #define PROMPTS_MAX 64
-/** PROMPT_ASK_MS - how long the person has */
+/** PROMPT_ASK_MS - how long the person has once it is shown; before that it may wait PROMPT_WAIT_MS */
 #define PROMPT_ASK_MS 120000
 /** PROMPT_LATE_MS - how much longer the prompt may take to say that nobody answered */
 #define PROMPT_LATE_MS 5000

@@ -15,6 +15,8 @@
 #define PROMPT_LABEL_MAX      63
 #define PROMPT_TIMEOUT_MIN_MS 1000
 #define PROMPT_TIMEOUT_MAX_MS 3600000
+/** PROMPT_WAIT_MS - how long a question may wait for its turn to be shown */
+#define PROMPT_WAIT_MS 480000
 /** PROMPT_NONE - no target stands selected */
 #define PROMPT_NONE UINT32_MAX
 /** PROMPT_SOCKET - its name in the run directory */
@@ -39,6 +41,7 @@ struct prompt_qube {
 
 /**
  * struct prompt_question - texts are never NULL
+ * @timeout_ms:	how long the person has once it is shown
  * @remote:	"" = none
  * @service:	with its argument; words of the caller, any bytes
  * @asked:	the target as the caller wrote it; likewise
