@@ -66,6 +66,42 @@ input" ]
 	grep -q secret "$dir/daemon.log"
 }
 
+# allow_as USER SERVICE: to dom0, as that user
+allow_as() {
+	printf '%s\n' result=allow "user=$1" autostart=True target=dom0 requested_target=dom0 >"$dir/answer.$2.dom0"
+}
+
+@test "a service of dom0 runs as the user whom the policy names, if we can become that" {
+	service test.Who 'echo "$(id -un) $(id -gn) $USER $HOME ${LEFTOVER-none}"; pwd; cat; exit 7'
+	allow_as "$me" test.Who
+	run -7 call_vm dom0 test.Who <<<"input"
+	[[ $output = "$me "*input ]]
+	allow_as no-such-user test.Who
+	run -126 call_vm dom0 test.Who </dev/null
+	grep -q 'cannot run as the policy.s user=no-such-user: no such user here' "$dir/daemon.log"
+	allow_as nobody test.Who
+	if [ "$(id -u)" != 0 ]; then
+		run -126 call_vm dom0 test.Who </dev/null
+		grep -q 'user=nobody: who is not root' "$dir/daemon.log"
+		echo "force-user = 'nobody'" >"$dir/rpc-config/test.Who"
+		allow_as DEFAULT test.Who
+		run -125 call_vm dom0 test.Who </dev/null
+		return
+	fi
+	chmod 711 "$dir"
+	LEFTOVER=mine run -7 --separate-stderr call_vm dom0 test.Who <<<"input"
+	[ "$output" = "nobody $(id -gn nobody) nobody $(getent passwd nobody | cut -d: -f6) none
+/
+input" ]
+	echo "force-user = '$me'" >"$dir/rpc-config/test.Who"
+	run -7 call_vm dom0 test.Who </dev/null
+	[[ $output = "$me "* ]]
+	echo "force-user = 'nobody'" >"$dir/rpc-config/test.Who"
+	allow_as DEFAULT test.Who
+	run -7 call_vm dom0 test.Who </dev/null
+	[[ $output = "nobody "* ]]
+}
+
 # ---- between qubes
 
 @test "a call from qube to qube" {
@@ -138,8 +174,8 @@ requested_target=vault"; do
 	allow test.Echo vault target=vault requested_target=vault
 	[ "$(call_vm -p first, -t --buffer-size=4 vault test.Echo <<<"second" | tr -d '\n')" = 'first,second_[0m' ]
 	[ "$(call_vm -t --no-filter-escape-chars-stdout vault test.Echo </dev/null)" = $'\033[0m' ]
-	# a program of the policy knows nothing of remote qubes
 	run -126 call_vm --source-qube=far vault test.Echo </dev/null
+	[ "$(tail -n 1 "$dir/asked")" = "--requested-source=far -- work vault test.Echo" ]
 	run -2 call_vm vault
 	run -2 call_vm --no-such vault test.Echo
 	run -125 call_vm "$(printf 'x%.0s' {1..64})" test.Echo
@@ -276,6 +312,10 @@ requested_target=vault"; do
 	service test.Tell 'echo "$SESSION $QREXEC_REMOTE_DOMAIN"'
 	run -0 call 'QUBESRPC test.Tell+ somewhere'
 	[ "$output" = "mine somewhere" ]
+	# not as another user than the service is configured for
+	echo "force-user = 'no-such-user'" >"$dir/rpc-config/test.Tell"
+	run -125 call 'QUBESRPC test.Tell+ somewhere'
+	rm "$dir/rpc-config/test.Tell"
 	run -0 call -e "echo done >'$dir/mark'"
 	until_true test -s "$dir/mark"
 	kill -9 "$server"
@@ -399,6 +439,13 @@ serve() {
 	tr '\0' '|' <"$dir/rpc/test.Sock.read" | diff - <(echo 'test.Sock+a work|text')
 	run -0 call_vm dom0 test.Sock+a <<<"text"
 	tr '\0' '|' <"$dir/rpc/test.Sock.read" | diff - <(echo 'test.Sock+a work keyword adminvm|text')
+	run -0 --separate-stderr dom0_client -d dom0 'QUBESRPC test.Sock+a dom0 keyword adminvm' <<<"text"
+	[ "$output$stderr" = answer ]
+	tr '\0' '|' <"$dir/rpc/test.Sock.read" | diff - <(echo 'test.Sock+a dom0 keyword adminvm|text')
+	run -0 dom0_client -d dom0 -l "echo more; exec >&-; cat >'$dir/got'" 'QUBESRPC test.Sock dom0 name dom0'
+	[ "$(cat "$dir/got")" = answer ]
+	run -0 dom0_client -e -d dom0 'QUBESRPC test.Sock+e dom0 name dom0'
+	until_true grep -q 'test.Sock+e dom0 name dom0' "$dir/rpc/test.Sock.read"
 	run -0 call -e 'QUBESRPC test.Sock+b somewhere'
 	until_true grep -q 'test.Sock+b somewhere' "$dir/rpc/test.Sock.read"
 	echo 'skip-service-descriptor = true' >"$dir/rpc-config/test.Sock"
@@ -407,9 +454,21 @@ serve() {
 	echo "force-user = '$me'" >"$dir/rpc-config/test.Sock"
 	run -125 --separate-stderr call_vm vault test.Sock+a </dev/null
 	[ -z "$output$stderr" ]
+	run -125 dom0_client -d dom0 'QUBESRPC test.Sock dom0 name dom0' </dev/null
 	kill "${others[-1]}"
 	rm "$dir/rpc-config/test.Sock"
 	run -125 call_vm vault test.Sock+a </dev/null
+	run -125 dom0_client -d dom0 'QUBESRPC test.Sock dom0 name dom0' </dev/null
+}
+
+@test "a service of dom0 that is a socket is let go when its caller in dom0 is killed" {
+	serve "$dir/rpc/test.Sock"
+	"$dom0/qrexec-client" --socket-dir="$dir" -d dom0 'QUBESRPC test.Sock dom0 name dom0' < <(echo text; exec sleep 20) 3>&- &
+	until_true grep -q text "$dir/rpc/test.Sock.read"
+	kill -9 $!
+	# it takes the next one when it has seen the end of this one
+	run -0 dom0_client -d dom0 'QUBESRPC test.Sock+next dom0 name dom0' <<<"text"
+	[ "$output" = answer ]
 }
 
 @test "a socket's call ends when both have ended, or the one that its configuration names" {

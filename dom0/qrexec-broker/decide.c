@@ -8,6 +8,8 @@
 #include "base/str.h"
 #include "loop/spawn.h"
 #include "proto/decision.h"
+#include "qrexec/call.h"
+#include "qrexec/login.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -16,21 +18,23 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-/* PROGRAM -- SOURCE TARGET SERVICE */
+/* PROGRAM [--requested-source=REMOTE] -- SOURCE TARGET SERVICE; one that knows no remote qubes fails, which refuses */
 static int program_start(struct broker *b, struct call *c)
 {
-	char *const argv[] = {(char *)b->policy_program,
-			      (char *)"--",
-			      (char *)b->name,
-			      c->target,
-			      c->service,
-			      NULL};
+	char requested[sizeof("--requested-source=") + sizeof(c->source)], *argv[7];
 	AUTO_CLOSE int own = NO_FD, its = NO_FD, pidfd = NO_FD;
 	struct spawn_fd fds[1];
-	int pair[2], r;
+	int pair[2], n = 0, r;
 
+	(void)snprintf(requested, sizeof(requested), "--requested-source=%s", c->source);
+	argv[n++] = (char *)b->policy_program;
 	if (c->source[0] != '\0')
-		return -ENOTSUP;
+		argv[n++] = requested;
+	argv[n++] = (char *)"--";
+	argv[n++] = (char *)b->name;
+	argv[n++] = c->target;
+	argv[n++] = c->service;
+	argv[n] = NULL;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return fail_errno();
 	own = pair[0];
@@ -120,9 +124,21 @@ static int command_make(const struct broker *b, struct call *c, const struct dec
 	return (size_t)n < QREXEC_COMMAND_MAX ? 0 : -E2BIG;
 }
 
+/* a service of dom0 runs as who we are, or as whom we can become; NULL, or why not */
+static const char *user_refused(const char *user)
+{
+	struct login l;
+	int r = str_eq(user, CALL_USER_DEFAULT) ? 0 : login_find(user, &l);
+
+	if (r == 0 && !str_eq(user, CALL_USER_DEFAULT))
+		login_done(&l);
+	return r == 0 ? NULL : login_outcome_str(r);
+}
+
 static void answer_take(struct broker *b, struct call *c)
 {
 	struct decision_answer a;
+	const char *why;
 	int r;
 
 	if (decision_answer_decode(c->text, c->len, &a) != 0) {
@@ -134,6 +150,12 @@ static void answer_take(struct broker *b, struct call *c)
 		return;
 	}
 	c->to_dom0 = str_eq(a.target, "dom0") || str_eq(a.target, "@adminvm");
+	why = c->to_dom0 ? user_refused(a.user) : NULL;
+	if (why) {
+		call_refuse(b, c, "in dom0 it cannot run as the policy's user=%.64s: %s", a.user,
+			    why);
+		return;
+	}
 	c->autostart = a.autostart;
 	r = command_make(b, c, &a);
 	if (r == 0 && !c->to_dom0)

@@ -11,6 +11,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "proto/qrexec.h"
 #include "qrexec/command.h"
 #include "qrexec/login.h"
@@ -22,6 +23,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -83,10 +85,30 @@ static void service_look(struct call *c)
 		c->outcome = QREXEC_EXIT_PROBLEM;
 }
 
+/* who it is that runs it */
+static void user_look(struct call *c)
+{
+	const char *user = c->config.force_user[0] != '\0' ? c->config.force_user : c->command.user;
+	int r = LOGIN_E_OTHER;
+
+	if (c->q->as_we_are) {
+		r = login_self(&c->login);
+		if (r != 0) {
+			refuse(c, QREXEC_EXIT_PROBLEM, "our own user", login_outcome_str(r));
+			return;
+		}
+		if (str_eq(user, CALL_USER_DEFAULT) || str_eq(user, c->login.name))
+			return;
+		login_done(&c->login);
+	}
+	r = login_find(user, &c->login);
+	if (r != 0)
+		refuse(c, QREXEC_EXIT_PROBLEM, user, login_outcome_str(r));
+}
+
 static void look(struct call *c)
 {
 	int r = qrexec_command_parse(c->q->command, &c->command);
-	const char *user;
 
 	if (r != 0) {
 		refuse(c, QREXEC_EXIT_PROBLEM, c->q->command,
@@ -95,18 +117,8 @@ static void look(struct call *c)
 	}
 	if (c->command.service)
 		service_look(c);
-	if (c->outcome != 0)
-		return;
-	if (c->q->as_we_are) {
-		r = login_self(&c->login);
-		if (r != 0)
-			refuse(c, QREXEC_EXIT_PROBLEM, "our own user", login_outcome_str(r));
-		return;
-	}
-	user = c->config.force_user[0] != '\0' ? c->config.force_user : c->command.user;
-	r = login_find(user, &c->login);
-	if (r != 0)
-		refuse(c, QREXEC_EXIT_PROBLEM, user, login_outcome_str(r));
+	if (c->outcome == 0)
+		user_look(c);
 }
 
 /* it is connected to instead of started */
@@ -522,6 +534,82 @@ static int serve(const struct call_request *q)
 	return r;
 }
 
+/* ---- for who calls from here ---------------------------------------------------------------- */
+
+/* the service's end: what stands between a channel and its socket. The caller's streams are not ours */
+static NORETURN void socket_serve(struct call *c, int fd)
+{
+	const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int own = STDERR_FILENO + 1, r;
+	struct vchan *v = NULL;
+
+	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0 ||
+	    dup2(fd, own) < 0 || close_range((unsigned)own + 1, ~0U, 0) < 0)
+		_exit(EXIT_FAILURE);
+	r = vchan_new_from_fd(&own, &v);
+	if (r == 0)
+		r = run_socket(c, v, QREXEC_VERSION);
+	vchan_free(v);
+	_exit(r == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+}
+
+/* the caller's end: what stands between its streams and the channel */
+static NORETURN void socket_call(const int fds[3], int fd)
+{
+	struct relay_options o = {.role = RELAY_CALLER,
+				  .version = QREXEC_VERSION,
+				  .in = {fds[0], NO_FD},
+				  .out = {fcntl(fds[1], F_DUPFD_CLOEXEC, STDERR_FILENO + 1), NO_FD},
+				  .signal_fd = NO_FD,
+				  .shut_down = fds[0] == fds[1]};
+	struct relay *relay = NULL;
+	unsigned code = 0;
+	int r = o.out[0] < 0 ? fail_errno() : vchan_new_from_fd(&fd, &o.vchan);
+
+	if (r == 0)
+		r = relay_fd_own(o.in[0]);
+	if (r == 0)
+		r = relay_fd_own(o.out[0]);
+	if (r == 0)
+		r = relay_new(&o, &relay);
+	if (r == 0)
+		r = relay_run(relay, &code);
+	if (r < 0)
+		_exit(QREXEC_EXIT_PROBLEM);
+	_exit(r == 0 ? (int)code : QREXEC_EXIT_DROPPED);
+}
+
+/* one process for each end: what moves the streams is what a qube's caller has */
+static int socket_fork(struct call *c, const int fds[3], pid_t *ret_pid)
+{
+	const pid_t self = getpid();
+	int pair[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return fail_errno();
+	pid = fork();
+	if (pid == 0) {
+		(void)setsid();
+		signals_reset();
+		if (c->with_us && (prctl(PR_SET_PDEATHSIG, SIGHUP) < 0 || getppid() != self))
+			_exit(QREXEC_EXIT_PROBLEM);
+		pid = fork();
+		if (pid == 0)
+			socket_serve(c, pair[1]);
+		(void)close(pair[1]);
+		if (pid < 0)
+			_exit(QREXEC_EXIT_PROBLEM);
+		socket_call(fds, pair[0]);
+	}
+	(void)close(pair[0]);
+	(void)close(pair[1]);
+	if (pid < 0)
+		return fail_errno();
+	*ret_pid = pid;
+	return 0;
+}
+
 int call_start_here(const char *command, const int fds[3], bool with_us, pid_t *ret_pid,
 		    unsigned *ret_code)
 {
@@ -530,13 +618,12 @@ int call_start_here(const char *command, const int fds[3], bool with_us, pid_t *
 	int r = 0;
 
 	look(&c);
-	if (c.outcome == 0 && is_socket(&c))
-		refuse(&c, QREXEC_EXIT_PROBLEM, c.command.service,
-		       "a service that is a socket is there for qubes only");
 	if (c.outcome != 0) {
 		(void)!write(fds[2], c.why, strlen(c.why));
 		*ret_code = (unsigned)c.outcome;
 		r = CALL_E_NONE;
+	} else if (is_socket(&c)) {
+		r = socket_fork(&c, fds, ret_pid);
 	} else {
 		r = command_fork(&c, fds, ret_pid);
 	}

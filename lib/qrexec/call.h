@@ -13,12 +13,15 @@ enum {
 	CALL_E_NONE = 1, /* there is nothing to run */
 };
 
+/** CALL_USER_DEFAULT - in a command: whoever @as_we_are is; else the daemon has put a name there */
+#define CALL_USER_DEFAULT "DEFAULT"
+
 /**
  * struct call_request - what is to be run, for whom
  * @vchan_dir:		as of vchan_client_new()
  * @own, @domid, @port:	where the caller's vchan server is: ours, its
  * @just_exec:		start it and report at once; its streams go nowhere
- * @as_we_are:		whatever user the command names, it runs as ourselves, in our environment
+ * @as_we_are:		the user CALL_USER_DEFAULT is ourselves, who keep our environment; another one is for root alone
  * @keep_errors:	as dom0's services: its errors go where ours go, not to the caller
  * @confine:		called when the command runs and before a byte of the call is read; < 0 ends the call. From then
  *			on only streams are moved, and @command (0 = none) is waited for and its process group signalled.
@@ -44,7 +47,8 @@ struct call_request {
 NORETURN void call_main(const struct call_request *q);
 
 /**
- * call_start_here() - run a command as ourselves, in a session of its own, with the streams @fds
+ * call_start_here() - run a command as ourselves, in a session of its own, with the streams @fds; a service that is a
+ * socket is connected with them by a process in its place
  * @command:	as of struct call_request
  * @fds:	standard input, output, error; borrowed. Why it does not run is said on the last
  * @with_us:	it is hung up when we end

@@ -101,7 +101,7 @@ const char *login_outcome_str(int outcome)
 	case LOGIN_E_UNKNOWN:
 		return "no such user here";
 	case LOGIN_E_OTHER:
-		return "the agent is not root and runs commands of its own user only";
+		return "who is not root runs commands of its own user only";
 	default:
 		return "cannot look the user up";
 	}

@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "fork-server.h"
 #include "qrexec/command.h"
+#include "qrexec/service.h"
 
 #include <pwd.h>
 #include <string.h>
@@ -41,16 +42,21 @@ int fork_server_give(const struct agent *a, const struct qrexec_msg *m, int *ret
 		.type = (int32_t)m->type, .domid = (int32_t)m->domid, .port = (int32_t)m->port};
 	char path[UNIX_PATH_MAX + 1];
 	AUTO_CLOSE int fd = NO_FD;
-	const char *command;
+	struct service_config config = {0};
+	const char *command, *user;
 	struct iovec parts[2];
 	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
 
 	if (!a->fork_server || qrexec_command_parse(m->command, &c) != 0 || c.nogui)
 		return -ENOENT;
+	/* what cannot be run at all is refused without a session */
+	if (c.service && service_config_load(&c, &config) != 0)
+		return -ENOENT;
+	user = config.force_user[0] != '\0' ? config.force_user : c.user;
 	command = m->command + strlen(c.user) + 1;
 	order.len = (uint32_t)(m->command_len - strlen(c.user));
-	if (path_make(a->fork_server, c.user, path, sizeof(path)) < 0 ||
-	    io_unix_connect_now(path, SOCK_STREAM, &fd) < 0 || !is_of(fd, c.user))
+	if (path_make(a->fork_server, user, path, sizeof(path)) < 0 ||
+	    io_unix_connect_now(path, SOCK_STREAM, &fd) < 0 || !is_of(fd, user))
 		return -ENOENT;
 	parts[0] = (struct iovec){.iov_base = &order, .iov_len = sizeof(order)};
 	parts[1] = (struct iovec){.iov_base = (char *)command, .iov_len = order.len};
