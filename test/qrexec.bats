@@ -177,6 +177,48 @@ teardown() {
 	run -127 call "no-such-command-here"
 }
 
+@test "a daemon that was taken over and is silent holds no caller for ever" {
+	[ -n "${BULKHEAD_TEST_FULL-}" ] || skip "takes as long as a daemon may; in make soak"
+	mkdir "$dir/silent"
+	# it lets callers in, says HELLO with one byte a second, and then nothing
+	python3 - "$dir/silent/qrexec.7" 3>&- <<-'EOF' &
+		import socket, sys, time
+		s = socket.socket(socket.AF_UNIX)
+		s.bind(sys.argv[1])
+		s.listen(9)
+		c, _ = s.accept()
+		for b in b"\0\3\0\0\4\0\0\0\3\0\0\0":
+		    c.send(bytes([b]))
+		    time.sleep(1)
+		time.sleep(300)
+	EOF
+	local silent=$!
+	until_true test -S "$dir/silent/qrexec.7"
+	run -125 timeout 150 "$dom0/qrexec-client" --socket-dir="$dir/silent" -d 7 "$me:true"
+	[[ $output == *"qrexec daemon of 7"*"timed out"* ]]
+	kill "$silent"
+}
+
+@test "standard input that is a socket is the output too" {
+	run -0 python3 - "$dom0/qrexec-client" --socket-dir="$dir" -d work --use-stdin-socket "$me:read x; echo got \$x; exec >&-; cat >'$dir/rest'" <<-'EOF'
+		import socket, subprocess, sys
+		a, b = socket.socketpair()
+		p = subprocess.Popen(sys.argv[1:], stdin=b)
+		b.close()
+		a.sendall(b"text\n")
+		got = b""
+		while part := a.recv(100):
+		    got += part
+		# its output has ended, its input goes on
+		a.sendall(b"rest\n")
+		a.shutdown(socket.SHUT_WR)
+		print(got.decode(), end="")
+		sys.exit(p.wait(60))
+	EOF
+	[ "$output" = "got text" ]
+	[ "$(cat "$dir/rest")" = rest ]
+}
+
 # ---- services
 
 @test "a service knows who calls, its argument, and is found by it first" {

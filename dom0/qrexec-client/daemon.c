@@ -2,11 +2,28 @@
 #include "qrexec-client.h"
 
 #include "base/log.h"
+#include "qrexec/caller.h"
 #include "qrexec/local.h"
 #include "qrexec/peer.h"
 
 #include <poll.h>
 #include <sys/socket.h>
+
+/** RETRY_MS - pause before a full queue is tried again */
+#define RETRY_MS 20
+
+/* one whose queue is full is waited for, one that was taken over not for ever */
+static int connect_patiently(const char *path, int *ret_fd)
+{
+	const uint64_t until = io_now_ms() + DAEMON_MS;
+	int r = io_unix_connect_now(path, SOCK_STREAM, ret_fd);
+
+	while (r == -EAGAIN && io_now_ms() < until) {
+		(void)poll(NULL, 0, RETRY_MS);
+		r = io_unix_connect_now(path, SOCK_STREAM, ret_fd);
+	}
+	return r == -EAGAIN ? -ETIMEDOUT : r;
+}
 
 int daemon_connect(const char *dir, const char *qube, char path[UNIX_PATH_MAX + 1],
 		   struct qrexec_peer **ret)
@@ -15,7 +32,7 @@ int daemon_connect(const char *dir, const char *qube, char path[UNIX_PATH_MAX + 
 	int r = local_path(dir, qube, path, UNIX_PATH_MAX + 1);
 
 	if (r == 0)
-		r = io_unix_connect(path, SOCK_STREAM, &fd);
+		r = connect_patiently(path, &fd);
 	if (r < 0) {
 		complain(r == -ENOENT || r == -ECONNREFUSED
 				 ? "%s is not running, or its agent is not there (%s: %s)"
@@ -26,10 +43,13 @@ int daemon_connect(const char *dir, const char *qube, char path[UNIX_PATH_MAX + 
 	return local_peer_new(&fd, ret);
 }
 
-int daemon_wait(struct qrexec_peer *daemon, int timeout_ms, struct qrexec_msg *ret)
+int daemon_wait(struct qrexec_peer *daemon, unsigned timeout_ms, struct qrexec_msg *ret)
 {
+	const uint64_t until = io_now_ms() + timeout_ms;
+
 	for (;;) {
 		struct pollfd p = {.fd = qrexec_peer_fd(daemon)};
+		uint64_t now;
 		int r = qrexec_peer_flush(daemon), n;
 
 		if (r == 0 && qrexec_peer_idle(daemon))
@@ -39,9 +59,10 @@ int daemon_wait(struct qrexec_peer *daemon, int timeout_ms, struct qrexec_msg *r
 		if (r != -EAGAIN)
 			return r;
 		p.events = qrexec_peer_events(daemon);
-		n = poll(&p, 1, timeout_ms);
-		if (n == 0)
+		now = io_now_ms();
+		if (now >= until)
 			return -ETIMEDOUT;
+		n = poll(&p, 1, (int)(until - now));
 		if (n < 0 && errno != EINTR)
 			return fail_errno();
 	}
@@ -56,7 +77,7 @@ int daemon_request(struct qrexec_peer *daemon, const char *qube, const char *pat
 	if (r == 0)
 		r = qrexec_peer_send(daemon, m);
 	if (r == 0)
-		r = daemon_wait(daemon, -1, &answer);
+		r = daemon_wait(daemon, PORT_MS, &answer);
 	if (r == 0 && answer.type != m->type)
 		r = QREXEC_E_TYPE;
 	if (r != 0) {

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "qrexec/call.h"
+#include "qrexec/caller.h"
 #include "qrexec/command.h"
 #include "qrexec/peer.h"
 
@@ -34,7 +35,7 @@ static char *command_make(const struct options *o)
 	AUTO(qrexec_command_done) struct qrexec_command c = {0};
 	char *text;
 
-	if (asprintf(&text, "DEFAULT:%s", o->command) < 0)
+	if (asprintf(&text, CALL_USER_DEFAULT ":%s", o->command) < 0)
 		return NULL;
 	if (qrexec_command_parse(text, &c) == 0 && (!c.service || c.target[0] != '\0'))
 		return text;

@@ -18,7 +18,7 @@
 #include "base/paths.h"
 #include "base/str.h"
 #include "proto/qrexec.h"
-#include "qrexec/local.h"
+#include "qrexec/caller.h"
 #include "qrexec/peer.h"
 #include "qrexec/relay.h"
 #include "qrexec/service.h"
@@ -27,16 +27,12 @@
 
 #include <fcntl.h>
 #include <getopt.h>
-#include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-/** EXIT_USAGE - the call is wrong, as of every other tool */
-#define EXIT_USAGE 2
 /** TIMEOUT_S - how long the qube may take to connect; a busy one without KVM is slow */
 #define TIMEOUT_S 60
 
@@ -44,21 +40,9 @@ struct client {
 	const struct options *o;
 	struct qrexec_peer *daemon;
 	struct vchan *vchan;
-	uint32_t domid, port, version;
+	uint32_t domid, port;
 	pid_t local;
-	int in, out;
 };
-
-void complain(const char *format, ...)
-{
-	va_list args;
-
-	(void)fputs("qrexec-client: ", stderr);
-	va_start(args, format);
-	(void)vfprintf(stderr, format, args);
-	va_end(args);
-	(void)fputc('\n', stderr);
-}
 
 static void usage(FILE *to)
 {
@@ -266,35 +250,11 @@ static int server_open(struct client *c, const struct paths *paths)
 /* 0; QREXEC_EXIT_DROPPED: the qube is gone; -errno */
 static int qube_wait(struct client *c)
 {
-	const uint64_t until = io_now_ms() + (uint64_t)c->o->timeout_s * 1000;
+	/* the daemon has nothing more to say: it tells us that its agent is gone */
+	int r = caller_wait(c->vchan, qrexec_peer_fd(c->daemon), c->o->timeout_s, c->o->qube);
 
-	while (vchan_get_state(c->vchan) == VCHAN_WAITING) {
-		struct pollfd p[2] = {
-			{.fd = vchan_fd(c->vchan), .events = POLLIN},
-			{.fd = qrexec_peer_fd(c->daemon), .events = POLLIN},
-		};
-		const uint64_t now = io_now_ms();
-		int left = -1, n, r;
-
-		if (c->o->timeout_s > 0)
-			left = until <= now ? 0 : (int)(until - now);
-		n = poll(p, 2, left);
-		if (n < 0 && errno != EINTR)
-			return fail_errno();
-		if (n == 0) {
-			complain("%s did not connect within %u seconds", c->o->qube,
-				 c->o->timeout_s);
-			return -ETIMEDOUT;
-		}
-		r = vchan_accept(c->vchan);
-		if (r < 0 && r != -EAGAIN)
-			return r;
-		/* the daemon has nothing more to say: it tells us that its agent is gone */
-		if (r == -EAGAIN && n > 0 && p[1].revents) {
-			complain("%s went away before the call began", c->o->qube);
-			return QREXEC_EXIT_DROPPED;
-		}
-	}
+	if (r != 0)
+		return r;
 	qrexec_peer_free(c->daemon);
 	c->daemon = NULL;
 	return 0;
@@ -302,7 +262,7 @@ static int qube_wait(struct client *c)
 
 /* ---- streams ------------------------------------------------------------------------------- */
 
-static int streams_local(struct client *c)
+static int streams_local(struct client *c, struct relay_options *o)
 {
 	int in[2], out[2];
 
@@ -319,26 +279,23 @@ static int streams_local(struct client *c)
 	}
 	(void)close(in[0]);
 	(void)close(out[1]);
-	c->in = out[0];
-	c->out = in[1];
+	o->in[0] = out[0];
+	o->out[0] = in[1];
 	/* a local command that reads no more is no reason to end the remote one */
 	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
 		return fail_errno();
-	return io_set_nonblock(c->in, true) < 0 ? -errno : io_set_nonblock(c->out, true);
+	return io_set_nonblock(o->in[0], true) < 0 ? -errno : io_set_nonblock(o->out[0], true);
 }
 
-static int streams_open(struct client *c)
+static int streams_open(void *data, struct relay_options *o)
 {
-	int r;
+	struct client *c = data;
 
+	if (c->o->just_exec)
+		return 0;
 	if (c->o->local)
-		return streams_local(c);
-	c->in = fcntl(STDIN_FILENO, F_GETFD) < 0 ? NO_FD : STDIN_FILENO;
-	c->out = c->o->stdin_socket ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : STDOUT_FILENO;
-	if (c->out < 0)
-		return fail_errno();
-	r = c->in >= 0 ? relay_fd_own(c->in) : 0;
-	return r < 0 ? r : relay_fd_own(c->out);
+		return streams_local(c, o);
+	return caller_streams(c->o->stdin_socket, &o->in[0], &o->out[0]);
 }
 
 static int confine(void)
@@ -353,76 +310,28 @@ static int confine(void)
 }
 
 /* 0 with the exit code; RELAY_E_*; -errno */
-static int relay(struct client *c, unsigned *ret_code)
+static int call(struct client *c, unsigned *ret_code)
 {
-	/* standard error stays open for ourselves */
 	struct relay_options o = {
 		.role = RELAY_CALLER,
-		.vchan = c->vchan,
-		.version = c->version,
-		.in = {c->in, NO_FD},
-		.out = {c->out, fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3)},
+		.in = {NO_FD, NO_FD},
+		.out = {NO_FD, NO_FD},
 		.filter = {c->o->filter_out, c->o->filter_err},
 		.prefix = c->o->prefix,
 		.prefix_len = c->o->prefix ? strlen(c->o->prefix) : 0,
 		.signal_fd = NO_FD,
-		.keep_going = c->local > 0,
+		.keep_going = c->o->local != NULL,
+		.shut_down = c->o->stdin_socket,
 		.code_only = c->o->just_exec,
 	};
-	struct relay *relay = NULL;
-	int r = o.out[1] >= 0 ? relay_fd_own(o.out[1]) : 0;
+	int r = caller_relay(&o, c->vchan, c->o->timeout_s, streams_open, c, confine, ret_code);
 
-	if (r == 0)
-		r = relay_new(&o, &relay);
-	if (r == 0)
-		r = confine();
-	if (r != 0)
-		return r;
-	r = relay_run(relay, ret_code);
-	relay_free(relay);
-	return r;
-}
-
-static int call(struct client *c, unsigned *ret_code)
-{
-	int r;
-
-	r = qrexec_handshake(c->vchan, QREXEC_SERVICE_TO_CALLER,
-			     c->o->timeout_s == 0 ? 0 : c->o->timeout_s * 1000, &c->version);
-	if (r == 0 && c->o->just_exec)
-		c->in = c->out = NO_FD;
-	else if (r == 0)
-		r = streams_open(c);
-	else if (r > 0)
-		r = RELAY_E_PROTOCOL;
-	else if (r == -ENODATA || r == -EPIPE)
-		r = RELAY_E_DROPPED;
-	if (r == 0)
-		r = relay(c, ret_code);
 	vchan_free(c->vchan);
 	c->vchan = NULL;
 	if (c->local > 0)
 		while (waitpid(c->local, NULL, 0) < 0 && errno == EINTR)
 			;
 	return r;
-}
-
-static int outcome_exit(const struct client *c, int r, unsigned code)
-{
-	if (r == 0)
-		return c->o->no_code ? 0 : (int)code;
-	if (r == RELAY_E_LOCAL)
-		return QREXEC_EXIT_SIGNAL + SIGPIPE;
-	if (r == RELAY_E_DROPPED) {
-		complain("%s went away before the command's end", c->o->qube);
-		return QREXEC_EXIT_DROPPED;
-	}
-	if (r == RELAY_E_PROTOCOL) {
-		complain("%s broke the rules of qrexec, call ended", c->o->qube);
-		return QREXEC_EXIT_DROPPED;
-	}
-	complain("%s: %s", c->o->qube, log_errno_str(r));
-	return QREXEC_EXIT_PROBLEM;
 }
 
 /* a call that a qube makes */
@@ -453,7 +362,7 @@ int main(int argc, char **argv)
 
 	r = options_take(&o, argc, argv);
 	if (r != 0)
-		return r > 0 ? 0 : r == -EINVAL ? EXIT_USAGE : QREXEC_EXIT_PROBLEM;
+		return r > 0 ? 0 : r == -EINVAL ? CALLER_EXIT_USAGE : QREXEC_EXIT_PROBLEM;
 	c.o = &o;
 	if (is_dom0(o.qube)) {
 		r = paths_init(&paths, false);
@@ -486,5 +395,6 @@ int main(int argc, char **argv)
 		return r > 0 ? r : QREXEC_EXIT_PROBLEM;
 	}
 	r = call(&c, &code);
-	return outcome_exit(&c, r, code);
+	code = caller_exit(r, code, o.qube);
+	return r == 0 && o.no_code ? 0 : (int)code;
 }

@@ -13,8 +13,10 @@
 
 struct qrexec_peer;
 
-/** DAEMON_MS - how long a daemon may take to say HELLO */
+/** DAEMON_MS - how long a daemon may take to let us in and say HELLO */
 #define DAEMON_MS 30000
+/** PORT_MS - and to give a port: longer than it lets us wait for one that is free */
+#define PORT_MS 70000
 
 /** struct caller - -c IDENT,SOURCE,DOMID: whose call is to be connected */
 struct caller {
@@ -29,16 +31,13 @@ struct options {
 	bool just_exec, filter_out, filter_err, no_code, stdin_socket;
 };
 
-/** complain() - on standard error */
-void complain(const char *format, ...) PRINTF_LIKE(1, 2);
-
 /* ---- daemon.c: what goes wrong is said */
 
 /** daemon_connect() - @path: the socket that was found. 0; -errno */
 MUST_CHECK int daemon_connect(const char *dir, const char *qube, char path[UNIX_PATH_MAX + 1],
 			      struct qrexec_peer **ret);
-/** daemon_wait() - the next message, and then not before @timeout_ms (-1: for ever); 0; QREXEC_E_*; -ETIMEDOUT; -errno */
-MUST_CHECK int daemon_wait(struct qrexec_peer *daemon, int timeout_ms, struct qrexec_msg *ret);
+/** daemon_wait() - the next message, if it comes whole within @timeout_ms; 0; QREXEC_E_*; -ETIMEDOUT; -errno */
+MUST_CHECK int daemon_wait(struct qrexec_peer *daemon, unsigned timeout_ms, struct qrexec_msg *ret);
 /** daemon_request() - @m, and its answer's domain id and port; 0; -errno */
 MUST_CHECK int daemon_request(struct qrexec_peer *daemon, const char *qube, const char *path,
 			      const struct qrexec_msg *m, uint32_t *ret_domid, uint32_t *ret_port);

@@ -15,15 +15,13 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "proto/qrexec.h"
-#include "qrexec/peer.h"
+#include "qrexec/caller.h"
 #include "qrexec/relay.h"
 #include "vchan/vchan.h"
 
 #include <fcntl.h>
 #include <getopt.h>
-#include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -31,10 +29,8 @@
 #include <sys/wait.h>
 
 #define AGENT_SOCKET "/var/run/qubes/qrexec-agent"
-/** EXIT_USAGE - the call is wrong, as of every other tool */
-#define EXIT_USAGE 2
-/** CONNECT_MS - how long the other side may take to connect once the call was allowed */
-#define CONNECT_MS 60000
+/** CONNECT_S - how long the other side may take to connect once the call was allowed */
+#define CONNECT_S 60
 
 struct options {
 	const char *agent_socket, *source, *target, *service, *prefix;
@@ -46,23 +42,9 @@ struct caller {
 	const struct options *o;
 	int agent_fd, signal_fd;
 	struct vchan *vchan;
-	uint32_t domid, port, version;
+	uint32_t domid, port;
 	pid_t local;
-	int in, out;
 };
-
-static void complain(const char *format, ...) PRINTF_LIKE(1, 2);
-
-static void complain(const char *format, ...)
-{
-	va_list args;
-
-	(void)fputs("qrexec-client-vm: ", stderr);
-	va_start(args, format);
-	(void)vfprintf(stderr, format, args);
-	va_end(args);
-	(void)fputc('\n', stderr);
-}
 
 static void usage(FILE *to)
 {
@@ -229,33 +211,13 @@ static int request(struct caller *c)
 /* 0; QREXEC_EXIT_DROPPED; -errno */
 static int peer_wait(struct caller *c)
 {
-	const uint64_t until = io_now_ms() + CONNECT_MS;
 	int r = vchan_server_new(NULL, vchan_own_domid(), c->domid, c->port, &c->vchan);
 
 	if (r < 0) {
 		complain("cannot make a channel in %s: %s", vchan_dir(), log_errno_str(r));
 		return r;
 	}
-	for (;;) {
-		struct pollfd p[2] = {{.fd = vchan_fd(c->vchan), .events = POLLIN},
-				      {.fd = c->agent_fd, .events = POLLIN}};
-		const uint64_t now = io_now_ms();
-
-		if (now >= until) {
-			complain("%s did not connect within %u seconds", c->o->target,
-				 CONNECT_MS / 1000);
-			return QREXEC_EXIT_DROPPED;
-		}
-		if (poll(p, ARRAY_LEN(p), (int)(until - now)) < 0 && errno != EINTR)
-			return fail_errno();
-		r = vchan_accept(c->vchan);
-		if (r != -EAGAIN)
-			return r;
-		if (p[1].revents) {
-			complain("the agent ended the call before it began");
-			return QREXEC_EXIT_DROPPED;
-		}
-	}
+	return caller_wait(c->vchan, c->agent_fd, CONNECT_S, c->o->target);
 }
 
 /* ---- the local program --------------------------------------------------------------------- */
@@ -290,7 +252,7 @@ static NORETURN void program_exec(const struct caller *c, pid_t relay, int in, i
 }
 
 /* Both are sockets: its input may become its output too, and reading one never waits for what the program does. */
-static int program_start(struct caller *c)
+static int program_start(struct caller *c, struct relay_options *o)
 {
 	const pid_t self = getpid();
 	int in[2], out[2];
@@ -311,68 +273,38 @@ static int program_start(struct caller *c)
 		program_exec(c, self, in[1], out[1]);
 	(void)close(in[1]);
 	(void)close(out[1]);
-	c->out = in[0];
-	c->in = out[0];
+	o->out[0] = in[0];
+	o->in[0] = out[0];
+	o->signal_fd = c->signal_fd;
 	return 0;
 }
 
 /* ---- the call ------------------------------------------------------------------------------ */
 
-static int streams_open(struct caller *c)
+static int streams_open(void *data, struct relay_options *o)
 {
-	int r;
+	struct caller *c = data;
 
 	if (c->o->program)
-		return program_start(c);
-	c->in = fcntl(STDIN_FILENO, F_GETFD) < 0 ? NO_FD : STDIN_FILENO;
-	c->out = c->o->stdin_socket ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)
-				    : STDOUT_FILENO;
-	if (c->out < 0)
-		return fail_errno();
-	r = c->in >= 0 ? relay_fd_own(c->in) : 0;
-	return r < 0 ? r : relay_fd_own(c->out);
+		return program_start(c, o);
+	return caller_streams(c->o->stdin_socket, &o->in[0], &o->out[0]);
 }
 
 /* 0 with the exit code; RELAY_E_*; -errno */
-static int relay(struct caller *c, unsigned *ret_code)
+static int call(struct caller *c, unsigned *ret_code)
 {
-	/* standard error stays open for ourselves */
 	struct relay_options o = {
 		.role = RELAY_CALLER,
-		.vchan = c->vchan,
-		.version = c->version,
-		.in = {c->in, NO_FD},
-		.out = {c->out, fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)},
+		.in = {NO_FD, NO_FD},
 		.filter = {c->o->filter_out, c->o->filter_err},
 		.prefix = c->o->prefix,
 		.prefix_len = c->o->prefix ? strlen(c->o->prefix) : 0,
-		.signal_fd = c->signal_fd,
+		.signal_fd = NO_FD,
 		.keep_going = c->o->program != NULL,
 		.shut_down = c->o->program || c->o->stdin_socket,
 	};
-	struct relay *relay = NULL;
-	int r = o.out[1] >= 0 ? relay_fd_own(o.out[1]) : 0;
 
-	if (r == 0)
-		r = relay_new(&o, &relay);
-	if (r != 0)
-		return r;
-	r = relay_run(relay, ret_code);
-	relay_free(relay);
-	return r;
-}
-
-static int call(struct caller *c, unsigned *ret_code)
-{
-	int r = qrexec_handshake(c->vchan, QREXEC_SERVICE_TO_CALLER, CONNECT_MS, &c->version);
-
-	if (r > 0)
-		return RELAY_E_PROTOCOL;
-	if (r == -ENODATA || r == -EPIPE)
-		return RELAY_E_DROPPED;
-	if (r == 0)
-		r = streams_open(c);
-	return r == 0 ? relay(c, ret_code) : r;
+	return caller_relay(&o, c->vchan, CONNECT_S, streams_open, c, NULL, ret_code);
 }
 
 /* the local program's end; what it could not do is a failure, whatever the service says */
@@ -388,31 +320,15 @@ static unsigned program_end(struct caller *c, unsigned code)
 				   : (unsigned)WEXITSTATUS(status);
 }
 
-static unsigned outcome_exit(const struct caller *c, int r, unsigned code)
-{
-	if (r == 0)
-		return code;
-	if (r == RELAY_E_LOCAL)
-		return QREXEC_EXIT_SIGNAL + SIGPIPE;
-	if (r == RELAY_E_DROPPED || r == RELAY_E_PROTOCOL) {
-		complain(r == RELAY_E_DROPPED ? "%s: the call was cut off"
-					      : "%s broke the rules of qrexec, call ended",
-			 c->o->target);
-		return QREXEC_EXIT_DROPPED;
-	}
-	complain("%s: %s", c->o->target, log_errno_str(r));
-	return QREXEC_EXIT_PROBLEM;
-}
-
 int main(int argc, char **argv)
 {
-	struct caller c = {.agent_fd = NO_FD, .signal_fd = NO_FD, .in = NO_FD, .out = NO_FD};
+	struct caller c = {.agent_fd = NO_FD, .signal_fd = NO_FD};
 	struct options o;
 	unsigned code = 0;
 	int r = options_take(&o, argc, argv);
 
 	if (r != 0)
-		return r > 0 ? 0 : r == -EINVAL ? EXIT_USAGE : QREXEC_EXIT_PROBLEM;
+		return r > 0 ? 0 : r == -EINVAL ? CALLER_EXIT_USAGE : QREXEC_EXIT_PROBLEM;
 	c.o = &o;
 	/* a pipe that nobody reads is told by the write to it */
 	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || setenv("VCHAN_DOMAIN", "32752", 0) < 0)
@@ -426,7 +342,7 @@ int main(int argc, char **argv)
 	}
 	r = call(&c, &code);
 	vchan_free(c.vchan);
-	code = outcome_exit(&c, r, code);
+	code = caller_exit(r, code, o.target);
 	if (c.local > 0)
 		code = program_end(&c, code);
 	return (int)code;
