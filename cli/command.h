@@ -20,7 +20,12 @@ enum words {
 	WORDS_LABEL,
 	WORDS_CLASS,
 	WORDS_PROPERTY,
+	WORDS_GLOBAL, /* a property of the system */
 	WORDS_FEATURE,
+	WORDS_SERVICE,
+	WORDS_TAG,
+	WORDS_TAG_VERB,
+	WORDS_ON_OFF,
 	WORDS_COLUMN,
 	WORDS_FORMAT,
 	WORDS_INSTALLABLE,
@@ -69,6 +74,7 @@ struct section {
 /**
  * struct command
  * @name:	as in the table: "ls" of qvm is also the program qvm-ls
+ * @whole:	that program has no more than this name: "qubes-prefs"
  * @synopses:	what follows the name, each a line: "[OPTION]... [QUBE]..."
  * @text:	for the manual page: paragraphs parted by an empty line; lines that begin with a
  *		tab are shown as they are
@@ -79,6 +85,7 @@ struct section {
  */
 struct command {
 	const char *name, *summary;
+	bool whole;
 	const char *synopses[COMMAND_MAX_SYNOPSES];
 	const char *text;
 	struct section sections[COMMAND_MAX_SECTIONS];
@@ -92,7 +99,7 @@ struct command {
 
 /**
  * struct program
- * @links:	each command is a program of its own too, NAME-COMMAND
+ * @links:	each command is a program of its own too, NAME-COMMAND unless @whole
  */
 struct program {
 	const char *name, *summary, *text;

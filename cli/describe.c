@@ -248,6 +248,7 @@ static void man_sections(const struct section *s)
 static void man_see_also(const struct program *p, const struct command *but)
 {
 	bool first = true;
+	char title[64];
 
 	(void)puts(".SH SEE ALSO");
 	if (!p->links) {
@@ -258,7 +259,10 @@ static void man_see_also(const struct program *p, const struct command *but)
 	for (const struct command *const *c = p->commands; *c; c++) {
 		if (*c == but)
 			continue;
-		(void)printf("%s.BR %s\\-%s (1)", first ? "" : ",\n", p->name, (*c)->name);
+		(void)printf("%s.BR ", first ? "" : ",\n");
+		(void)command_title(p, *c, title, sizeof(title));
+		man_text(title, strlen(title));
+		(void)fputs(" (1)", stdout);
 		first = false;
 	}
 	(void)putchar('\n');
@@ -334,14 +338,27 @@ int describe_man(const struct program *p, const char *command)
 
 /* names of enum words as --words takes them */
 static const char *const words_names[] = {
-	[WORDS_NONE] = "none",         [WORDS_QUBE] = "qube",
-	[WORDS_ANY_QUBE] = "any-qube", [WORDS_HALTED] = "halted",
-	[WORDS_RUNNING] = "running",   [WORDS_PAUSED] = "paused",
-	[WORDS_TEMPLATE] = "template", [WORDS_LABEL] = "label",
-	[WORDS_CLASS] = "class",       [WORDS_PROPERTY] = "property",
-	[WORDS_FEATURE] = "feature",   [WORDS_COLUMN] = "column",
-	[WORDS_FORMAT] = "format",     [WORDS_INSTALLABLE] = "installable",
-	[WORDS_TEXT] = "text",         [WORDS_FILE] = "file",
+	[WORDS_NONE] = "none",
+	[WORDS_QUBE] = "qube",
+	[WORDS_ANY_QUBE] = "any-qube",
+	[WORDS_HALTED] = "halted",
+	[WORDS_RUNNING] = "running",
+	[WORDS_PAUSED] = "paused",
+	[WORDS_TEMPLATE] = "template",
+	[WORDS_LABEL] = "label",
+	[WORDS_CLASS] = "class",
+	[WORDS_PROPERTY] = "property",
+	[WORDS_GLOBAL] = "global",
+	[WORDS_FEATURE] = "feature",
+	[WORDS_SERVICE] = "service",
+	[WORDS_TAG] = "tag",
+	[WORDS_TAG_VERB] = "tag-verb",
+	[WORDS_ON_OFF] = "on-off",
+	[WORDS_COLUMN] = "column",
+	[WORDS_FORMAT] = "format",
+	[WORDS_INSTALLABLE] = "installable",
+	[WORDS_TEXT] = "text",
+	[WORDS_FILE] = "file",
 };
 
 /* each verb in turn, and what stands behind it or ""; *@at begins at the verbs, false at the end */
@@ -398,6 +415,15 @@ static bool has_value_of(const struct command *c, enum words words)
 			return true;
 	}
 	return false;
+}
+
+/* the programs that are its commands, each behind a space */
+static void put_links(const struct program *p)
+{
+	char title[64];
+
+	for (const struct command *const *c = p->commands; *c && p->links; c++)
+		(void)printf(" %s", command_title(p, *c, title, sizeof(title)));
 }
 
 static void bash_case(const struct command *c)
@@ -492,8 +518,7 @@ static void bash(const struct program *p)
 		"\tesac\n"
 		"}");
 	(void)printf("complete -F _%s %s", p->name, p->name);
-	for (const struct command *const *c = p->commands; *c && p->links; c++)
-		(void)printf(" %s-%s", p->name, (*c)->name);
+	put_links(p);
 	(void)putchar('\n');
 }
 
@@ -569,8 +594,7 @@ static void zsh_verb_words(const struct command *c)
 static void zsh(const struct program *p)
 {
 	(void)printf("#compdef %s", p->name);
-	for (const struct command *const *c = p->commands; *c && p->links; c++)
-		(void)printf(" %s-%s", p->name, (*c)->name);
+	put_links(p);
 	(void)printf("\n# made from the tables of commands of %s\n"
 		     "local command=${words[1]:t}\n"
 		     "if [[ $command == %s ]]; then\n"

@@ -9,7 +9,11 @@
 
 const char *command_title(const struct program *p, const struct command *c, char *to, size_t size)
 {
-	(void)snprintf(to, size, "%s%s%s", p->name, p->links ? "-" : " ", c->name);
+	(void)snprintf(to, size, "%s%s%s", c->whole ? "" : p->name,
+		       c->whole   ? ""
+		       : p->links ? "-"
+				  : " ",
+		       c->name);
 	return to;
 }
 
@@ -60,6 +64,9 @@ int program_main(const struct program *p, int argc, char **argv)
 
 	/* what a shell script left blocked or ignored does not concern us */
 	(void)signal(SIGPIPE, SIG_DFL);
+	c = p->links ? find(p, name) : NULL;
+	if (c && c->whole)
+		return run(p, c, argv + 1);
 	if (p->links && str_starts(name, p->name) && name[len] == '-') {
 		c = find(p, name + len + 1);
 		return c ? run(p, c, argv + 1) : usage(p, name);

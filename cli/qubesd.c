@@ -25,7 +25,7 @@ static bool names(const char *text, const char *who)
 	return false;
 }
 
-/* what to do next after an exception of @type whose text begins with @text; "; ..." or "" */
+/* what to do next after an exception of @type with @text; "; ..." or "" */
 static const char *next_step(const char *type, const char *text)
 {
 	static const struct {
@@ -34,11 +34,13 @@ static const char *next_step(const char *type, const char *text)
 		{"QubesVMNotFoundError", "there is no template",
 		 "; qvm-template list shows what is installed and what can be"},
 		{"QubesVMNotFoundError", "there is no qube", "; qvm-ls lists them"},
+		{"QubesNoSuchPropertyError", "of the system",
+		 "; qubes-prefs --help-properties lists them"},
 		{"QubesNoSuchPropertyError", "", "; qvm-prefs --help-properties lists them"},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
-		if (str_eq(type, steps[i].type) && str_starts(text, steps[i].text))
+		if (str_eq(type, steps[i].type) && strstr(text, steps[i].text))
 			return steps[i].step;
 	}
 	return "";

@@ -90,6 +90,19 @@ services_settle() {
 	timeout 300 qvm-run -p -u root "$1" 'systemctl is-system-running --wait; systemctl --failed --plain --no-legend'
 }
 
+# refused STATUS WORDS COMMAND...: it fails with that status, says so in these words, and no qube came or went
+# shellcheck disable=SC2154
+refused() {
+	local status_wanted=$1 words=$2 before
+	shift 2
+	before=$(qvm-ls --raw-data -O name,class,label,template,memory)
+	run --separate-stderr timeout 20 "$@" </dev/null
+	echo "$* -> $status: $stderr"
+	[ "$status" = "$status_wanted" ]
+	[[ $stderr == *"$words"* ]]
+	[ "$(qvm-ls --raw-data -O name,class,label,template,memory)" = "$before" ]
+}
+
 # ask FRAME [SOCKET]: the answer to a request given as printf wants it, NUL shown as |
 ask() {
 	# \0 always three digits: what follows may be one

@@ -12,6 +12,7 @@
 #include "base/machine.h"
 #include "base/paths.h"
 #include "base/str.h"
+#include "grid.h"
 #include "ui.h"
 
 #include <dirent.h>
@@ -501,14 +502,6 @@ static const struct check {
 	{"run dir", check_run_dir},
 };
 
-static void put_json_text(const char *text)
-{
-	(void)putchar('"');
-	for (; *text != '\0'; text++)
-		(void)printf("%s%c", strchr("\"\\", *text) ? "\\" : "", *text);
-	(void)putchar('"');
-}
-
 static void print_json(const struct finding *found)
 {
 	static const char *const words[] = {"ok", "note", "problem"};
@@ -517,9 +510,9 @@ static void print_json(const struct finding *found)
 	for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
 		(void)printf(" {\"check\": \"%s\", \"result\": \"%s\", \"text\": ", checks[i].name,
 			     words[found[i].verdict]);
-		put_json_text(found[i].text);
+		json_put_text(found[i].text);
 		(void)fputs(", \"todo\": ", stdout);
-		put_json_text(found[i].todo);
+		json_put_text(found[i].todo);
 		(void)puts(i + 1 < ARRAY_LEN(checks) ? "}," : "}");
 	}
 	(void)puts("]");

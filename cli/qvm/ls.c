@@ -3,6 +3,7 @@
 #include "qvm.h"
 
 #include "base/str.h"
+#include "grid.h"
 #include "qubesd.h"
 #include "ui.h"
 
@@ -465,20 +466,6 @@ static const char *label_colour(const char *label)
 	return NULL;
 }
 
-static void put_json_text(const char *text)
-{
-	(void)putchar('"');
-	for (; *text != '\0'; text++) {
-		if (*text == '"' || *text == '\\')
-			(void)printf("\\%c", *text);
-		else if ((unsigned char)*text < 0x20)
-			(void)printf("\\u%04x", *text);
-		else
-			(void)putchar(*text);
-	}
-	(void)putchar('"');
-}
-
 static void print_json(const struct view *v)
 {
 	char made[32];
@@ -490,12 +477,12 @@ static void print_json(const struct view *v)
 			const char *text = shown_cell(v, v->rows[i], c, made);
 
 			(void)fputs(c > 0 ? ", " : "", stdout);
-			put_json_text(v->shown[c].title);
+			json_put_text(v->shown[c].title);
 			(void)fputs(": ", stdout);
 			if (table_cell(&v->table, v->rows[i], v->shown[c].field)[0] == '\0')
 				(void)fputs("null", stdout);
 			else
-				put_json_text(text);
+				json_put_text(text);
 		}
 		(void)puts(i + 1 < v->n_rows ? "}," : "}");
 	}

@@ -11,11 +11,28 @@
 #include "qubesd.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const struct command *const commands[] = {
-	&qvm_create,   &qvm_features, &qvm_kill, &qvm_ls,       &qvm_pause,
-	&qvm_prefs,    &qvm_remove,   &qvm_run,  &qvm_shutdown, &qvm_start,
-	&qvm_template, &qvm_unpause,  NULL,
+	/* clang-format off */
+	&qvm_check,
+	&qvm_create,
+	&qvm_features,
+	&qvm_kill,
+	&qvm_ls,
+	&qvm_pause,
+	&qvm_prefs,
+	&qvm_remove,
+	&qvm_run,
+	&qvm_service,
+	&qvm_shutdown,
+	&qvm_start,
+	&qvm_tags,
+	&qvm_template,
+	&qvm_unpause,
+	&qubes_prefs,
+	NULL,
+	/* clang-format on */
 };
 
 static const struct program qvm = {
@@ -44,6 +61,25 @@ static const struct program qvm = {
 		},
 };
 
+/* every tag that a qube has (the shell does not mind twice) */
+static int complete_tags(void)
+{
+	AUTO(client_answer_done) struct client_answer answer = {0};
+	AUTO(table_done) struct table t = {0};
+
+	if (table_load("dom0", "name\ntags", &t, &answer) != 0)
+		return 1;
+	for (unsigned row = 0; row < t.n_rows; row++) {
+		const char *tags = table_cell(&t, row, 1);
+
+		for (size_t len; *tags != '\0'; tags += len + (tags[len] == ' ')) {
+			len = strcspn(tags, " ");
+			(void)printf("%.*s\n", (int)len, tags);
+		}
+	}
+	return 0;
+}
+
 int complete_words(const char *kind)
 {
 	static const struct {
@@ -57,6 +93,11 @@ int complete_words(const char *kind)
 		{"label", "red\norange\nyellow\ngreen\ngray\nblue\npurple\nblack"},
 		{"class", "AppVM\nTemplateVM\nStandaloneVM\nDispVM"},
 		{"feature", "internal\nprohibit-start\nqrexec\nservice.\ntimezone\nvm-config."},
+		{"service", "clocksync\ncrond\ncups\nnetwork-manager\nqubes-firewall\n"
+			    "qubes-network\nqubes-update-check\nqubes-updates-proxy\n"
+			    "updates-proxy-setup"},
+		{"tag-verb", "list\nadd\ndel"},
+		{"on-off", "on\noff"},
 		{"installable", "debian-12\ndebian-13\nappliance"},
 	};
 	AUTO(client_answer_done) struct client_answer answer = {0};
@@ -72,6 +113,11 @@ int complete_words(const char *kind)
 		qvm_formats();
 	if (str_eq(kind, "property"))
 		qvm_properties();
+	if (str_eq(kind, "global") &&
+	    client_call(NULL, "admin.property.List", "dom0", NULL, NULL, 0, NO_FD, &answer) == 0)
+		(void)fputs(answer.data, stdout);
+	if (str_eq(kind, "tag"))
+		return complete_tags();
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
 		if (!str_eq(kind, kinds[i].kind))
 			continue;

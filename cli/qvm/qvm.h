@@ -3,8 +3,9 @@
 /* The commands of qvm, one file each. */
 #include "args.h"
 
-extern const struct command qvm_create, qvm_features, qvm_kill, qvm_ls, qvm_pause, qvm_prefs,
-	qvm_remove, qvm_run, qvm_shutdown, qvm_start, qvm_template, qvm_unpause;
+extern const struct command qubes_prefs, qvm_check, qvm_create, qvm_features, qvm_kill, qvm_ls,
+	qvm_pause, qvm_prefs, qvm_remove, qvm_run, qvm_service, qvm_shutdown, qvm_start, qvm_tags,
+	qvm_template, qvm_unpause;
 
 /* the eight labels, as a list for messages */
 #define LABELS "red, orange, yellow, green, gray, blue, purple, black"
