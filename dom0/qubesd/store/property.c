@@ -171,10 +171,14 @@ static const char *compute_kernelopts(const struct model *m, const struct qube *
 static const char *compute_maxmem(const struct model *m, const struct qube *q, char *buf)
 {
 	uint64_t half = m->machine.memory_mib / 2, most = 4000;
+	int64_t memory = q->klass == KLASS_ADMIN ? 0 : property_int(m, q, PROP_memory);
 
 	if (q->klass == KLASS_ADMIN)
 		most = 4096;
-	return put(buf, "%" PRIu64, half > 0 && half < most ? half : most);
+	if (half > 0 && half < most)
+		most = half;
+	return put(buf, "%" PRIu64,
+		   memory > 0 && (uint64_t)memory > most ? (uint64_t)memory : most);
 }
 
 static const char *compute_newest_kernel(const struct model *m, const struct qube *q, char *buf)
@@ -213,6 +217,9 @@ static const char *compute_system_cpus(const struct model *m, const struct qube 
 	const struct model *m, const struct qube *q, const struct property *p, const char *raw,    \
 		struct refusal *why
 
+/** MEMORY_LEAST_MIB - below it no kernel comes to its first program */
+#define MEMORY_LEAST_MIB 32
+
 static const char value_error[] = "QubesPropertyValueError";
 
 static int check_any(CHECK_ARGS)
@@ -242,12 +249,17 @@ static int check_not_negative(CHECK_ARGS)
 	return refuse(why, value_error, "%s must not be below 0, but is %s", p->name, raw);
 }
 
-static int check_memory(CHECK_ARGS)
+/* of this machine */
+static int check_amount(CHECK_ARGS)
 {
 	int r = check_positive(m, q, p, raw, why);
 
 	if (r > 0)
 		return r;
+	if (raw_int(raw) < MEMORY_LEAST_MIB)
+		return refuse(why, value_error,
+			      "%s of %s MiB is too little: no qube starts with less than %d MiB",
+			      p->name, raw, MEMORY_LEAST_MIB);
 	if (m->machine.memory_mib > 0 && (uint64_t)raw_int(raw) > m->machine.memory_mib)
 		return refuse(why, value_error,
 			      "memory of %s MiB is more than this machine has (%" PRIu64 " MiB)",
@@ -255,9 +267,38 @@ static int check_memory(CHECK_ARGS)
 	return 0;
 }
 
+/* the default follows memory */
+static bool maxmem_is_set(const struct model *m, const struct qube *q)
+{
+	const struct qube *template = model_template(m, q);
+
+	return q->values[PROP_maxmem] || (template && template->values[PROP_maxmem]);
+}
+
+static int check_memory(CHECK_ARGS)
+{
+	int64_t most = maxmem_is_set(m, q) ? property_int(m, q, PROP_maxmem) : 0;
+	int r = check_amount(m, q, p, raw, why);
+
+	if (r == 0 && most > 0 && raw_int(raw) > most)
+		return refuse(why, value_error,
+			      "memory of %s MiB is more than the maxmem of '%s', %" PRId64
+			      " MiB; set that first",
+			      raw, q->name, most);
+	return r;
+}
+
 static int check_maxmem(CHECK_ARGS)
 {
-	return raw_int(raw) == 0 ? 0 : check_memory(m, q, p, raw, why);
+	int64_t least = q->klass == KLASS_ADMIN ? 0 : property_int(m, q, PROP_memory);
+	int r = raw_int(raw) == 0 ? 0 : check_amount(m, q, p, raw, why);
+
+	if (r == 0 && raw_int(raw) != 0 && raw_int(raw) < least)
+		return refuse(why, value_error,
+			      "maxmem of %s MiB is less than the memory of '%s', %" PRId64
+			      " MiB; set that first",
+			      raw, q->name, least);
+	return r;
 }
 
 static int check_vcpus(CHECK_ARGS)
@@ -540,6 +581,9 @@ const char *property_default(const struct model *m, const struct qube *q, const 
 {
 	const struct qube *template = q && p->from_template ? model_template(m, q) : NULL;
 
+	/* what is computed where nobody has set it follows the qube's own properties, not its template's */
+	while (p->compute && template && !template->values[p->id])
+		template = model_template(m, template);
 	if (template && property_has(template, p))
 		return property_raw(m, template, p, buf, NULL);
 	if (p->compute)

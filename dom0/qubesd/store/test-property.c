@@ -136,7 +136,9 @@ static void values_are_checked_as_they_are_set(void **state)
 		{"work", "memory", "0"}, {"work", "memory", "-5"}, {"work", "memory", "abc"}, {"work", "memory", ""},
 		{"work", "memory", "0500"}, {"work", "memory", "5 "}, {"work", "memory", "+5"}, {"work", "memory", "8193"},
 		{"work", "memory", "99999999999999999999999"}, {"work", "memory", "1e3"}, {"work", "memory", "5\n"},
-		{"work", "maxmem", "0", "0"}, {"work", "maxmem", "-1"},
+		{"work", "memory", "1"}, {"work", "memory", "31"}, {"work", "memory", "32", "32"}, {"work", "memory", "8192", "8192"},
+		{"work", "maxmem", "0", "0"}, {"work", "maxmem", "-1"}, {"work", "maxmem", "1"}, {"work", "maxmem", "399"},
+		{"work", "maxmem", "400", "400"}, {"work", "maxmem", "8193"}, {"dom0", "maxmem", "200", "200"},
 		{"work", "vcpus", "4", "4"}, {"work", "vcpus", "0"}, {"work", "vcpus", "256"},
 		{"work", "autostart", "yes", "True"}, {"work", "autostart", "OFF", "False"}, {"work", "autostart", "2"},
 		{"work", "autostart", ""},
@@ -183,6 +185,45 @@ static void values_are_checked_as_they_are_set(void **state)
 			assert_string_equal(why.type, rows[i].type ? rows[i].type
 								   : "QubesPropertyValueError");
 	}
+}
+
+/* what @value becomes of a property of "work": 0 or REFUSED */
+static int parse(const char *property, const char *value, struct refusal *why)
+{
+	const struct qube *work = model_find(&m, "work");
+	char raw[PROPERTY_VALUE_MAX + 1];
+
+	return property_parse(&m, work, property_find(work, property), value, strlen(value), raw,
+			      why);
+}
+
+static void memory_stays_below_maxmem(void **state)
+{
+	struct qube *work = model_find(&m, "work"), *tmpl = model_find(&m, "tmpl");
+	struct refusal why;
+
+	(void)state;
+	/* by default there is room for what is set */
+	set(work, PROP_memory, "6000");
+	assert_int_equal(property_int(&m, work, PROP_maxmem), 6000);
+	set(work, PROP_maxmem, "6500");
+	assert_int_equal(parse("memory", "6500", &why), 0);
+	assert_int_equal(parse("memory", "6501", &why), REFUSED);
+	assert_non_null(strstr(why.text, "the maxmem of 'work', 6500 MiB"));
+	assert_int_equal(parse("maxmem", "5999", &why), REFUSED);
+	assert_non_null(strstr(why.text, "the memory of 'work', 6000 MiB"));
+	assert_int_equal(parse("maxmem", "6000", &why), 0);
+	set(work, PROP_maxmem, "0"); /* no balancing: no bound */
+	assert_int_equal(parse("memory", "8000", &why), 0);
+	/* its template's word counts as well */
+	free(work->values[PROP_maxmem]);
+	work->values[PROP_maxmem] = NULL;
+	set(tmpl, PROP_maxmem, "7000");
+	assert_int_equal(parse("memory", "7001", &why), REFUSED);
+	set(work, PROP_memory, "300");
+	set(work, PROP_maxmem, "350");
+	assert_int_equal(property_may_reset(&m, work, property_find(work, "memory"), &why),
+			 REFUSED); /* 400 */
 }
 
 static void a_running_qube_keeps_its_template(void **state)
@@ -237,6 +278,7 @@ int main(void)
 						world_end),
 		cmocka_unit_test_setup_teardown(values_are_checked_as_they_are_set, world_begin,
 						world_end),
+		cmocka_unit_test_setup_teardown(memory_stays_below_maxmem, world_begin, world_end),
 		cmocka_unit_test_setup_teardown(a_running_qube_keeps_its_template, world_begin,
 						world_end),
 		cmocka_unit_test_setup_teardown(an_over_long_value_is_refused, world_begin,
