@@ -1,4 +1,5 @@
-# Source this (`. ./env.sh`): puts the built programs, their man pages and their completion on this shell's paths.
+# Source this (`. ./env.sh`) in sh, bash or zsh; in fish env.fish: puts the built programs, their man pages and their
+# completion on this shell's paths.
 # The instance they speak to is $BULKHEAD_HOME, by default var/ beside this file.
 # shellcheck shell=sh disable=SC3028,SC3054,SC2296
 if [ -n "${BASH_SOURCE-}" ]; then
@@ -27,6 +28,12 @@ else
 		. "$bulkhead_top/build/root/usr/share/bash-completion/completions/qvm"
 		. "$bulkhead_top/build/root/usr/share/bash-completion/completions/bulkhead"
 		. "$bulkhead_top/build/root/usr/share/bash-completion/completions/qubes-policy"
+	fi
+	# zsh looks into its folders once: again, whether or not it has. -u: whose they are is no question, -D: nothing is kept
+	if [ -n "${ZSH_VERSION-}" ] && [ -d "$bulkhead_top/build/root/usr/share/zsh/site-functions" ]; then
+		eval 'fpath=("$bulkhead_top/build/root/usr/share/zsh/site-functions" $fpath)
+			typeset -U fpath
+			autoload -Uz compinit && compinit -u -D'
 	fi
 fi
 unset bulkhead_top

@@ -663,13 +663,15 @@ static void fish_text(const char *text)
 	}
 }
 
+/* files, or anything but */
+static const char *fish_files(enum words words)
+{
+	return words == WORDS_FILE ? " -F" : " -f";
+}
+
 static void fish_words(enum words words)
 {
-	if (words == WORDS_NONE || words == WORDS_TEXT)
-		return;
-	if (words == WORDS_FILE)
-		(void)fputs(" -F", stdout);
-	else
+	if (words != WORDS_NONE && words != WORDS_TEXT && words != WORDS_FILE)
 		(void)printf(" -a '(command qvm --words %s 2>/dev/null)'", words_names[words]);
 }
 
@@ -716,7 +718,8 @@ static void fish_command(const char *program, const char *condition, const struc
 
 			if (!o->help)
 				continue;
-			(void)printf("complete -c %s -f%s", program, condition);
+			(void)printf("complete -c %s%s%s", program, fish_files(o->words),
+				     condition);
 			if (o->letter)
 				(void)printf(" -s %c", o->letter);
 			while (next_name(&names, name, sizeof(name)))
@@ -732,7 +735,7 @@ static void fish_command(const char *program, const char *condition, const struc
 	}
 	fish_verbs(program, condition, c->verbs);
 	for (unsigned i = 0; i < COMMAND_MAX_WORDS && c->words[i] != WORDS_NONE; i++) {
-		(void)printf("complete -c %s -f%s", program, condition);
+		(void)printf("complete -c %s%s%s", program, fish_files(c->words[i]), condition);
 		if (c->verbs)
 			fish_other_verbs(c->verbs);
 		fish_words(c->words[i]);
