@@ -123,6 +123,15 @@ teardown_file() {
 		no feature 'nosuch'|qvm-features dom0 nosuch
 		there are: red, orange,|qvm-prefs dom0 label pink
 		no qube 'nosuch'|qvm-ls dom0 nosuch
+		there are: red, orange,|qvm-ls --label nosuch
+		there are: red, orange,|qvm-ls --label red nosuch
+		there are: AdminVM, AppVM,|qvm-ls --class Nonsense
+		there are: AdminVM, AppVM,|qvm-ls --class VM
+		there are: AdminVM, AppVM,|qvm-ls --class AppVM,
+		no qube 'nosuch'|qvm-ls --template-source nosuch
+		no qube 'nosuch'|qvm-ls --netvm-is nosuch
+		too little|qvm-create --label red -C TemplateVM --property memory=1 work
+		memory of 'work', 400|qvm-create --label red -C TemplateVM --property maxmem=300 work
 		no qube 'typo'|qvm-remove --force --all --exclude typo
 		no qube 'typo'|qvm-shutdown --all --exclude typo
 		not there yet|qvm-pause --suspend dom0
@@ -302,7 +311,7 @@ teardown_file() {
 	[ -z "$(sort <<<"$output" | uniq -d)" ]
 	bulkhead start
 	bulkhead status
-	bulkhead status --json | jq -e '.running == true'
+	bulkhead status --json | jq -e '.running == true and .n_qubes == 0 and .n_running == 0 and (.pid | type) == "number" and (.version | type) == "string"'
 	qvm-create -C TemplateVM -l black kept
 	bulkhead stop
 	within 5 eval '[ -z "$(instance_processes)" ]'
@@ -325,6 +334,8 @@ teardown_file() {
 		grep -q "processor .*TCG" <<<"$output"
 	fi
 	bulkhead doctor --json | jq -e 'length >= 11 and all(.[]; .result | IN("ok", "note", "problem"))'
+	# it fits a terminal, but for commands
+	run ! grep -E '^.{81}' <(grep -v ' -> sudo ' <<<"$output")
 	# what is missing is a problem and says the one command
 	BULKHEAD_QEMU=/nonexistent run bulkhead doctor
 	[ "$status" = 1 ]
@@ -383,6 +394,13 @@ teardown_file() {
 	refused 2 "Try: " qubes-policy explain work vault
 	rm -r "$policy"
 	qvm-remove -f work vault tmpl
+}
+
+@test "a timeout that nobody waits for is said to count for nothing" {
+	run -0 --separate-stderr qvm-shutdown --all --timeout 5
+	[ "$stderr" = "qvm-shutdown: --timeout counts only with --wait; without it nothing is waited for" ]
+	run -0 --separate-stderr qvm-shutdown --all --timeout 5 --wait
+	[ -z "$stderr" ]
 }
 
 @test "features are set, shown, listed and removed" {
@@ -461,18 +479,31 @@ x' ]
 	qvm-remove -f work tmpl
 }
 
-@test "completions of zsh and fish parse where those shells are" {
-	share=$top/build/root/usr/share
-	for p in qvm bulkhead qubes-policy; do
-		bash -n "$share/bash-completion/completions/$p"
-		grep -q '^#compdef' "$share/zsh/site-functions/_$p"
-		if command -v zsh >/dev/null; then
-			zsh -n "$share/zsh/site-functions/_$p"
-		fi
-		if command -v fish >/dev/null; then
-			fish --no-execute "$share/fish/vendor_completions.d/$p.fish"
-		fi
+@test "env.sh in zsh and env.fish in fish: programs, manual pages, completion" {
+	qvm-create -C TemplateVM -l black tmpl
+	# with and without what the user has loaded before
+	for before in true 'autoload -Uz compinit && compinit -u -D'; do
+		run -0 --separate-stderr env PATH=/usr/bin:/bin zsh -fc "$before; . '$top/env.sh'
+			echo \$_comps[qvm] \$_comps[qvm-ls] \$_comps[bulkhead] \$_comps[qubes-policy]; whence qvm-ls; man -w qvm-ls"
+		[ -z "$stderr" ]
+		[ "${lines[0]}" = "_qvm _qvm _bulkhead _qubes-policy" ]
+		[ "${lines[1]}" = "$top/build/root/usr/bin/qvm-ls" ]
+		[ "${lines[2]}" = "$top/build/root/usr/share/man/man1/qvm-ls.1" ]
 	done
+	run -0 --separate-stderr env PATH=/usr/bin:/bin fish --no-config -c "source '$top/env.fish'; set
+		type -p qvm-ls; man -w qvm-ls
+		for line in 'qvm-ls --raw-d' 'qvm-remove tm' 'qvm pau' 'bulkhead doc' 'qubes-policy expl'; complete -C \$line; end"
+	[ -z "$stderr" ]
+	grep -qx "$top/build/root/usr/bin/qvm-ls" <<<"$output"
+	grep -qx "$top/build/root/usr/share/man/man1/qvm-ls.1" <<<"$output"
+	for word in --raw-data tmpl pause doctor explain; do
+		cut -f1 <<<"$output" | grep -qx -- "$word"
+	done
+	# files where files are meant
+	run -0 --separate-stderr env PATH=/usr/bin:/bin fish --no-config -c "source '$top/env.fish'; cd '$top'; complete -C 'qvm-create --root-copy-from READ'"
+	[ -z "$stderr" ]
+	grep -q '^README.md' <<<"$output"
+	qvm-remove -f tmpl
 }
 
 @test "every manual page is there and without a warning" {

@@ -518,6 +518,32 @@ static void print_json(const struct finding *found)
 	(void)puts("]");
 }
 
+#define INDENT 21
+#define WIDTH  80
+
+/* @text behind what stands in the line already, to column WIDTH; a command stays one line, to be copied */
+static void put_wrapped(const char *text, size_t indent)
+{
+	size_t column = indent;
+
+	if (str_starts(text, "sudo ")) {
+		(void)puts(text);
+		return;
+	}
+	while (*text != '\0') {
+		const size_t len = strcspn(text, " ");
+
+		if (column > indent && column + 1 + len > WIDTH) {
+			(void)printf("\n%*s", (int)indent, "");
+			column = indent;
+		}
+		(void)printf("%s%.*s", column > indent ? " " : "", (int)len, text);
+		column += len + (column > indent ? 1 : 0);
+		text += len + (text[len] == ' ' ? 1 : 0);
+	}
+	(void)putchar('\n');
+}
+
 static void print_plain(const struct finding *found)
 {
 	static const char *const words[][2] = {
@@ -527,11 +553,13 @@ static void print_plain(const struct finding *found)
 	for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
 		const struct finding *f = &found[i];
 
-		(void)printf("%s%s%s  %-10s  %s\n", colours ? words[f->verdict][1] : "",
-			     words[f->verdict][0], colours ? "\033[0m" : "", checks[i].name,
-			     f->text);
-		if (f->todo[0] != '\0')
-			(void)printf("                     -> %s\n", f->todo);
+		(void)printf("%s%s%s  %-10s  ", colours ? words[f->verdict][1] : "",
+			     words[f->verdict][0], colours ? "\033[0m" : "", checks[i].name);
+		put_wrapped(f->text, INDENT);
+		if (f->todo[0] == '\0')
+			continue;
+		(void)printf("%*s-> ", INDENT, "");
+		put_wrapped(f->todo, INDENT + 3);
 	}
 }
 

@@ -12,6 +12,19 @@
 
 enum { JSON = OPTION_OWN };
 
+/* a number as one, anything else as text */
+static void put_json_value(const char *value, int len)
+{
+	if (len > 0 && strspn(value, "0123456789") == (size_t)len) {
+		(void)printf("%.*s", len, value);
+		return;
+	}
+	(void)putchar('"');
+	for (int i = 0; i < len; i++)
+		(void)printf("%s%c", strchr("\"\\", value[i]) ? "\\" : "", value[i]);
+	(void)putchar('"');
+}
+
 /* "key=value" lines as a JSON object */
 static void print_json(const char *lines)
 {
@@ -20,10 +33,8 @@ static void print_json(const char *lines)
 		int len = (int)strcspn(at, "\n"), key = (int)strcspn(at, "=");
 
 		if (key < len) {
-			(void)printf(", \"%.*s\": \"", key, at);
-			for (int i = key + 1; i < len; i++)
-				(void)printf("%s%c", strchr("\"\\", at[i]) ? "\\" : "", at[i]);
-			(void)putchar('"');
+			(void)printf(", \"%.*s\": ", key, at);
+			put_json_value(at + key + 1, len - key - 1);
 		}
 		at += len + (at[len] == '\n');
 	}

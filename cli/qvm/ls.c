@@ -596,6 +596,42 @@ static const char *chosen_format(const struct args *a)
 	return NULL;
 }
 
+/* a filter that nothing can fit is a mistake, and an empty list would hide it */
+static int check_filters(const struct view *v)
+{
+	static const char *const classes =
+		"AdminVM, AppVM, DispVM, RemoteVM, StandaloneVM, TemplateVM";
+
+	for (unsigned i = 0; i < v->a->n_given; i++) {
+		AUTO(client_answer_done) struct client_answer answer = {0};
+		const struct args_given *g = &v->a->given[i];
+		const char *at;
+
+		switch (g->key) {
+		case LABEL:
+			if (qubesd_call(v->a, "admin.label.Get", "dom0", g->value, NULL, &answer) !=
+			    0)
+				return 1;
+			break;
+		case CLASS:
+			at = g->value[0] != '\0' ? strstr(classes, g->value) : NULL;
+			if (!at || (at != classes && at[-1] != ' ') ||
+			    !strchr(",", at[strlen(g->value)]))
+				return ui_fail(v->a, "there is no class '%s'; there are: %s",
+					       g->value, classes);
+			break;
+		case TEMPLATE_SOURCE:
+		case NETVM_IS:
+			if (g->value[0] != '\0' && table_find(&v->table, g->value) < 0)
+				return qubesd_no_qube(v->a, g->value);
+			break;
+		default:
+			break;
+		}
+	}
+	return 0;
+}
+
 static int run_view(struct view *v)
 {
 	const char *fields = args_value(v->a, FIELDS);
@@ -625,6 +661,7 @@ static int run_view(struct view *v)
 	r = show_columns(v, fields);
 	r = r != 0 ? r : ask_for_filters(v);
 	r = r != 0 ? r : load(v);
+	r = r != 0 ? r : check_filters(v);
 	r = r != 0 ? r : sort_rows(v);
 	if (r == 0 && args_has(v->a, TREE))
 		r = make_tree(v);

@@ -89,6 +89,8 @@ static int run(const struct args *a)
 		(void)ui_usage(a, "--timeout wants a number of seconds, not %s", timeout);
 		return 2;
 	}
+	if (timeout && !wait)
+		ui_note(a, "--timeout counts only with --wait; without it nothing is waited for");
 	r = choice_make(a, &choice);
 	if (r != 0)
 		return r;
