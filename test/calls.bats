@@ -106,7 +106,7 @@ input" ]
 
 @test "a call from qube to qube" {
 	service test.Tell 'env | grep ^QREXEC_ | grep -v AGENT_PID | grep -v SERVICE_PATH | sort; cat; echo err >&2; exit 7'
-	allow test.Tell+a vault target=vault target_uuid=uuid:no-such requested_target=vault
+	allow test.Tell+a vault target=vault target_uuid="$(uuid_of 43)" requested_target=vault
 	run -7 --separate-stderr call_vm vault test.Tell+a <<<"input"
 	[ "$output" = "QREXEC_REMOTE_DOMAIN=work
 QREXEC_REQUESTED_TARGET_TYPE=
@@ -139,6 +139,18 @@ input" ]
 	allow test.Echo gone target=gone requested_target=gone
 	run -126 call_vm gone test.Echo </dev/null
 	grep -q 'gone does not run' "$dir/daemon.log"
+}
+
+@test "a name that has become another qube's since the policy decided is not called" {
+	allow test.Echo vault target=vault target_uuid="$(uuid_of 99)" requested_target=vault
+	run -126 call_vm vault test.Echo </dev/null
+	grep -q 'vault does not run' "$dir/daemon.log"
+	# one that was given to the called qube meanwhile does not matter
+	allow test.Echo old target=old target_uuid="$(uuid_of 43)" requested_target=old
+	run -0 call_vm old test.Echo </dev/null
+	# a policy that knows no UUIDs
+	allow test.Echo vault target=vault target_uuid=uuid: requested_target=vault
+	run -0 call_vm vault test.Echo </dev/null
 }
 
 @test "what is no character of a name is asked for as _" {
@@ -234,7 +246,6 @@ requested_target=vault"; do
 	printf '#!/bin/sh\nkill -STOP %s; cat "%s"\n' "$agent" "$dir/answer.test.Echo.vault" >"$dir/policy"
 	allow test.Echo vault target=vault requested_target=vault
 	VCHAN_DOMAIN=42 "$qube/usr/bin/qrexec-client-vm" --agent-socket="$dir/agent.42" vault test.Echo </dev/null 3>&- &
-	until_true test "$(children_of "${others[0]}")" = 0
 	until_true has_children "${others[0]}"
 	kill -9 $!
 	kill -CONT "$agent"

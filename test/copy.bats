@@ -21,7 +21,7 @@ setup() {
 	printf '#!/bin/sh\necho $$ >"%s"\nexec "%s" "$@"\n' "$dir/sender" "$qube/usr/lib/qubes/qfile-agent" >"$dir/lib/qfile-agent"
 	chmod +x "$dir/lib/qfile-agent"
 	for argument in '' +allow-all-names; do
-		allow "qubes.Filecopy$argument" vault target=vault target_uuid=uuid:no-such requested_target=vault
+		allow "qubes.Filecopy$argument" vault target=vault target_uuid="$(uuid_of 43)" requested_target=vault
 	done
 	cat >"$dir/bin/qrexec-client-vm" <<-EOF
 		#!/bin/sh
@@ -72,7 +72,7 @@ copy() {
 }
 
 @test "an argument that the service does not know is refused" {
-	allow qubes.Filecopy+everything vault target=vault target_uuid=uuid:no-such requested_target=vault
+	allow qubes.Filecopy+everything vault target=vault target_uuid="$(uuid_of 43)" requested_target=vault
 	echo x >file
 	run ! timeout 60 qrexec-client-vm -- vault qubes.Filecopy+everything "$qube/usr/lib/qubes/qfile-agent" file
 	[ ! -e "$there/QubesIncoming" ]
@@ -126,7 +126,7 @@ copy() {
 }
 
 @test "a command in another qube, with its input and exit code" {
-	allow "qubes.VMExec+sh+--c+cat-3B-20exit-205" vault target=vault target_uuid=uuid:no-such requested_target=vault
+	allow "qubes.VMExec+sh+--c+cat-3B-20exit-205" vault target=vault target_uuid="$(uuid_of 43)" requested_target=vault
 	run -5 timeout 60 qvm-run vault 'cat; exit 5' <<<input
 	[ "$output" = input ]
 }

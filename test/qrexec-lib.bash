@@ -94,6 +94,7 @@ no_children() {
 pair_end() {
 	[ -n "${dir-}" ] || return 0
 	kill "$agent" "$daemon" 2>/dev/null || true
+	kill -CONT "$agent" 2>/dev/null || true # a test that failed may have stopped it
 	wait "$agent" "$daemon" 2>/dev/null || true
 	until_true test ! -e "$dir/qrexec.42" || true
 	rm -rf "$dir"
@@ -101,13 +102,18 @@ pair_end() {
 
 # ---- more qubes, and calls that they make
 
+# uuid_of DOMID: of a qube that qube_begin began
+uuid_of() {
+	printf 'uuid:00000000-0000-0000-0000-%012u' "$1"
+}
+
 # qube_begin DOMID NAME: agent and daemon of another qube beside the pair
 qube_begin() {
 	VCHAN_DOMAIN=$1 with_plain_shell "$qube/usr/lib/qubes/qrexec-agent" --no-fork-server --agent-socket="$dir/agent.$1" \
 		2>>"$dir/agent.log" 3>&- &
 	others+=($!)
 	"$dom0/qrexec-daemon" --socket-dir="$dir" --direct --policy-socket="$dir/policy.sock" --policy-program="$dir/policy" \
-		"$1" "$2" "$me" 2>>"$dir/daemon.log" 3>&- &
+		--uuid="$(uuid_of "$1" | cut -d: -f2)" "$1" "$2" "$me" 2>>"$dir/daemon.log" 3>&- &
 	others+=($!)
 	until_true test -S "$dir/qrexec.$1"
 }

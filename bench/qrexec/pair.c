@@ -219,15 +219,16 @@ static void wait_for(const char *format, unsigned domid)
 static void qube_start(unsigned domid, const char *name, pid_t pids[2])
 {
 	char number[16], agent[PATH_MAX + 64], daemon[PATH_MAX + 64], dir[96], local[96],
-		policy[96];
+		policy[96], uuid[64];
 	char *const agent_argv[] = {agent, (char *)"--no-fork-server", local, NULL};
-	char *const daemon_argv[] = {daemon, dir,          policy,         (char *)"--direct",
+	char *const daemon_argv[] = {daemon, dir,          policy,         uuid, (char *)"--direct",
 				     number, (char *)name, (char *)"root", NULL};
 
 	(void)snprintf(number, sizeof(number), "%u", domid);
 	(void)snprintf(agent, sizeof(agent), "%s/qube/agent/qrexec-agent", build_dir);
 	(void)snprintf(daemon, sizeof(daemon), "%s/dom0/qrexec-daemon/qrexec-daemon", build_dir);
 	(void)snprintf(dir, sizeof(dir), "--socket-dir=%s", pair->dir);
+	(void)snprintf(uuid, sizeof(uuid), "--uuid=00000000-0000-0000-0000-%012u", domid);
 	(void)snprintf(local, sizeof(local), "--agent-socket=%s/agent.%u", pair->dir, domid);
 	(void)snprintf(policy, sizeof(policy), "--policy-socket=%s/policy.sock", pair->dir);
 	(void)setenv("VCHAN_DOMAIN", number, 1);

@@ -23,11 +23,20 @@
 /** START_MS - how long the start of a qube may take */
 #define START_MS 600000
 
+/* The qube that was decided about: a name may be another's by now, a UUID is its own for ever. By name only where the
+ * policy knows no UUID */
+static const char *callee_id(const struct call *c)
+{
+	return c->callee_uuid[0] != '\0' ? c->callee_uuid : c->callee_name;
+}
+
 /* in a child of ours: from fork() to exit */
-static NORETURN void start_run(const struct broker *b, const char *qube)
+static NORETURN void start_run(const struct broker *b, const struct call *c)
 {
 	AUTO(client_answer_done) struct client_answer a = {0};
-	int r = client_call(b->qubesd_socket, "admin.vm.Start", qube, NULL, NULL, 0, NO_FD, &a);
+	const char *qube = c->callee_name;
+	int r = client_call(b->qubesd_socket, "admin.vm.Start", callee_id(c), NULL, NULL, 0, NO_FD,
+			    &a);
 
 	if (r == CLIENT_E_EXCEPTION)
 		log_warn(b->name, "%s, which it calls, cannot be started: %s", qube, a.data);
@@ -47,7 +56,7 @@ static void start_begin(struct broker *b, struct call *c)
 	}
 	c->pid = fork();
 	if (c->pid == 0)
-		start_run(b, c->callee_name);
+		start_run(b, c);
 	(void)close(fds[1]);
 	c->fd = fds[0];
 	if (c->pid < 0) {
@@ -81,15 +90,11 @@ static int daemon_connect(const struct broker *b, struct call *c, const char *qu
 
 void callee_start(struct broker *b, struct call *c)
 {
-	int r = -ENOENT;
+	int r;
 
 	c->state = CALL_CALLEE;
 	c->asked = false;
-	/* its UUID is its own for ever; a name may be another's by now */
-	if (str_starts(c->callee_uuid, "uuid:"))
-		r = daemon_connect(b, c, c->callee_uuid);
-	if (r == -ENOENT)
-		r = daemon_connect(b, c, c->callee_name);
+	r = daemon_connect(b, c, callee_id(c));
 	if (r == -EAGAIN) {
 		call_retry(c);
 		return;
