@@ -22,6 +22,10 @@
 
 #define ACCEPTS_MAX 64 /* in one turn */
 #define POLL_NONE   UINT_MAX
+/* of CLIENTS_MAX and PROMPTS_MAX, for one caller: else one that calls what takes a while to start, or nobody answers,
+ * would keep all others from being decided */
+#define CALLER_STARTS_MAX  64
+#define CALLER_PROMPTS_MAX 8
 /* what is read on of something that is no question, so that who still writes it hears the answer:
  * closing a socket with unread bytes takes the answer away
  */
@@ -58,6 +62,7 @@ struct client {
 	struct decision_request q;
 	struct policy_request call;
 	struct verdict verdict;
+	bool agreed; /* the person has, or is assumed to: POLICY_ASK is as good as POLICY_ALLOW */
 	enum picture_type wish_type;
 	uint32_t wish;
 	struct prompting prompting;
@@ -241,11 +246,27 @@ static const struct qube *to_start(const struct policyd *d, const struct policy_
 	return q && q->qid != 0 && !q->is.running ? q : NULL;
 }
 
+/* how many calls of this one's caller are in that state: of what there is for all, one caller has a part */
+static unsigned n_of_caller(const struct policyd *d, const struct client *c, enum state state)
+{
+	unsigned n = 0;
+
+	for (const struct client *o = d->clients; o; o = o->next)
+		n += o->state == state && str_eq(o->q.source, c->q.source);
+	return n;
+}
+
 static void wish(struct policyd *d, struct client *c, enum picture_type type, unsigned qid)
 {
-	const struct picture_wish w = {++d->next_wish, qid, c->q.source};
-	int r = qubes_wish(d, type, &w);
+	const struct picture_wish w = {d->next_wish + 1, qid, c->q.source};
+	int r;
 
+	if (n_of_caller(d, c, WAITING) >= CALLER_STARTS_MAX) {
+		refuse(d, c, "too many of its calls wait for a start");
+		return;
+	}
+	d->next_wish++;
+	r = qubes_wish(d, type, &w);
 	if (r < 0) {
 		refuse(d, c, "qubesd cannot be asked to start it: %s", log_errno_str(r));
 		return;
@@ -298,7 +319,7 @@ static void ask_person(struct policyd *d, struct client *c, const struct policy_
 		refuse(d, c, "the person would be asked");
 		return;
 	}
-	if (d->n_prompting == PROMPTS_MAX) {
+	if (d->n_prompting == PROMPTS_MAX || n_of_caller(d, c, PROMPTING) >= CALLER_PROMPTS_MAX) {
 		refuse(d, c, "too many questions wait for the person");
 		return;
 	}
@@ -358,6 +379,7 @@ static void person_allowed(struct policyd *d, struct client *c, const struct pro
 		return;
 	}
 	prompt_end(d, c);
+	c->agreed = true;
 	(void)snprintf(c->verdict.reason, sizeof(c->verdict.reason), "the person chose it");
 	allow(d, c, &t, a.user, a.autostart);
 }
@@ -415,9 +437,10 @@ static void decide(struct policyd *d, struct client *c)
 	note_rule(d, c, a.rule);
 	if (a.verdict == POLICY_ALLOW)
 		allow(d, c, &a.target, a.user, a.autostart);
-	else if (a.verdict == POLICY_ASK && c->q.assume_yes && agreed(d, c, &a, &t))
+	else if (a.verdict == POLICY_ASK && c->q.assume_yes && agreed(d, c, &a, &t)) {
+		c->agreed = true;
 		allow(d, c, &t, a.user, a.autostart);
-	else if (a.verdict == POLICY_ASK)
+	} else if (a.verdict == POLICY_ASK)
 		ask_person(d, c, &a);
 	else
 		refuse(d, c, "%s", policy_reason_text(a.reason));
@@ -425,25 +448,44 @@ static void decide(struct policyd *d, struct client *c)
 
 /* ---- what became of a wish */
 
+/* policy and qubes may have changed while it started: only what would be said again now is said */
+static bool holds_still(struct policyd *d, struct client *c, struct policy_answer *a)
+{
+	AUTO_FREE char *was = take_ptr(&c->out);
+	struct policy_target t;
+	uint32_t at = 0;
+
+	if (!d->view)
+		return false;
+	policy_decide(d->view, &c->call, a);
+	if (a->verdict == POLICY_ALLOW)
+		return make_reply(d, c, &a->target, a->user, a->autostart) == 0 &&
+		       str_eq(c->out, was);
+	while (a->verdict == POLICY_ASK && c->agreed && policy_target_next(a, &at, &t))
+		if (t.qube < d->qubes.n && make_reply(d, c, &t, a->user, a->autostart) == 0 &&
+		    str_eq(c->out, was))
+			return true;
+	return false;
+}
+
 /* the lines name the disposable that was made, not its template */
-static int name_disposable(struct policyd *d, struct client *c, const char *name)
+static int name_disposable(struct policyd *d, struct client *c, const struct policy_answer *a,
+			   const char *name)
 {
 	const struct qube *q = qubes_find(&d->qubes, name);
-	struct policy_answer a;
 	struct policy_target t = {"", name, 0};
 
-	if (!q || !d->view)
+	if (!q)
 		return -ENOENT;
 	while (d->qubes.sorted[t.qube] != q)
 		t.qube++;
-	/* user and the like are still the rule's, if there is one */
-	policy_decide(d->view, &c->call, &a);
-	return make_reply(d, c, &t, a.user, true);
+	return make_reply(d, c, &t, a->user, true);
 }
 
 void clients_done(struct policyd *d, const struct picture_done *done)
 {
 	struct client *c = d->clients;
+	struct policy_answer a;
 	int r = 0;
 
 	while (c && !(c->state == WAITING && c->wish == done->id))
@@ -454,8 +496,12 @@ void clients_done(struct policyd *d, const struct picture_done *done)
 		refuse(d, c, "it was not started: %s", done->text);
 		return;
 	}
+	if (!holds_still(d, c, &a)) {
+		refuse(d, c, "what was decided does not hold any more, now that it has started");
+		return;
+	}
 	if (c->wish_type == PICTURE_DISPOSABLE)
-		r = name_disposable(d, c, done->text);
+		r = name_disposable(d, c, &a, done->text);
 	if (r < 0)
 		refuse(d, c, "the disposable cannot be called: %s", log_errno_str(r));
 	else

@@ -19,6 +19,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #define WAIT_MS 20000
@@ -292,6 +293,75 @@ static void a_target_that_does_not_run_is_started_first(void **state)
 	assert_string_equal(answer(fd), "");
 }
 
+/* what qubesd is asked to start for this call; @fd: the caller's */
+static uint32_t begin_start(const char *target, int *fd)
+{
+	struct picture_msg m;
+
+	*fd = question("work", target, "a.B", false);
+	m = hear();
+	assert_true(m.type == PICTURE_START || m.type == PICTURE_DISPOSABLE);
+	return m.wish.id;
+}
+
+static void what_was_decided_before_a_start_is_decided_again_after_it(void **state)
+{
+	uint32_t wish;
+	int fd;
+
+	(void)state;
+	tell_few();
+	within_allowed(true, "work", "vault", "a.B");
+	/* the caller has lost what the rule asks for */
+	wish = begin_start("vault", &fd);
+	tell_qube(3, "work", NULL, true);
+	settle();
+	tell(&(struct picture_msg){PICTURE_DONE, .done = {wish, true, "vault"}});
+	assert_string_equal(answer(fd), "");
+	tell_qube(3, "work", "trusted", true);
+	settle();
+	/* the rule is gone */
+	wish = begin_start("vault", &fd);
+	put_policy("policy.d/30-user.policy", "a.C * @tag:trusted @anyvm allow\n");
+	within_allowed(true, "work", "vault", "a.C");
+	tell(&(struct picture_msg){PICTURE_DONE, .done = {wish, true, "vault"}});
+	assert_string_equal(answer(fd), "");
+	/* the same for a disposable that was made meanwhile */
+	put_policy("policy.d/30-user.policy", "a.B * @tag:trusted @anyvm allow\n"
+					      "a.B * @tag:trusted @dispvm allow\n");
+	within_allowed(true, "work", "@dispvm", "a.B");
+	wish = begin_start("@dispvm", &fd);
+	tell_qube(9, "disp1", NULL, true);
+	tell_qube(3, "work", NULL, true);
+	settle();
+	tell(&(struct picture_msg){PICTURE_DONE, .done = {wish, true, "disp1"}});
+	assert_string_equal(answer(fd), "");
+}
+
+static void one_that_waits_for_starts_without_end_leaves_room_for_others(void **state)
+{
+	struct rlimit files;
+	int fds[1100], fd;
+	struct pollfd p;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+	files.rlim_cur = files.rlim_max < 2048 ? files.rlim_max : 2048;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+	tell_few();
+	tell_qube(4, "other", "trusted", true);
+	settle();
+	within_allowed(true, "other", "work", "a.B");
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		fds[i] = question("work", "vault", "a.B", false);
+	fd = question("other", "work", "a.B", false);
+	p = (struct pollfd){fd, POLLIN, 0};
+	assert_int_equal(poll(&p, 1, WAIT_MS), 1);
+	assert_string_equal(answer(fd), "work");
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		(void)close(fds[i]);
+}
+
 static void a_disposable_is_answered_by_its_own_name(void **state)
 {
 	struct picture_msg m;
@@ -368,6 +438,7 @@ static void begin_asking(void)
 {
 	put_policy("policy.d/20-ask.policy", "a.Ask * work @anyvm ask default_target=vault\n"
 					     "a.Ask * work @dispvm:dvm ask default_target=vault\n"
+					     "a.Ask * dvm @anyvm ask default_target=vault\n"
 					     "a.Mark * work vault allow\n");
 	tell_few();
 	tell_qube(2, "vault", NULL, true);
@@ -485,26 +556,33 @@ static void a_caller_that_leaves_takes_its_question_back(void **state)
 	(void)close(listen_fd);
 }
 
-static void only_so_many_wait_for_the_person(void **state)
+static void of_one_caller_only_so_many_wait_for_the_person(void **state)
 {
-	int fds[70], prompts[70], listen_fd = prompt_listen();
+	int fds[9], prompts[9], listen_fd = prompt_listen();
 	struct prompt_question q;
+	uint32_t vault;
 
 	(void)state;
 	begin_asking();
-	for (unsigned i = 0; i < 64; i++) {
+	for (unsigned i = 0; i < 8; i++) {
 		fds[i] = question("work", "@default", "a.Ask", false);
 		prompts[i] = hear_question(listen_fd, &q);
 	}
+	vault = q.preselected;
 	assert_string_equal(answer(question("work", "@default", "a.Ask", false)), "");
 	assert_true(log_has("too many questions wait for the person"));
-	say(prompts[7], PROMPT_ALLOWED, q.preselected);
-	fds[64] = question("work", "@default", "a.Ask", false);
+	/* another one's is asked all the same */
+	fds[8] = question("dvm", "@default", "a.Ask", false);
+	prompts[8] = hear_question(listen_fd, &q);
+	say(prompts[8], PROMPT_DENIED, 0);
+	assert_string_equal(answer(fds[8]), "");
+	say(prompts[7], PROMPT_ALLOWED, vault);
+	assert_string_equal(answer(fds[7]), "vault");
+	fds[7] = question("work", "@default", "a.Ask", false);
 	prompts[7] = hear_question(listen_fd, &q);
-	fds[65] = NO_FD;
-	for (unsigned i = 0; i < 64; i++)
-		say(prompts[i], PROMPT_ALLOWED, q.preselected);
-	for (unsigned i = 0; i <= 64; i++)
+	for (unsigned i = 0; i < 8; i++)
+		say(prompts[i], PROMPT_ALLOWED, vault);
+	for (unsigned i = 0; i < 8; i++)
 		assert_string_equal(answer(fds[i]), "vault");
 	(void)close(listen_fd);
 }
@@ -563,6 +641,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_told_takes_effect_together, begin, end),
 		cmocka_unit_test_setup_teardown(a_target_that_does_not_run_is_started_first, begin,
 						end),
+		cmocka_unit_test_setup_teardown(
+			what_was_decided_before_a_start_is_decided_again_after_it, begin, end),
+		cmocka_unit_test_setup_teardown(
+			one_that_waits_for_starts_without_end_leaves_room_for_others, begin, end),
 		cmocka_unit_test_setup_teardown(a_disposable_is_answered_by_its_own_name, begin,
 						end),
 		cmocka_unit_test_setup_teardown(the_person_chooses_among_what_the_policy_offers,
@@ -572,7 +654,8 @@ int main(void)
 						begin, end),
 		cmocka_unit_test_setup_teardown(a_caller_that_leaves_takes_its_question_back, begin,
 						end),
-		cmocka_unit_test_setup_teardown(only_so_many_wait_for_the_person, begin, end),
+		cmocka_unit_test_setup_teardown(of_one_caller_only_so_many_wait_for_the_person,
+						begin, end),
 		cmocka_unit_test_setup_teardown(before_it_knows_the_qubes_it_refuses, begin, end),
 		cmocka_unit_test_setup_teardown(without_dom0_nothing_is_decided, begin, end),
 		cmocka_unit_test_setup(garbage_from_its_qubesd_ends_it, begin),
