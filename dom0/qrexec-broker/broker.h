@@ -61,9 +61,9 @@ struct call {
 	pid_t pid;  /* DECIDING, STARTING: the child, until it is reaped */
 	int status; /* and then how it ended */
 
-	char *command; /* what is to be run */
+	char *command;                         /* what is to be run */
 	char callee_name[80], callee_uuid[80]; /* "uuid:...", or "" where the policy knows none */
-	char socket[UNIX_PATH_MAX + 1]; /* CALLEE: its daemon's */
+	char socket[UNIX_PATH_MAX + 1];        /* CALLEE: its daemon's */
 	bool to_dom0, autostart, started;
 	struct qrexec_peer *callee, *caller; /* local clients of the two daemons */
 	struct vchan *stand_in;              /* LIVE: waits for a callee whose caller is gone */

@@ -365,9 +365,10 @@ int main(int argc, char **argv)
 		return r > 0 ? 0 : r == -EINVAL ? CALLER_EXIT_USAGE : QREXEC_EXIT_PROBLEM;
 	c.o = &o;
 	if (is_dom0(o.qube)) {
-		r = paths_init(&paths, false);
-		if (service_places_dom0(r == 0 ? paths.config : NULL) < 0)
-			return QREXEC_EXIT_PROBLEM;
+		/* services are there without an instance, too */
+		const bool here = paths_init(&paths, false) == 0;
+
+		r = service_places_dom0(here ? paths.config : NULL);
 		paths_done(&paths);
 	}
 	if (is_dom0(o.qube) && o.caller.ident[0] == '\0')
