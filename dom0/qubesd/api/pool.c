@@ -72,6 +72,7 @@ int pool_set_revisions(struct call *c)
 {
 	struct changes AUTO(changes_done) changes = {0};
 	const struct pool *p;
+	struct pool new;
 	uint64_t n = 0;
 	int r = find(c, &p);
 
@@ -80,7 +81,9 @@ int pool_set_revisions(struct call *c)
 	if (!str_eq(c->payload, "-1") && str_u64(c->payload, STORAGE_MAX_REVISIONS, &n) < 0)
 		return refuse(&c->why, "ProtocolError", "revisions to keep: -1 (all) to %u",
 			      STORAGE_MAX_REVISIONS);
-	changes_set_pool(&changes, p->name, p->driver, p->dir, c->payload[0] == '-' ? -1 : (int)n);
+	new = *p;
+	new.revisions_to_keep = c->payload[0] == '-' ? -1 : (int)n;
+	changes_set_pool(&changes, &new);
 	return call_apply(c, &changes);
 }
 

@@ -35,6 +35,13 @@ const char *disk_name(enum disk d)
 	return names[d];
 }
 
+const char *document_name(enum document d)
+{
+	static const char *const names[N_DOCUMENTS] = {"notes", "firewall"};
+
+	return names[d];
+}
+
 const struct pair *pair_find(const struct pair *list, const char *key)
 {
 	for (; list; list = list->next)
@@ -108,6 +115,8 @@ void qube_free(struct qube *q)
 		free(q->volumes[i].pool);
 		free(q->volumes[i].vid);
 	}
+	for (unsigned i = 0; i < N_DOCUMENTS; i++)
+		free(q->documents[i]);
 	pairs_free(q->features);
 	pairs_free(q->tags);
 	free(q);
@@ -276,22 +285,20 @@ static size_t place(const struct model *m, const struct qube *q)
 	return low;
 }
 
-void model_add(struct model *m, struct qube *q)
+/* under its name: in the list and the table of names */
+static void name_put(struct model *m, struct qube *q)
 {
-	unsigned b = bucket(q->name), u = bucket(q->uuid);
+	unsigned b = bucket(q->name);
 	size_t at = place(m, q);
 
 	memmove(&m->by_name[at + 1], &m->by_name[at], (m->n_qubes - at) * sizeof(*m->by_name));
 	m->by_name[at] = q;
 	m->n_qubes++;
-	m->by_qid[q->qid] = q;
 	q->name_next = m->name_buckets[b];
 	m->name_buckets[b] = q;
-	q->uuid_next = m->uuid_buckets[u];
-	m->uuid_buckets[u] = q;
 }
 
-void model_remove(struct model *m, struct qube *q)
+static void name_drop(struct model *m, struct qube *q)
 {
 	struct qube **p = &m->name_buckets[bucket(q->name)];
 	size_t at = place(m, q);
@@ -299,12 +306,35 @@ void model_remove(struct model *m, struct qube *q)
 	while (*p != q)
 		p = &(*p)->name_next;
 	*p = q->name_next;
-	p = &m->uuid_buckets[bucket(q->uuid)];
+	m->n_qubes--;
+	memmove(&m->by_name[at], &m->by_name[at + 1], (m->n_qubes - at) * sizeof(*m->by_name));
+}
+
+void model_add(struct model *m, struct qube *q)
+{
+	unsigned u = bucket(q->uuid);
+
+	name_put(m, q);
+	m->by_qid[q->qid] = q;
+	q->uuid_next = m->uuid_buckets[u];
+	m->uuid_buckets[u] = q;
+}
+
+void model_rename(struct model *m, struct qube *q, const char *name)
+{
+	name_drop(m, q);
+	(void)snprintf(q->name, sizeof(q->name), "%s", name);
+	name_put(m, q);
+}
+
+void model_remove(struct model *m, struct qube *q)
+{
+	struct qube **p = &m->uuid_buckets[bucket(q->uuid)];
+
+	name_drop(m, q);
 	while (*p != q)
 		p = &(*p)->uuid_next;
 	*p = q->uuid_next;
-	m->n_qubes--;
-	memmove(&m->by_name[at], &m->by_name[at + 1], (m->n_qubes - at) * sizeof(*m->by_name));
 	m->by_qid[q->qid] = NULL;
 	qube_free(q);
 }

@@ -53,11 +53,18 @@ struct volume {
 	int revisions_to_keep;
 };
 
+/** enum document - a qube's longer texts: what its user notes, its firewall's rules as they are sent;
+ * stored by name */
+enum document { DOCUMENT_NOTES, DOCUMENT_FIREWALL };
+#define N_DOCUMENTS 2
+const char *document_name(enum document d);
+
 struct power; /* of a qube that is not halted: power/power.h */
 
 /**
  * struct qube
  * @values:	of properties that are set; references as decimal qid, "" = None
+ * @documents:	NULL: there is none
  * @hidden:	being created or removed: its name is taken, but nobody sees it
  * @n_busy:	jobs that work on its volumes
  */
@@ -68,6 +75,7 @@ struct qube {
 	char uuid[UUID_LEN + 1];
 	char *values[N_PROPERTIES];
 	struct pair *features, *tags;
+	char *documents[N_DOCUMENTS];
 	struct volume volumes[N_DISKS];
 	bool hidden;
 	bool untold; /* model_untell() */
@@ -148,6 +156,7 @@ uint64_t model_volume_size(const struct model *m, const struct qube *q, enum dis
 MUST_CHECK int model_reserve(struct model *m, size_t n_more);
 void model_add(struct model *m, struct qube *q);
 void model_remove(struct model *m, struct qube *q);
+void model_rename(struct model *m, struct qube *q, const char *name);
 void qube_free(struct qube *q);
 /** pair_put() - add or replace; @p is taken. pair_drop(): remove the one with @key */
 void pair_put(struct pair **list, struct pair *p);

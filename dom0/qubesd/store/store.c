@@ -18,7 +18,9 @@
 enum what {
 	ADD_QUBE,
 	REMOVE_QUBE,
+	RENAME,
 	SET_PROPERTY,
+	SET_DOCUMENT,
 	SET_GLOBAL,
 	SET_FEATURE,
 	SET_TAG,
@@ -136,6 +138,14 @@ void changes_remove_qube(struct changes *c, unsigned qid)
 	(void)append(c, REMOVE_QUBE, qid);
 }
 
+void changes_rename(struct changes *c, unsigned qid, const char *name)
+{
+	struct change *one = append(c, RENAME, qid);
+
+	if (one)
+		one->value = copy(c, name);
+}
+
 static void set_value(struct changes *c, enum what what, unsigned qid, unsigned index,
 		      const char *raw)
 {
@@ -150,6 +160,11 @@ static void set_value(struct changes *c, enum what what, unsigned qid, unsigned 
 void changes_set_property(struct changes *c, unsigned qid, enum property_id id, const char *raw)
 {
 	set_value(c, SET_PROPERTY, qid, id, raw);
+}
+
+void changes_set_document(struct changes *c, unsigned qid, enum document d, const char *text)
+{
+	set_value(c, SET_DOCUMENT, qid, d, text);
 }
 
 void changes_set_global(struct changes *c, enum global_id id, const char *raw)
@@ -209,25 +224,30 @@ void changes_set_label(struct changes *c, unsigned i, const char *name, uint32_t
 	one->value = copy(c, name);
 }
 
-void changes_set_pool(struct changes *c, const char *name, const char *driver, const char *dir,
-		      int revisions_to_keep)
+void changes_remove_pool(struct changes *c, const char *name)
+{
+	struct change *one = append(c, SET_POOL, 0);
+
+	if (one)
+		one->key = copy(c, name);
+}
+
+void changes_set_pool(struct changes *c, const struct pool *pool)
 {
 	struct change *one = append(c, SET_POOL, 0);
 
 	if (!one)
 		return;
-	one->key = copy(c, name);
-	if (!driver)
-		return;
+	one->key = copy(c, pool->name);
 	one->pool = calloc(1, sizeof(*one->pool));
 	if (!one->pool) {
 		c->failed = true;
 		return;
 	}
-	one->pool->name = copy(c, name);
-	one->pool->driver = copy(c, driver);
-	one->pool->dir = copy(c, dir);
-	one->pool->revisions_to_keep = revisions_to_keep;
+	one->pool->name = copy(c, pool->name);
+	one->pool->driver = copy(c, pool->driver);
+	one->pool->dir = copy(c, pool->dir);
+	one->pool->revisions_to_keep = pool->revisions_to_keep;
 }
 
 void changes_set_xid(struct changes *c, unsigned last_xid)
@@ -329,7 +349,7 @@ static bool is_told(const struct change *c)
 	for (size_t i = 0; c->what == SET_PROPERTY && i < ARRAY_LEN(properties); i++)
 		if (properties[i] == c->index)
 			return true;
-	return c->what == SET_TAG;
+	return c->what == SET_TAG || c->what == RENAME;
 }
 
 static void untell(struct model *m, const struct change *c)
@@ -378,7 +398,9 @@ static void apply(struct model *m, struct change *c)
 		apply_operation_end(m, c->number);
 		return;
 	case REMOVE_QUBE:
+	case RENAME:
 	case SET_PROPERTY:
+	case SET_DOCUMENT:
 	case SET_FEATURE:
 	case SET_TAG:
 	case SET_VOLUME:
@@ -388,6 +410,10 @@ static void apply(struct model *m, struct change *c)
 		return;
 	if (c->what == REMOVE_QUBE) {
 		model_remove(m, q);
+	} else if (c->what == RENAME) {
+		model_rename(m, q, c->value);
+	} else if (c->what == SET_DOCUMENT) {
+		swap_text(&q->documents[c->index], &c->value);
 	} else if (c->what == SET_PROPERTY) {
 		swap_text(&q->values[c->index], &c->value);
 	} else if (c->what == SET_VOLUME) {
@@ -426,7 +452,11 @@ static const char *const schema[] = {
 	"CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
 	"CREATE TABLE operation (id INTEGER PRIMARY KEY, qid INTEGER NOT NULL, kind TEXT NOT NULL,"
 	" detail TEXT NOT NULL);",
+	/* 2 */
+	"CREATE TABLE document (qid INTEGER NOT NULL, name TEXT NOT NULL, text TEXT NOT NULL,"
+	" PRIMARY KEY (qid, name)) WITHOUT ROWID;",
 };
+_Static_assert(ARRAY_LEN(schema) == STORE_VERSION, "a version is a step");
 
 /* a SQLite result as ours */
 static int db_result(int rc)
@@ -495,7 +525,7 @@ static int write_removal(sqlite3 *db, int64_t qid)
 	static const char *const tables[] = {
 		"DELETE FROM qube WHERE qid=?",    "DELETE FROM property WHERE qid=?",
 		"DELETE FROM feature WHERE qid=?", "DELETE FROM tag WHERE qid=?",
-		"DELETE FROM volume WHERE qid=?",
+		"DELETE FROM volume WHERE qid=?",  "DELETE FROM document WHERE qid=?",
 	};
 	int r = 0;
 
@@ -515,12 +545,21 @@ static int write_change(sqlite3 *db, const struct change *c)
 			      klass_name(c->qube->klass), c->qube->name, c->qube->uuid);
 	case REMOVE_QUBE:
 		return write_removal(db, qid);
+	case RENAME:
+		return db_run(db, "UPDATE qube SET name=? WHERE qid=?", "si", c->value, qid);
 	case SET_PROPERTY:
 		name = property_at(false, c->index)->name;
 		if (!c->value)
 			return db_run(db, "DELETE FROM property WHERE qid=? AND name=?", "is", qid,
 				      name);
 		return db_run(db, "INSERT OR REPLACE INTO property VALUES (?,?,?)", "iss", qid,
+			      name, c->value);
+	case SET_DOCUMENT:
+		name = document_name((enum document)c->index);
+		if (!c->value)
+			return db_run(db, "DELETE FROM document WHERE qid=? AND name=?", "is", qid,
+				      name);
+		return db_run(db, "INSERT OR REPLACE INTO document VALUES (?,?,?)", "iss", qid,
 			      name, c->value);
 	case SET_GLOBAL:
 		name = property_at(true, c->index)->name;
@@ -647,6 +686,14 @@ static void read_volume(struct changes *c, sqlite3_stmt *st)
 	}
 }
 
+static void read_document(struct changes *c, sqlite3_stmt *st)
+{
+	for (unsigned i = 0; i < N_DOCUMENTS; i++)
+		if (strcmp(document_name((enum document)i), column(st, 1)) == 0)
+			changes_set_document(c, (unsigned)sqlite3_column_int64(st, 0),
+					     (enum document)i, column(st, 2));
+}
+
 static void read_label(struct changes *c, sqlite3_stmt *st)
 {
 	int64_t i = sqlite3_column_int64(st, 0);
@@ -658,7 +705,10 @@ static void read_label(struct changes *c, sqlite3_stmt *st)
 
 static void read_pool(struct changes *c, sqlite3_stmt *st)
 {
-	changes_set_pool(c, column(st, 0), column(st, 1), column(st, 2), sqlite3_column_int(st, 3));
+	changes_set_pool(c, &(struct pool){.name = (char *)column(st, 0),
+					   .driver = (char *)column(st, 1),
+					   .dir = (char *)column(st, 2),
+					   .revisions_to_keep = sqlite3_column_int(st, 3)});
 }
 
 static void read_counter(struct changes *c, sqlite3_stmt *st)
@@ -687,6 +737,7 @@ static int load(struct store *s)
 		{"SELECT qid,name,pool,vid,size,rw,save_on_stop,snap_on_start,ephemeral,"
 		 "revisions_to_keep FROM volume",
 		 read_volume},
+		{"SELECT qid,name,text FROM document", read_document},
 		{"SELECT id,name,color FROM label", read_label},
 		{"SELECT name,driver,dir,revisions_to_keep FROM pool", read_pool},
 		{"SELECT name,value FROM counter", read_counter},
@@ -726,14 +777,23 @@ static int first_start(struct store *s)
 		{"red", 0xcc0000},  {"orange", 0xf57900}, {"yellow", 0xedd400}, {"green", 0x73d216},
 		{"gray", 0x555555}, {"blue", 0x3465a4},   {"purple", 0x75507b}, {"black", 0x000000},
 	};
+	static const struct pool pools[] = {
+		{.name = (char *)"default",
+		 .driver = (char *)"qcow2",
+		 .dir = (char *)"",
+		 .revisions_to_keep = 1},
+		{.name = (char *)"linux-kernel",
+		 .driver = (char *)"linux-kernel",
+		 .dir = (char *)""},
+	};
 	struct changes AUTO(changes_done) c = {0};
 
 	for (unsigned i = 0; i < ARRAY_LEN(labels); i++)
 		changes_set_label(&c, i + 1, labels[i].name, labels[i].color);
 	changes_add_qube(&c, 0, KLASS_ADMIN, "dom0", "00000000-0000-0000-0000-000000000000");
 	changes_set_property(&c, 0, PROP_label, "8");
-	changes_set_pool(&c, "default", "qcow2", "", 1);
-	changes_set_pool(&c, "linux-kernel", "linux-kernel", "", 0);
+	for (unsigned i = 0; i < ARRAY_LEN(pools); i++)
+		changes_set_pool(&c, &pools[i]);
 	changes_set_xid(&c, 0);
 	return store_apply(s, &c);
 }

@@ -13,7 +13,7 @@
 #include "store/model.h"
 
 /** STORE_VERSION - of the schema; an older file is migrated, a newer one refused */
-#define STORE_VERSION 1
+#define STORE_VERSION 2
 
 /** enum store_outcome */
 enum store_outcome {
@@ -48,15 +48,19 @@ void changes_done(struct changes *c);
 void changes_add_qube(struct changes *c, unsigned qid, enum klass klass, const char *name,
 		      const char *uuid);
 void changes_remove_qube(struct changes *c, unsigned qid);
+/** changes_rename() - @name is valid and free */
+void changes_rename(struct changes *c, unsigned qid, const char *name);
 /** changes_set_property() - @raw NULL = reset; likewise below */
 void changes_set_property(struct changes *c, unsigned qid, enum property_id id, const char *raw);
 void changes_set_global(struct changes *c, enum global_id id, const char *raw);
 void changes_set_feature(struct changes *c, unsigned qid, const char *name, const char *value);
 void changes_set_tag(struct changes *c, unsigned qid, const char *name, bool there);
 void changes_set_volume(struct changes *c, unsigned qid, enum disk d, const struct volume *v);
+void changes_set_document(struct changes *c, unsigned qid, enum document d, const char *text);
 void changes_set_label(struct changes *c, unsigned i, const char *name, uint32_t color);
-void changes_set_pool(struct changes *c, const char *name, const char *driver, const char *dir,
-		      int revisions_to_keep);
+/** changes_set_pool() - add or replace; its texts are copied. changes_remove_pool(): by name */
+void changes_set_pool(struct changes *c, const struct pool *pool);
+void changes_remove_pool(struct changes *c, const char *name);
 void changes_set_xid(struct changes *c, unsigned last_xid);
 /** changes_begin() - an operation starts; @id from model->next_operation. changes_end(): it ended
  */

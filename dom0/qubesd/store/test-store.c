@@ -107,6 +107,11 @@ static void everything_changed_is_there_after_a_restart(void **state)
 	changes_set_tag(&c, 1, "t", true);
 	changes_set_volume(&c, 1, DISK_PRIVATE, &v);
 	changes_set_global(&c, GLOBAL_default_netvm, "2");
+	changes_set_document(&c, 1, DOCUMENT_NOTES, "two\nlines, \xc3\xa4");
+	changes_set_pool(&c, &(struct pool){.name = (char *)"other",
+					    .driver = (char *)"qcow2",
+					    .dir = (char *)"/x",
+					    .revisions_to_keep = 2});
 	changes_set_label(&c, 9, "pink", 0xff00ff);
 	changes_set_xid(&c, 77);
 	changes_begin(&c, 5, 1, "run", "77");
@@ -129,6 +134,9 @@ static void everything_changed_is_there_after_a_restart(void **state)
 		assert_int_equal(q->volumes[DISK_PRIVATE].revisions_to_keep, -1);
 		assert_null(q->volumes[DISK_ROOT].pool);
 		assert_ptr_equal(global_qube(m, GLOBAL_default_netvm), model_find(m, "bank"));
+		assert_string_equal(q->documents[DOCUMENT_NOTES], "two\nlines, \xc3\xa4");
+		assert_null(q->documents[DOCUMENT_FIREWALL]);
+		assert_string_equal(model_pool(m, "other")->dir, "/x");
 		assert_int_equal(m->labels[9].color, 0xff00ff);
 		assert_int_equal(m->last_xid, 77);
 		assert_int_equal(m->operations->id, 5);
@@ -137,13 +145,93 @@ static void everything_changed_is_there_after_a_restart(void **state)
 		s = must_open();
 	}
 	changes_remove_qube(&c, 1);
+	changes_remove_pool(&c, "other");
 	changes_set_property(&c, 2, PROP_label, NULL);
 	assert_int_equal(store_apply(s, &c), 0);
 	store_free(s);
 	s = must_open();
 	assert_null(model_find(store_model(s), "work"));
 	assert_null(model_find(store_model(s), "bank")->values[PROP_label]);
+	assert_null(model_pool(store_model(s), "other"));
 	store_free(s);
+}
+
+static void a_renamed_qube_is_found_by_its_new_name_alone(void **state)
+{
+	struct changes c = {0};
+	struct store *s;
+	struct model *m;
+
+	(void)state;
+	start_anew();
+	s = must_open();
+	add_qube(&c, 1, "b");
+	add_qube(&c, 2, "d");
+	add_qube(&c, 3, "f");
+	changes_set_property(&c, 3, PROP_netvm, "1");
+	assert_int_equal(store_apply(s, &c), 0);
+	changes_rename(&c, 1, "d"); /* taken */
+	assert_true(store_apply(s, &c) < 0);
+	changes_rename(&c, 1, "e");
+	assert_int_equal(store_apply(s, &c), 0);
+	for (unsigned round = 0; round < 2; round++) {
+		static const char *const order[] = {"dom0", "d", "e", "f"};
+
+		m = store_model(s);
+		assert_int_equal(m->n_qubes, ARRAY_LEN(order));
+		for (unsigned i = 0; i < ARRAY_LEN(order); i++)
+			assert_string_equal(m->by_name[i]->name, order[i]);
+		assert_null(model_find(m, "b"));
+		assert_int_equal(model_find(m, "e")->qid, 1);
+		assert_ptr_equal(model_find(m, "uuid:00000000-0000-4000-8000-000000000001"),
+				 model_find(m, "e"));
+		assert_ptr_equal(property_qube(m, model_find(m, "f"), PROP_netvm),
+				 model_find(m, "e"));
+		store_free(s);
+		s = must_open();
+	}
+	store_free(s);
+}
+
+/* store/version-N.sql is what that version wrote */
+static void a_store_of_each_older_version_is_taken_over(void **state)
+{
+	char path[4096], db_path[128];
+
+	(void)state;
+	for (unsigned version = 1; version < STORE_VERSION; version++) {
+		AUTO_FREE char *sql = NULL;
+		const struct model *m;
+		const struct qube *work;
+		struct store *s;
+		sqlite3 *db;
+
+		start_anew();
+		(void)snprintf(path, sizeof(path), "%s/version-%u.sql", STORE_VERSIONS, version);
+		(void)snprintf(db_path, sizeof(db_path), "%s/store.db", store_dir());
+		assert_int_equal(io_read_file(AT_FDCWD, path, 1 << 20, &sql, NULL), 0);
+		assert_int_equal(sqlite3_open(db_path, &db), SQLITE_OK);
+		assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+		(void)sqlite3_close(db);
+		s = must_open();
+		store_free(s);
+		s = must_open(); /* and again, as it is now */
+		m = store_model(s);
+		assert_int_equal(m->n_qubes, 4);
+		work = model_find(m, "work");
+		assert_non_null(work);
+		assert_string_equal(work->values[PROP_memory], "512");
+		assert_string_equal(work->values[PROP_netvm], "");
+		assert_ptr_equal(model_template(m, work), model_find(m, "tmpl"));
+		assert_string_equal(pair_find(work->features, "note")->value, "it's");
+		assert_non_null(pair_find(work->tags, "mine"));
+		assert_int_equal(work->volumes[DISK_PRIVATE].revisions_to_keep, 3);
+		assert_null(work->documents[DOCUMENT_NOTES]);
+		assert_int_equal(model_label(m, "pink"), 9);
+		assert_int_equal(model_pool(m, "default")->revisions_to_keep, 5);
+		assert_string_equal(m->globals[GLOBAL_default_template], "1");
+		store_free(s);
+	}
 }
 
 static void a_change_that_fails_changes_nothing(void **state)
@@ -473,6 +561,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_new_store_has_dom0_labels_and_pools),
 		cmocka_unit_test(everything_changed_is_there_after_a_restart),
+		cmocka_unit_test(a_renamed_qube_is_found_by_its_new_name_alone),
+		cmocka_unit_test(a_store_of_each_older_version_is_taken_over),
 		cmocka_unit_test(a_change_that_fails_changes_nothing),
 		cmocka_unit_test(a_thousand_qubes_keep_their_order),
 		cmocka_unit_test(two_qubesds_do_not_share_a_store),
