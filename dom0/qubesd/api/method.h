@@ -61,6 +61,13 @@ int label_index(struct call *c);
 int label_create(struct call *c);
 int label_remove(struct call *c);
 
+int notes_get(struct call *c);
+int notes_set(struct call *c);
+
+int firewall_get(struct call *c);
+int firewall_set(struct call *c);
+int firewall_reload(struct call *c);
+
 int volume_list(struct call *c);
 int volume_info(struct call *c);
 int volume_snapshots(struct call *c);
