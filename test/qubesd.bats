@@ -5,48 +5,8 @@
 bats_require_minimum_version 1.5.0
 load lib
 
-setup() {
-	BULKHEAD_HOME=$(mktemp -d "${TMPDIR:-/tmp}/bulkhead qubesd.XXXXXX")
-	export BULKHEAD_HOME
-	daemon_start
-}
-
-teardown() {
-	daemon_stop
-	local run
-	run=$(readlink "$BULKHEAD_HOME/run" || true)
-	rm -rf "$BULKHEAD_HOME" ${run:+"$run"}
-}
-
-daemon_start() {
-	"$libexec/qubesd" 2>>"$BULKHEAD_HOME/log" &
-	daemon=$!
-	within 10 answers
-}
-
-daemon_stop() {
-	[ -n "$daemon" ] || return 0
-	kill "$daemon" 2>/dev/null || true
-	wait "$daemon" 2>/dev/null || true
-	daemon=
-}
-
-daemon_kill() {
-	kill -9 "$daemon"
-	wait "$daemon" 2>/dev/null || true
-}
-
-answers() {
-	[ -S "$BULKHEAD_HOME/run/qubesd.sock" ] && [[ $(ask 'admin.vm.List dom0 name dom0\0') == 0\|dom0* ]]
-}
-
-# make_template NAME; make_app NAME TEMPLATE
-make_template() {
-	[ "$(ask "admin.vm.Create.TemplateVM dom0 name dom0\0name=$1 label=black")" = '0|' ]
-}
-make_app() {
-	[ "$(ask "admin.vm.Create.AppVM+$2 dom0 name dom0\0name=$1 label=red")" = '0|' ]
-}
+qubesd="$libexec/qubesd"
+load qubesd-lib
 
 # all that must not change when something is refused
 picture() {
@@ -152,7 +112,7 @@ picture() {
 		admin.vm.volume.Resize+private dom0 name work\0007~ProtocolError
 		admin.vm.volume.CloneTo+private dom0 name work\0abc~QubesVolumeCopyTokenNotFoundError
 		admin.pool.Info+none dom0 name dom0\0~PermissionDenied
-		admin.vm.firewall.Get dom0 name work\0~QubesNotImplementedError
+		admin.backup.Info+daily dom0 name dom0\0~QubesNotImplementedError
 		admin.vm.List+x dom0 name dom0\0~ProtocolError
 		admin.no.such dom0 name dom0\0~ProtocolError
 		internal.GetSystemInfo dom0 name dom0\0~ProtocolError

@@ -746,6 +746,8 @@ int power_recover(struct qubesd *d)
 	size_t n = 0;
 	int r = vmm_scan(d->paths.run, &found, &n);
 
+	if (r == -EPERM)
+		return r;
 	if (r < 0)
 		log_warn(NULL, "looking for running qubes: %s", log_errno_str(r));
 	for (const struct operation *op = d->model->operations; op; op = next) {

@@ -2,7 +2,8 @@
 #pragma once
 /*
  * A virtual machine monitor: how a qube is started, watched and changed. One folder per driver
- * (qemu/).
+ * (qemu/; none/ for tests, in a program of its own); which one a program has is decided as it is
+ * linked.
  *
  * Two sides. A job (straight-line, blocking) starts a qube with vmm_start(): a qube-monitor is
  * spawned that outlives everything, and becomes the parent of QEMU and of the qube's daemons.
@@ -126,7 +127,7 @@ struct vmm_found {
 };
 
 /** vmm_scan() - the monitors that run below @run_dir (after qubesd was restarted); removes what
- * dead ones left */
+ * dead ones left. -EPERM: this driver may not be used for this instance */
 MUST_CHECK int vmm_scan(const char *run_dir, struct vmm_found **ret, size_t *ret_n);
 
 /**
