@@ -4,6 +4,7 @@
 
 bats_require_minimum_version 1.5.0
 load lib
+load terminal-lib
 
 setup_file() {
 	instance_begin
@@ -13,10 +14,12 @@ setup_file() {
 		qubes.VMShell  *     work  vault      allow
 		test.Dom0      *     work  @adminvm   allow
 		test.Dom0      *     work  @default   allow target=dom0
+		test.Ask       *     work  @adminvm   ask
 		test.Halted    *     work  vault      allow autostart=no
 	EOF
 	printf '#!/bin/sh\necho "$QREXEC_REMOTE_DOMAIN $1"; cat; exit 7\n' >"$BULKHEAD_HOME/config/qubes-rpc/test.Dom0"
 	chmod +x "$BULKHEAD_HOME/config/qubes-rpc/test.Dom0"
+	cp "$BULKHEAD_HOME/config/qubes-rpc/test.Dom0" "$BULKHEAD_HOME/config/qubes-rpc/test.Ask"
 	timeout 300 qvm-start work >&2
 }
 
@@ -172,4 +175,24 @@ gone_in_vault() {
 	timeout 60 qvm-kill vault
 	wait $!
 	grep -q 'ended 255' "$BATS_TEST_TMPDIR/out"
+}
+
+@test "without a display the person is asked on the terminal of qvm-run" {
+	local dir=$BATS_TEST_TMPDIR
+	mkfifo "$dir/keys"
+	terminal_begin qvm-run -p work 'echo text | qrexec-client-vm dom0 test.Ask+x; echo "ended $?"'
+	asked
+	grep -q 'The qube work (red) wants to' "$dir/screen"
+	printf 'dom0 %s\n' "$number" >&9
+	within 60 grep -q 'ended 7' "$dir/screen"
+	grep -q 'work x' "$dir/screen"
+	exec 9>&-
+	wait "$terminal"
+	run -126 in_work 'qrexec-client-vm dom0 test.Ask </dev/null'
+}
+
+@test "qrexec-client -k: the qube is killed when the call is over" {
+	timeout 300 qvm-start vault 2>/dev/null || [ "$(state vault)" = Running ]
+	run -3 timeout 60 "$libexec/qrexec-client" -d vault -k 'DEFAULT:exit 3'
+	[ "$(state vault)" = Halted ]
 }

@@ -67,7 +67,8 @@ in_work() {
 }
 
 @test "services: an unknown one is 127" {
-	run -127 in_work --service nosuch.Service+arg
+	run -127 --separate-stderr in_work --service nosuch.Service+arg
+	[[ $stderr == *"work: nosuch.Service+arg ended with 127: there is no such service in this qube"* ]]
 }
 
 @test "without --pass-io nothing comes back but the exit code" {

@@ -168,7 +168,8 @@ teardown() {
 	run -2 timeout 10 "$dom0/qrexec-client" --socket-dir="$dir" -d work
 	run -2 timeout 10 "$dom0/qrexec-client" --socket-dir="$dir" "$me:true"
 	run -127 timeout 10 "$dom0/qrexec-client" --socket-dir="$dir" -d dom0 "QUBESRPC a b name c"
-	run -125 timeout 10 "$dom0/qrexec-client" --socket-dir="$dir" -d work -k "$me:true"
+	run -2 timeout 10 "$dom0/qrexec-client" -d dom0 -k "true"
+	run -2 timeout 10 "$dom0/qrexec-client" --socket-dir="$dir" -d work --colour=red "$me:true"
 	run -2 --separate-stderr timeout 10 "$dom0/qrexec-client" --no-such-option
 	[ -z "$output" ]
 	[[ $stderr == *usage:* ]]

@@ -86,11 +86,12 @@ static int run(const struct args *a)
 	r = paths_init(&paths, false);
 	if (r < 0)
 		return ui_fail_errno(a, "the instance's folders", r);
-	(void)printf("prompt     %s\n",
-		     prompt_listens(&paths)
-			     ? "asks on the display"
-			     : "none: what the policy asks about is denied; where there is a "
-			       "display, `bulkhead start` starts it");
+	(void)printf(
+		"prompt     %s\n",
+		prompt_listens(&paths)
+			? "asks on the display"
+			: "none: what the policy asks about is asked on the terminal of qvm-run, or denied; where there is a "
+			  "display, `bulkhead start` starts it");
 	(void)printf("state      %s\nlog        %s/log/qubesd.log\nsockets    %s\n", paths.state,
 		     paths.state, paths.run);
 	paths_done(&paths);

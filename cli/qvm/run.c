@@ -171,9 +171,12 @@ static int bring_up(struct run *r, const struct choice *choice)
 static int become_client(const struct run *r, const char *client, const char *qube)
 {
 	const char *localcmd = args_value(r->a, LOCALCMD);
+	AUTO_FREE char *colour = NULL;
 	const char *argv[12];
 	unsigned n = 0;
 
+	if (r->colour_output && asprintf(&colour, "--colour=%s", r->colour_output) < 0)
+		return ui_fail(r->a, "out of memory");
 	if (!r->pass_io) {
 		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -191,6 +194,8 @@ static int become_client(const struct run *r, const char *client, const char *qu
 		argv[n++] = "-t";
 	if (r->filter || (r->pass_io && isatty(STDERR_FILENO)))
 		argv[n++] = "-T";
+	if (colour && colour[strlen("--colour=")] != '\0')
+		argv[n++] = colour;
 	argv[n++] = r->command;
 	argv[n] = NULL;
 	(void)execv(client, (char *const *)argv);
@@ -218,8 +223,8 @@ static int exit_code(int status)
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : EXIT_TROUBLE;
 }
 
-/* run all at once and wait for them; the largest exit code */
-static int run_all(const struct run *r, const char *client)
+/* run all at once and wait for them: how each ended in @codes. Return: the largest exit code */
+static int run_all(const struct run *r, const char *client, int *codes)
 {
 	AUTO_FREE pid_t *pids = calloc(r->n_qubes + 1, sizeof(*pids));
 	/* signals of the terminal reach the children too; we only wait for what they make of them
@@ -248,12 +253,26 @@ static int run_all(const struct run *r, const char *client)
 			continue;
 		while (waitpid(pids[i], &status, 0) < 0 && errno == EINTR)
 			;
-		code = exit_code(status);
-		if (code != 0 && r->n_qubes > 1)
-			ui_note(r->a, "%s: exit code %d", r->qubes[i], code);
+		code = codes[i] = exit_code(status);
 		worst = code > worst ? code : worst;
 	}
 	return worst;
+}
+
+/* a service's end that says nothing by itself: qrexec-client is silent about these, as scripts expect of it */
+static void explain(const struct run *r, const char *qube, int code)
+{
+	static const char *const why[] = {
+		[125] = "the call could not be carried out; the qube's log says why",
+		[126] = "the call was refused",
+		[127] = "there is no such service in this qube",
+	};
+
+	if (args_has(r->a, SERVICE) && code >= 125 && code <= 127)
+		ui_note(r->a, "%s: %s ended with %d: %s, unless it ends so by itself", qube,
+			r->shown, code, why[code]);
+	else if (code != 0 && r->n_qubes > 1)
+		ui_note(r->a, "%s: exit code %d", qube, code);
 }
 
 /* what the colour options come to: red on a terminal unless they say otherwise */
@@ -315,6 +334,7 @@ static int check(const struct run *r, unsigned n_needed)
 
 static int run_in(struct run *r, const struct choice *choice)
 {
+	AUTO_FREE int *codes = NULL;
 	char client[PATH_MAX];
 	int failed, code;
 
@@ -337,18 +357,23 @@ static int run_in(struct run *r, const struct choice *choice)
 		for (unsigned i = 0; i < r->n_qubes; i++)
 			(void)fprintf(stderr, "Running '%s' on %s\n", r->shown, r->qubes[i]);
 	}
-	if (r->n_qubes == 1 && !r->colour_output && !r->colour_stderr) {
+	if (r->n_qubes == 1 && !r->colour_output && !r->colour_stderr && !args_has(r->a, SERVICE)) {
 		(void)fflush(NULL);
 		(void)become_client(r, client, r->qubes[0]);
 		return EXIT_TROUBLE;
 	}
+	codes = calloc(r->n_qubes, sizeof(*codes));
+	if (!codes)
+		return ui_fail(r->a, "out of memory");
 	put_colour(stdout, r->colour_output);
 	put_colour(stderr, r->colour_stderr);
-	code = run_all(r, client);
+	code = run_all(r, client, codes);
 	if (r->colour_output)
 		put_colour(stdout, "");
 	if (r->colour_stderr)
 		put_colour(stderr, "");
+	for (unsigned i = 0; i < r->n_qubes; i++)
+		explain(r, r->qubes[i], codes[i]);
 	return code > failed ? code : failed;
 }
 
@@ -430,6 +455,8 @@ const struct command qvm_run = {
 		"is red and control characters are replaced, for a terminal obeys them and the "
 		"qube "
 		"is not trusted.\n\n"
+		"Without a display, calls of the qube that the policy asks about meanwhile are asked about on this terminal\n"
+		"(qrexec-client(1)).\n\n"
 		"Options may stand after QUBE and COMMAND too; put \"--\" before QUBE if an option "
 		"belongs to COMMAND.",
 	.sections =

@@ -6,7 +6,7 @@
  * Holds	the question (a sealed file), the socket for the answer, the display
  * Trusts	bulkhead-prompt, the display, GTK with what it loads: themes, fonts, input methods
  * Needs	whatever GTK does, so it is not confined; of a qube it reads the caller's words, decoded
- *		in lib/proto and shown as plain ASCII (words.h), never as markup
+ *		in lib/proto and shown as plain ASCII (qrexec/words.h), never as markup
  *
  * What the person does counts only while the guard is open (guard.h): a controller in front of all
  * widgets takes keys and buttons away until then. Nothing stands selected but what the policy
@@ -15,12 +15,12 @@
 #include "window.h"
 #include "guard.h"
 #include "target.h"
-#include "words.h"
 
 #include "base/io.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "proto/prompt.h"
+#include "qrexec/words.h"
 
 #include <glib-unix.h>
 #include <stdio.h>

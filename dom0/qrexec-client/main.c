@@ -65,6 +65,8 @@ static void usage(FILE *to)
 		"  -w SECONDS             how long the qube may take to connect (60; 0 = for "
 		"ever)\n"
 		"  -W                     wait for the end of the call (always done)\n"
+		"  -k                     kill the qube at the end of the call\n"
+		"      --colour=NUMBER    the terminal's, set again after a question on it\n"
 		"      --use-stdin-socket standard input is a socket and also the output\n"
 		"      --socket-dir=DIR   where the daemons' sockets are\n"
 		"  -h, --help             show this\n"
@@ -78,12 +80,6 @@ static void usage(FILE *to)
 }
 
 /* ---- options ------------------------------------------------------------------------------- */
-
-static int later(const char *what)
-{
-	complain("%s is not supported yet", what);
-	return -ENOTSUP;
-}
 
 /* IDENT,SOURCE,DOMID */
 static bool caller_take(const char *text, struct caller *ret)
@@ -111,8 +107,8 @@ static int options_check(const struct options *o, int argc, char **argv)
 					       : "which command? It comes last");
 		return -EINVAL;
 	}
-	if (is_dom0(o->qube) && (o->prefix || (o->just_exec && o->local))) {
-		complain("-p, and -e with -l, do not go with dom0");
+	if (is_dom0(o->qube) && (o->prefix || o->kill || (o->just_exec && o->local))) {
+		complain("-p, -k, and -e with -l, do not go with dom0");
 		return -EINVAL;
 	}
 	if (o->qube[0] == '\0' ||
@@ -145,6 +141,7 @@ static int options_take(struct options *o, int argc, char **argv)
 		{"socket-dir", required_argument, NULL, 's'},
 		{"no-exit-code", no_argument, NULL, 'E'},
 		{"use-stdin-socket", no_argument, NULL, 'S'},
+		{"colour", required_argument, NULL, 'C'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
 		{0},
@@ -167,7 +164,15 @@ static int options_take(struct options *o, int argc, char **argv)
 			complain("-c wants IDENT,SOURCE,DOMID, not \"%s\"", optarg);
 			return -EINVAL;
 		case 'k':
-			return later("-k, killing the qube at the end,");
+			o->kill = true;
+			break;
+		case 'C':
+			if (optarg[0] != '\0' && strspn(optarg, "0123456789;") == strlen(optarg)) {
+				o->colour = optarg;
+				break;
+			}
+			complain("--colour wants a number like 31, not \"%s\"", optarg);
+			return -EINVAL;
 		case 'p':
 			o->prefix = optarg;
 			break;
@@ -351,6 +356,14 @@ static int others_call(const struct options *o, const char *dir, const struct pa
 	return r < 0 ? QREXEC_EXIT_PROBLEM : dom0_serve(o, dir, given ? given : channels);
 }
 
+/* the instance's run directory, if there is one: who gives all other directories needs none */
+static const char *run_find(struct paths *paths)
+{
+	if (paths->run[0] == '\0' && paths_init(paths, false) < 0)
+		return NULL;
+	return paths->run;
+}
+
 int main(int argc, char **argv)
 {
 	AUTO(paths_done) struct paths paths = {0};
@@ -385,6 +398,9 @@ int main(int argc, char **argv)
 		return QREXEC_EXIT_PROBLEM;
 	if (o.caller.ident[0] != '\0')
 		return others_call(&o, o.socket_dir ? o.socket_dir : dir, &paths);
+	r = supervise(&o, run_find(&paths));
+	if (r != SUPERVISED)
+		return r;
 	r = request(&c, o.socket_dir ? o.socket_dir : dir);
 	if (r == 0)
 		r = server_open(&c, &paths);

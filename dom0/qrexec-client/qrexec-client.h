@@ -6,10 +6,15 @@
  *	main.c		the story, and a call from dom0 to a qube
  *	daemon.c	speaking with a qube's daemon, waiting
  *	dom0.c		a service of dom0: for ourselves, or for the qube that called it (-c)
+ *	supervise.c	what stays beside a call
+ *	terminal.c	the terminal, to ask the person
  */
 #include "base/attr.h"
 #include "base/io.h"
 #include "proto/qrexec.h"
+
+#include <poll.h>
+#include <sys/types.h>
 
 struct qrexec_peer;
 
@@ -28,7 +33,8 @@ struct options {
 	const char *socket_dir, *qube, *local, *prefix, *command;
 	struct caller caller; /* ident "": we are the caller */
 	unsigned timeout_s;
-	bool just_exec, filter_out, filter_err, no_code, stdin_socket;
+	bool just_exec, filter_out, filter_err, no_code, stdin_socket, kill;
+	const char *colour; /* of the terminal: "31"; NULL = none */
 };
 
 /* ---- daemon.c: what goes wrong is said */
@@ -52,3 +58,49 @@ MUST_CHECK int dom0_run(const struct options *o);
 MUST_CHECK int dom0_serve(const struct options *o, const char *dir, const char *vchan_dir);
 /** callers_connect() - a qube that called another one is told where it is */
 MUST_CHECK int callers_connect(const struct options *o, const char *dir);
+
+/* ---- supervise.c */
+
+/** SUPERVISED - be the call */
+#define SUPERVISED (-1)
+
+/**
+ * supervise() - stay beside a call, if there is anything to do there: a terminal to ask on, a qube to kill
+ * @run_dir:	the instance's; NULL = there is none
+ *
+ * Return: SUPERVISED, in a child, or where nothing stays; else the exit code, and the call is over.
+ */
+MUST_CHECK int supervise(const struct options *o, const char *run_dir);
+
+/* ---- terminal.c: the terminal that policyd finds by a socket in PROMPT_TERMINALS */
+
+/**
+ * struct terminal - one to ask on; listen_fd is NO_FD if there is none
+ * @lock_fd:	held while something is asked on any of this instance's
+ * @asker_fd:	who asks, until it is shown
+ */
+struct terminal {
+	int tty_fd, listen_fd, lock_fd, asker_fd;
+	char path[UNIX_PATH_MAX + 1];
+	const char *colour;
+	unsigned n_refused;
+};
+
+/**
+ * terminal_open() - what this call runs on, if a person can be asked there
+ *
+ * That is a terminal which controls us and to which the call's output goes filtered or not at all. Return: there is one.
+ */
+bool terminal_open(struct terminal *t, const struct options *o, const char *run_dir);
+/** terminal_leave() - in a child */
+void terminal_leave(struct terminal *t);
+void terminal_close(struct terminal *t);
+/** terminal_poll(), terminal_timeout_ms() - what to wait for, and then terminal_turn() */
+struct pollfd terminal_poll(const struct terminal *t);
+int terminal_timeout_ms(const struct terminal *t);
+/**
+ * terminal_turn() - ask, which takes as long as the person does
+ * @relay:	child of ours that is stopped meanwhile
+ * @signal_fd:	readable: we are to end
+ */
+void terminal_turn(struct terminal *t, short revents, pid_t relay, int signal_fd);

@@ -43,14 +43,14 @@ int confine_loader(void)
 	 * may read anyway there is nothing of a qube in this process.
 	 */
 	static const struct sandbox_call calls[] = {
-		{"openat", 2, writing, O_RDONLY},        /* folders and files of the policy */
-		{"getdents64"},                          /* what is in a folder */
-		{"newfstatat"},                          /* whether it is a folder */
-		{"fstat"},                               /* where stat() is not the call above */
-		{"access"},                              /* whether a folder is there */
-		{"faccessat"},                           /* where access() is this call */
-		{"lseek"},                               /* readdir() */
-		{"sysinfo"},                             /* qsort() of many files, as above */
+		{"openat", 2, writing, O_RDONLY}, /* folders and files of the policy; terminals */
+		{"getdents64"},                   /* what is in a folder */
+		{"newfstatat"},                   /* whether it is a folder */
+		{"fstat"},                        /* where stat() is not the call above */
+		{"access"},                       /* whether a folder is there */
+		{"faccessat"},                    /* where access() is this call */
+		{"lseek"},                        /* readdir() */
+		{"sysinfo"},                      /* qsort() of many files, as above */
 		{"socket", 0, ~UINT64_C(0), AF_UNIX},    /* the prompt */
 		{"connect"},                             /* same */
 		{"getsockopt"},                          /* who listens there */

@@ -15,6 +15,7 @@
 
 #include "base/io.h"
 #include "base/str.h"
+#include "proto/prompt.h"
 #include "ruleset/ruleset.h"
 
 #include <dirent.h>
@@ -233,12 +234,12 @@ static int load(struct loader *l)
 /* ---- the prompt */
 
 /* who listens there must be who we are: it decides in the person's name */
-static int prompt_connect(const char *path, int *ret_fd)
+static int connect_ours(const char *path, int *ret_fd)
 {
 	AUTO_CLOSE int fd = NO_FD;
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
-	int r = path ? io_unix_connect_now(path, SOCK_STREAM, &fd) : -ENOENT;
+	int r = io_unix_connect_now(path, SOCK_STREAM, &fd);
 
 	if (r < 0)
 		return r;
@@ -248,6 +249,71 @@ static int prompt_connect(const char *path, int *ret_fd)
 		return -EPERM;
 	*ret_fd = take_fd(&fd);
 	return 0;
+}
+
+static bool is_before(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
+}
+
+/* CALLER.PID */
+static bool is_terminal_of(const char *name, const char *caller)
+{
+	const size_t len = strlen(caller);
+
+	return str_starts(name, caller) && name[len] == '.' && name[len + 1] != '\0' &&
+	       strspn(name + len + 1, "0123456789") == strlen(name + len + 1);
+}
+
+/* the caller's terminal that came last, but before @before; its name in @to. 0; -ENOENT */
+static int terminal_find(const char *dir, const char *caller, const struct timespec *before,
+			 char to[UNIX_PATH_MAX + 1], struct timespec *ret_when)
+{
+	struct timespec last = {0};
+	struct dirent *e;
+	DIR *d = opendir(dir);
+
+	while (d && (e = readdir(d))) {
+		char path[UNIX_PATH_MAX + 1];
+		struct stat st;
+
+		if (!is_terminal_of(e->d_name, caller) ||
+		    str_format(path, sizeof(path), "%s/%s", dir, e->d_name) < 0 ||
+		    stat(path, &st) < 0 || !is_before(&st.st_mtim, before) ||
+		    !is_before(&last, &st.st_mtim))
+			continue;
+		last = st.st_mtim;
+		memcpy(to, path, sizeof(path));
+	}
+	if (d)
+		(void)closedir(d);
+	*ret_when = last;
+	return last.tv_sec > 0 ? 0 : -ENOENT;
+}
+
+/* where somebody runs something in the caller; one that is gone may have left its socket */
+static int terminal_connect(const char *prompt, const char *caller, int *ret_fd)
+{
+	struct timespec when = {.tv_sec = INT64_MAX};
+	char dir[UNIX_PATH_MAX + 1], path[UNIX_PATH_MAX + 1];
+	int r = str_format(dir, sizeof(dir), "%.*s/" PROMPT_TERMINALS,
+			   (int)(strrchr(prompt, '/') - prompt), prompt);
+
+	while (r == 0) {
+		r = terminal_find(dir, caller, &when, path, &when);
+		if (r == 0 && connect_ours(path, ret_fd) == 0)
+			return 0;
+	}
+	return r;
+}
+
+static int prompt_connect(const char *prompt, const char *caller, int *ret_fd)
+{
+	int r = prompt ? connect_ours(prompt, ret_fd) : -ENOENT;
+
+	if (prompt && (r == -ENOENT || r == -ECONNREFUSED))
+		r = terminal_connect(prompt, caller, ret_fd);
+	return r;
 }
 
 /* a wish of policyd, answered by one note; 1: policyd is gone */
@@ -264,12 +330,15 @@ static int grant(struct loader *l)
 	if (len != sizeof(w))
 		return len == 0 ? 1 : -EPROTO;
 	note.wish = w.id;
-	r = prompt_connect(l->places->prompt, &fd);
+	w.caller[sizeof(w.caller) - 1] = '\0';
+	r = prompt_connect(l->places->prompt, w.caller, &fd);
 	if (r < 0) {
 		note.kind = LOADER_NO_PROMPT;
-		(void)snprintf(note.text, sizeof(note.text), "%s",
-			       r == -ENOENT || r == -ECONNREFUSED ? "there is no prompt"
-								  : log_errno_str(r));
+		(void)snprintf(
+			note.text, sizeof(note.text), "%s",
+			r == -ENOENT || r == -ECONNREFUSED
+				? "there is no prompt, and no terminal where something runs in it"
+				: log_errno_str(r));
 	}
 	return io_send_msg(l->notes_fd, &note, sizeof(note), &fd, r < 0 ? 0 : 1);
 }

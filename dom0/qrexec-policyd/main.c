@@ -47,7 +47,7 @@ static const char usage_text[] =
 	"  --policy-dir DIR  folder of policy files; of two with one name the former folder's counts\n"
 	"                    (default /run/qubes/policy.d and /etc/qubes/policy.d)\n"
 	"  --legacy-dir DIR  folder of R4.0 policy files (default /etc/qubes-rpc/policy)\n"
-	"  --prompt-socket PATH  where the person is asked; without it what asks is refused\n"
+	"  --prompt-socket PATH  where the person is asked, or in terminals/ beside it; else refused\n"
 	"  --help, --version\n"
 	"\n"
 	"Exit codes: 1 it could not start or go on; 2 usage.\n";

@@ -14,6 +14,7 @@
  */
 #include "base/attr.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "policy/policy.h"
 #include "proto/audit.h"
 #include "proto/picture.h"
@@ -39,9 +40,10 @@ struct loader_note {
 	char text[600];
 };
 
-/** struct loader_wish - what it is told: connect to the prompt, and say so for @id */
+/** struct loader_wish - what it is told: connect to where the person is asked about @caller, and say so for @id */
 struct loader_wish {
 	uint32_t id;
+	char caller[QUBE_NAME_MAX + 1];
 };
 
 /**

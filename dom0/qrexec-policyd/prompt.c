@@ -112,7 +112,7 @@ static int make_question(struct policyd *d, const struct policy_request *call,
 int prompting_begin(struct policyd *d, const struct policy_request *call,
 		    const struct policy_answer *a, struct prompting *p)
 {
-	struct loader_wish wish;
+	struct loader_wish wish = {0};
 	int r;
 
 	p->fd = NO_FD;
@@ -120,6 +120,9 @@ int prompting_begin(struct policyd *d, const struct policy_request *call,
 	if (r != 0)
 		return r;
 	p->wish = wish.id = ++d->next_wish;
+	r = str_copy(wish.caller, sizeof(wish.caller), call->source, strlen(call->source));
+	if (r < 0)
+		return r;
 	return io_send_msg(d->loader_fd, &wish, sizeof(wish), NULL, 0);
 }
 

@@ -16,6 +16,7 @@
  *		qrexec/qrexec.DOMID (+ links qrexec.NAME, qrexec.uuid:UUID)
  *		qubesdb/qubesdb.NAME.sock
  *		prompt.sock prompt.lock	questions to the person; who listens there
+ *		terminals/QUBE.PID	the same, on the terminal of who runs something in that qube; lock
  *		q/DOMID/monitor.sock	qubesd to qube-monitor
  *		q/DOMID.clean		that qube powered itself off, and qubesd does not know yet
  *		q/DOMID/vchand.sock	tickets for streams between qubes

@@ -21,6 +21,8 @@
 #define PROMPT_NONE UINT32_MAX
 /** PROMPT_SOCKET - its name in the run directory */
 #define PROMPT_SOCKET "prompt.sock"
+/** PROMPT_TERMINALS - beside it: a folder of sockets CALLER.PID, of terminals that may be asked if it is not there */
+#define PROMPT_TERMINALS "terminals"
 
 enum prompt_kind {
 	PROMPT_APP = 1,

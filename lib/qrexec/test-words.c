@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "words.h"
+#include "qrexec/words.h"
 
 static void known_services_have_words_and_others_have_none(void **state)
 {
