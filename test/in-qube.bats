@@ -48,7 +48,7 @@ incoming() {
 }
 
 @test "every command says what it does, and refuses what it does not know" {
-	for c in qvm-copy qvm-move qvm-copy-to-vm qvm-move-to-vm qvm-open-in-vm qvm-open-in-dvm qvm-run; do
+	for c in qvm-copy qvm-move qvm-copy-to-vm qvm-move-to-vm qvm-open-in-vm qvm-open-in-dvm qvm-run qvm-run-vm; do
 		run -0 "$c" --help
 		[[ $output == "usage: $c "* ]]
 		run -0 "$c" --version
@@ -145,6 +145,7 @@ incoming() {
 	[ "${lines[1]}" = "2 sh" ]
 	grep -q -- '^-- vault qubes.VMExec+sh+--c+' "$calls"
 	run -7 qvm-run vault exit 7
+	run -7 qvm-run-vm vault exit 7
 	run -0 qvm-run vault cat <<<"through"
 	[ "$output" = through ]
 }
@@ -273,12 +274,16 @@ $f:Icon=i" ]
 	[ ! -s "$calls" ]
 	"$services/qubes.SetDateTime" <<<2031-05-06T07:08:09+0000
 	[ "$(cat "$calls")" = $'-u\n-s\n2031-05-06 07:08:09' ]
-	for time in '' now 2031-05-06 '2031-05-06T07:08:09+01:00' '2031-05-06T07:08:09+00:00; id' 2031-99-99T07:08:09+00:00; do
-		run ! "$services/qubes.SetDateTime" <<<"$time"
+	for time in '' now 2031-05-06 '2031-05-06T07:08:09+01:00' '2031-05-06T07:08:09+00:00; id' 2031-99-99T07:08:09+00:00 \
+		2031-02-30T07:08:09+00:00 1970-01-01T00:00:00+00:00 2019-12-31T23:59:59+00:00 2100-01-01T00:00:00+00:00 \
+		"$(printf '2031-05-06T07:08:09+00:00%0100d' 1)"; do
+		run -125 "$services/qubes.SetDateTime" <<<"$time"
 	done
 	[ "$(wc -l <"$calls")" = 3 ]
 	"$services/qubes.SetDateTime" <<<2031-05-06T07:08:10+00:00
 	[ "$(wc -l <"$calls")" = 3 ]
+	# one that never ends is heard as far as it can matter
+	yes 2031 | run -125 timeout 20 "$services/qubes.SetDateTime"
 	touch refuses
 	run ! "$services/qubes.SetDateTime" <<<2032-05-06T07:08:09+00:00
 }
@@ -330,7 +335,7 @@ $f:Icon=i" ]
 	qvm-features-request --commit a.b=
 	[ "$(cat "$calls")" = $'write /features-request/a.b \ncall -- dom0 qubes.FeaturesRequest' ]
 	: >"$calls"
-	for word in nonsense =1 '../x=1' 'a b=1' --none; do
+	for word in nonsense =1 '../x=1' 'a b=1' --none 'a:b=1' 'a=<b>' 'a=b=c' "$(printf %046d 1)=1" "a=$(printf %0129d 1)"; do
 		run -2 qvm-features-request "$word"
 	done
 	[ ! -s "$calls" ]

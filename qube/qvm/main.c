@@ -23,6 +23,17 @@
 #define OPEN_HELP                                                                                  \
 	"  --view-only   the other qube is asked not to change it, and changes are left out\n"     \
 	"  --help, --version\n"
+#define RUN_HELP(name)                                                                             \
+	"[OPTION]... QUBE COMMAND [ARG]...\n"                                                      \
+	"       " name " --dispvm[=TEMPLATE] [OPTION]... COMMAND [ARG]...\n"                       \
+	"Run a command in another qube, or in a new disposable one. Standard streams and exit\n"   \
+	"code are the command's.\n\n"                                                              \
+	"  --no-shell     COMMAND is a program and its arguments, not a line for a shell\n"        \
+	"  --gui, --no-gui\n"                                                                      \
+	"                 wait for the session of its user or not; a disposable qube is\n"         \
+	"                 waited for unless told otherwise\n"                                      \
+	"  -p, --pass-io  nothing more: they are always passed\n"                                  \
+	"  --help, --version\n"
 
 static const struct command commands[] = {
 	{"qvm-copy",
@@ -52,18 +63,8 @@ static const struct command commands[] = {
 	 "Open a file in a new disposable qube and take it back if it was changed there, or open\n"
 	 "a web page.\n\n" OPEN_HELP,
 	 "o", 1, open_run},
-	{"qvm-run",
-	 "[OPTION]... QUBE COMMAND [ARG]...\n"
-	 "       qvm-run --dispvm[=TEMPLATE] [OPTION]... COMMAND [ARG]...\n"
-	 "Run a command in another qube, or in a new disposable one. Standard streams and exit\n"
-	 "code are the command's.\n\n"
-	 "  --no-shell     COMMAND is a program and its arguments, not a line for a shell\n"
-	 "  --gui, --no-gui\n"
-	 "                 wait for the session of its user or not; a disposable qube is\n"
-	 "                 waited for unless told otherwise\n"
-	 "  -p, --pass-io  nothing more: they are always passed\n"
-	 "  --help, --version\n",
-	 "dsgnP", 1, run_run},
+	{"qvm-run", RUN_HELP("qvm-run"), "dsgnP", 1, run_run},
+	{"qvm-run-vm", RUN_HELP("qvm-run-vm"), "dsgnP", 1, run_run},
 };
 
 /* @val: the letter by which a command's row takes it */
