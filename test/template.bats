@@ -181,6 +181,28 @@ root_copy() {
 	[ "${lines[*]}" = "trixie user trixie /dev/vdb /dev/vdb[/home]" ]
 	run -0 services_settle trixie
 	[ "$output" = running ]
+	# the services of every qube, as the users that theirs are
+	serve() { timeout 120 qvm-run -p --service trixie "$@"; }
+	run -3 serve qubes.VMShell <<<'id -un; exit 3'
+	[ "$output" = user ]
+	run -4 serve qubes.VMRootShell <<<'id -un; exit 4'
+	[ "$output" = root ]
+	run -0 serve qubes.WaitForSession <<<user
+	run -0 serve qubes.GetDate </dev/null
+	now=$(date -u -d "$output + 1 day" +%Y-%m-%dT%H:%M:%S+00:00)
+	run -0 serve qubes.SetDateTime <<<"$now"
+	run -125 serve qubes.SetDateTime <<<2031-02-30T00:00:00+00:00
+	run -0 serve qubes.GetDate </dev/null
+	[ "${output%T*}" = "${now%T*}" ]
+	run -0 serve qubes.SetDateTime <<<"$(date -u +%Y-%m-%dT%H:%M:%S+00:00)"
+	run -0 serve qubes.ResizeDisk <<<private
+	run -0 serve qubes.GetAppmenus </dev/null
+	run -127 serve qubes.StartApp+nosuch </dev/null
+	for s in SuspendPre SuspendPreAll SuspendPost SuspendPostAll; do
+		run -0 serve "qubes.$s" </dev/null
+	done
+	run -0 timeout 120 qvm-run -p trixie '/usr/lib/qubes/upgrades-status-notify'
+	run -0 timeout 120 qvm-run -p -u root trixie '/etc/qubes-rpc/qubes.PostInstall'
 	# a qube that has just started has no logind yet
 	timeout 120 qvm-run -p -u root trixie 'systemctl mask --runtime --now systemd-logind'
 	run -0 timeout 300 qvm-shutdown --wait trixie
