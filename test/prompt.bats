@@ -286,6 +286,22 @@ click() {
 	answered 3 'allowed vault'
 }
 
+@test "a caller that takes back what is shown again and again is not shown for a while, others are" {
+	local i
+	prompt_begin
+	for i in 1 2 3; do
+		ask_as loud 60000 - "${qubes[@]}"
+		window loud >/dev/null
+		kill "$asker"
+		within 20 no_window loud
+	done
+	grep -q 'loud: refused 3 times' "$BULKHEAD_HOME/log"
+	ask_as loud 60000 - "${qubes[@]}"
+	answered 4 busy
+	ask_as quiet 60000 - "${qubes[@]}"
+	window quiet >/dev/null
+}
+
 @test "without a display questions are denied and the prompt ends" {
 	DISPLAY=:4711 prompt_begin
 	ask_as work 60000 0 "${qubes[@]}"

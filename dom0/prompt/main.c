@@ -193,21 +193,26 @@ static void show_next(struct prompt *p, uint64_t now_ms)
 	}
 }
 
+/* it was shown in vain; too often, and its caller is not heard for a while */
+static void in_vain(struct prompt *p, const struct asker *shown, uint64_t now_ms)
+{
+	if (!queue_refused(&p->queue, &shown->turn, now_ms))
+		return;
+	log_warn(shown->q.source.name, "refused %u times: it may not ask for %u s", QUEUE_REFUSALS,
+		 QUEUE_QUIET_MS / 1000);
+	for (struct asker *a = p->askers; a; a = a->next)
+		if (a->state == WAITING && a->turn.caller == shown->turn.caller)
+			refuse(p, a, PROMPT_BUSY);
+}
+
 static void decided(struct prompt *p, struct asker *a, const struct prompt_answer *given,
 		    uint64_t now_ms)
 {
-	const struct queue_caller *caller = a->turn.caller;
-	bool quiet = given->result != PROMPT_ALLOWED && queue_refused(&p->queue, &a->turn, now_ms);
-
 	log_info(a->q.source.name, "%s", result_text(given->result));
-	if (quiet)
-		log_warn(a->q.source.name, "refused %u times: it may not ask for %u s",
-			 QUEUE_REFUSALS, QUEUE_QUIET_MS / 1000);
+	if (given->result != PROMPT_ALLOWED)
+		in_vain(p, a, now_ms);
 	answer(p, a, given);
 	window_close(p);
-	for (a = p->askers; quiet && a; a = a->next)
-		if (a->state == WAITING && a->turn.caller == caller)
-			refuse(p, a, PROMPT_BUSY);
 }
 
 /* it has ended without an answer */
@@ -310,10 +315,13 @@ static void receive(struct prompt *p, struct asker *a, uint64_t now_ms)
 }
 
 /* taken back, or a second word, which is none */
-static void asker_left(struct prompt *p, struct asker *a)
+static void asker_left(struct prompt *p, struct asker *a, uint64_t now_ms)
 {
-	if (a->state == SHOWN)
+	if (a->state == SHOWN) {
+		/* else a caller could have windows come and go, each with the focus, as long as it likes */
+		in_vain(p, a, now_ms);
 		window_close(p);
+	}
 	if (a->turn.caller)
 		queue_remove(&p->queue, &a->turn);
 	a->state = GONE;
@@ -427,7 +435,7 @@ static int turn(struct prompt *p)
 		if (a->state == READING && fds[n].revents != 0)
 			receive(p, a, now_ms);
 		else if (fds[n].revents != 0)
-			asker_left(p, a);
+			asker_left(p, a, now_ms);
 		if (now_ms >= a->until_ms)
 			overdue(p, a, now_ms);
 	}

@@ -88,7 +88,7 @@ struct queue_entry *queue_show(struct queue *q)
 	return best;
 }
 
-bool queue_refused(struct queue *q, struct queue_entry *e, uint64_t now_ms)
+bool queue_refused(struct queue *q, const struct queue_entry *e, uint64_t now_ms)
 {
 	struct queue_caller *c = e->caller;
 

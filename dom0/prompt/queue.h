@@ -5,8 +5,8 @@
  *
  * One question is shown at a time. Callers take turns, so one that asks a lot waits behind all
  * others; of one caller the oldest is shown first. A caller holds at most QUEUE_CALLER_MAX
- * questions, all together QUEUE_MAX. Who was refused QUEUE_REFUSALS times within QUEUE_QUIET_MS is
- * refused without being shown for as long.
+ * questions, all together QUEUE_MAX. Who was refused, or took back what was shown,
+ * QUEUE_REFUSALS times within QUEUE_QUIET_MS is refused without being shown for as long.
  */
 #include "base/attr.h"
 #include "base/str.h"
@@ -53,5 +53,5 @@ MUST_CHECK int queue_add(struct queue *q, struct queue_entry *e, const char *cal
 void queue_remove(struct queue *q, struct queue_entry *e);
 /** queue_show() - whose turn it is, which counts as its caller's; NULL if there is none */
 struct queue_entry *queue_show(struct queue *q);
-/** queue_refused() - @e was shown and not allowed. Return: its caller is quiet from now on */
-bool queue_refused(struct queue *q, struct queue_entry *e, uint64_t now_ms);
+/** queue_refused() - @e was shown and not allowed, or taken back. Return: its caller is quiet from now on */
+bool queue_refused(struct queue *q, const struct queue_entry *e, uint64_t now_ms);
