@@ -566,6 +566,19 @@ serve() {
 	[ "$output" = text ]
 }
 
+@test "a qube that says its calls are over and keeps them has so many processes in dom0, and no more" {
+	allow test.Echo dom0 target=dom0 requested_target=dom0
+	service test.Echo 'exec cat'
+	kill "$agent" && wait "$agent" || true
+	until_true test ! -e "$dir/qrexec.42"
+	timeout 100 "$hostile/qrexec-rude" hoard "$dir" many
+	until_true test ! -e "$dir/qrexec.42"
+	grep -q 'too many of its calls are served in dom0' "$dir/daemon.log"
+	agent_begin
+	until_true test -S "$dir/qrexec.42"
+	run -0 call_vm dom0 test.Echo <<<"text"
+}
+
 @test "a daemon that was taken over can ask its broker for calls, and nothing else" {
 	local lie
 	for lie in $("$hostile/qrexec-rude" list broker); do

@@ -28,6 +28,9 @@ struct vchan;
 #define CALLS_MAX 2048
 /** ANSWER_MS - how long daemons and vchands may take */
 #define ANSWER_MS 70000
+/** SERVICES_MAX - services of dom0 that serve the qube at a time. Its agent says when a call is over and its port is free,
+ * so ports do not bound them */
+#define SERVICES_MAX QREXEC_N_PORTS
 /** RETRY_MS - pause before a full queue is tried again */
 #define RETRY_MS 20
 /** CANCEL_MS - how long a callee may take to notice that its caller is gone */
@@ -83,6 +86,8 @@ struct broker {
 	struct qrexec_peer *daemon;
 	struct call *calls; /* oldest first */
 	unsigned n_calls;
+	pid_t services[SERVICES_MAX]; /* children that serve calls to dom0 */
+	unsigned n_services;
 	struct log_limit noise; /* lines the qube can cause */
 };
 
@@ -118,7 +123,11 @@ void callee_turn(struct broker *b, struct call *c);
 /** callee_started() - the child that starts it may have ended */
 void callee_started(struct broker *b, struct call *c, short revents);
 /** callee_serve_dom0() - be the service side of a call to dom0, in a child; @c's caller is taken along */
-MUST_CHECK int callee_serve_dom0(const struct broker *b, const struct call *c);
+MUST_CHECK int callee_serve_dom0(struct broker *b, const struct call *c);
+/** callee_may_serve_dom0() - there is room for one more; calls that are about to come there have theirs */
+bool callee_may_serve_dom0(const struct broker *b);
+/** callee_reap() - a child has ended that serves no call any more */
+void callee_reap(struct broker *b, pid_t pid, int status);
 
 /* ---- cancel.c */
 

@@ -171,7 +171,28 @@ static int confine(pid_t command)
 	return sandbox_calls_only(calls, ARRAY_LEN(calls) - (command > 0 ? 0 : 1));
 }
 
-int callee_serve_dom0(const struct broker *b, const struct call *c)
+bool callee_may_serve_dom0(const struct broker *b)
+{
+	unsigned n = b->n_services;
+
+	for (const struct call *c = b->calls; c; c = c->next)
+		n += c->state == CALL_CALLER && c->to_dom0;
+	return n < SERVICES_MAX;
+}
+
+void callee_reap(struct broker *b, pid_t pid, int status)
+{
+	for (unsigned i = 0; i < b->n_services; i++) {
+		if (b->services[i] != pid)
+			continue;
+		b->services[i] = b->services[--b->n_services];
+		if (status != 0 && log_allowed(&b->noise, b->name))
+			log_info(b->name, "a call of it to dom0 ended before it was over");
+		return;
+	}
+}
+
+int callee_serve_dom0(struct broker *b, const struct call *c)
 {
 	const struct call_request q = {.vchan_dir = b->vchan_dir,
 				       .own = 0,
@@ -179,15 +200,21 @@ int callee_serve_dom0(const struct broker *b, const struct call *c)
 				       .port = c->port,
 				       .as_we_are = true,
 				       .keep_errors = true,
+				       .quiet = true,
 				       .confine = confine,
 				       .cancel_fd = STDERR_FILENO + 1,
 				       .command = c->command};
-	pid_t pid = fork();
+	pid_t pid;
 
+	if (b->n_services == SERVICES_MAX)
+		return -EAGAIN;
+	pid = fork();
 	if (pid < 0)
 		return fail_errno();
-	if (pid > 0)
+	if (pid > 0) {
+		b->services[b->n_services++] = pid;
 		return 0;
+	}
 	/* all but the standard streams and this is the broker's, not the call's */
 	if (dup3(qrexec_peer_fd(c->caller), q.cancel_fd, O_CLOEXEC) < 0)
 		_exit(EXIT_FAILURE);

@@ -172,6 +172,10 @@ void call_connect_caller(struct broker *b, struct call *c)
 	char own[16], path[UNIX_PATH_MAX + 1];
 	int r;
 
+	if (c->to_dom0 && c->state != CALL_CALLER && !callee_may_serve_dom0(b)) {
+		call_refuse(b, c, "too many of its calls are served in dom0");
+		return;
+	}
 	c->state = CALL_CALLER;
 	c->asked = false;
 	(void)snprintf(own, sizeof(own), "%u", b->domid);
@@ -349,12 +353,14 @@ void calls_reap(struct broker *b)
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		callee_reap(b, pid, status);
 		for (struct call *c = b->calls; c; c = c->next)
 			if (c->pid == pid) {
 				c->pid = 0;
 				c->status = status;
 			}
+	}
 }
 
 int calls_timeout_ms(const struct broker *b)

@@ -521,7 +521,9 @@ static int serve(const struct call_request *q)
 	look(&c);
 	r = caller_connect(q, &v, &version);
 	if (r < 0) {
-		log_info(NULL, "port %u: the caller is not there (%s)", q->port, log_errno_str(r));
+		if (!q->quiet)
+			log_info(NULL, "port %u: the caller is not there (%s)", q->port,
+				 log_errno_str(r));
 		return r;
 	}
 	if (r == 0)
@@ -529,7 +531,7 @@ static int serve(const struct call_request *q)
 	vchan_free(v);
 	qrexec_command_done(&c.command);
 	login_done(&c.login);
-	if (r < 0 && r != -ENODATA && r != -EPIPE)
+	if (r < 0 && r != -ENODATA && r != -EPIPE && !q->quiet)
 		log_warn(NULL, "port %u: call ended: %s", q->port, log_errno_str(r));
 	return r;
 }

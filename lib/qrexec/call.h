@@ -23,6 +23,7 @@ enum {
  * @just_exec:		start it and report at once; its streams go nowhere
  * @as_we_are:		the user CALL_USER_DEFAULT is ourselves, who keep our environment; another one is for root alone
  * @keep_errors:	as dom0's services: its errors go where ours go, not to the caller
+ * @quiet:		what the caller can cause is not logged: whoever waits for this process may say how it ended
  * @confine:		called when the command runs and before a byte of the call is read; < 0 ends the call. From then
  *			on only streams are moved, and @command (0 = none) is waited for and its process group signalled.
  *			NULL = nothing
@@ -32,7 +33,7 @@ enum {
 struct call_request {
 	const char *vchan_dir;
 	unsigned own, domid, port;
-	bool just_exec, as_we_are, keep_errors;
+	bool just_exec, as_we_are, keep_errors, quiet;
 	int (*confine)(pid_t command);
 	int cancel_fd;
 	const char *command;

@@ -4,11 +4,13 @@
  * calls, a client of the daemon, a daemon that was taken over, a program of the agent's own qube. Each lie is a row; exit 0
  * says that the other side took it as it should.
  *
- *	qrexec-rude list agent|data|caller|client|broker|program
+ *	qrexec-rude list agent|data|caller|client|broker|program|hoard
  *	qrexec-rude agent DIR LIE	be the agent of domain 42, lie, expect to be cut off (or
  * not) qrexec-rude data DIR LIE	be an honest agent for one call, then lie on its data channel
  *	qrexec-rude caller DIR LIE	be an honest agent that calls test.Echo of dom0, then lie where it was told to
  *				connect
+ *	qrexec-rude hoard DIR many	be an agent that calls test.Echo of dom0, says at once that the call is over, and keeps
+ *				its channel, HOARD times: exit 0 if dom0 refuses some of them
  *	qrexec-rude client SOCKET LIE	be a client of the daemon
  *	qrexec-rude broker PROGRAM LIE	be the daemon of a qrexec-broker
  *	qrexec-rude program SOCKET LIE	be a program that asks the agent for a service
@@ -24,7 +26,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-enum { DOMID = 42, PATIENCE_MS = 20000 };
+enum { DOMID = 42, PATIENCE_MS = 20000, HOARD = 300 };
 
 enum expect { CUT_OFF, KEPT, REFUSED };
 
@@ -763,6 +765,64 @@ static int caller(const char *dir, const struct lie *lie)
 	return cut == (lie->expect == CUT_OFF) ? 0 : 1;
 }
 
+static const struct lie hoard_lies[] = {{"many", NULL, REFUSED}};
+
+/* the next message of the daemon's: the port of a SERVICE_CONNECT; 0: SERVICE_REFUSED */
+static unsigned answer_wait(struct vchan *v)
+{
+	uint8_t head[QREXEC_HEADER_LEN], p[8 + 32];
+	struct qrexec_header h;
+
+	if (vchan_read_full(v, head, sizeof(head)) < 0 ||
+	    qrexec_header_decode(QREXEC_DAEMON_TO_AGENT, 4, head, &h) != 0 || h.len > sizeof(p) ||
+	    vchan_read_full(v, p, h.len) < 0)
+		give_up("no answer came");
+	return h.type == QREXEC_SERVICE_CONNECT ? p[4] | (unsigned)p[5] << 8 : 0;
+}
+
+static int hoard(const char *dir, const struct lie *lie)
+{
+	static struct vchan *kept[HOARD];
+	struct vchan *control = agent_serve(dir);
+	uint8_t bytes[QREXEC_HEADER_LEN + 4];
+	unsigned n = 0;
+
+	(void)lie;
+	hello(control);
+	if (vchan_read_full(control, bytes, sizeof(bytes)) < 0)
+		give_up("no HELLO came");
+	for (unsigned i = 0; i < HOARD; i++) {
+		uint8_t over[8] = {0};
+		unsigned port;
+
+		trigger4(control, "dom0", 4, "S1", "test.Echo", 10);
+		port = answer_wait(control);
+		if (port == 0)
+			continue;
+		if (vchan_server_new(dir, DOMID, 0, port, &kept[n]) < 0)
+			give_up("cannot listen");
+		while (vchan_get_state(kept[n]) == VCHAN_WAITING) {
+			struct pollfd p = {.fd = vchan_fd(kept[n]), .events = POLLIN};
+
+			if (poll(&p, 1, PATIENCE_MS) <= 0)
+				give_up("the service does not come");
+			(void)!vchan_accept(kept[n]);
+		}
+		hello(kept[n]);
+		/* one that has said HELLO looks no more at what its daemon says */
+		if (vchan_read_full(kept[n++], bytes, sizeof(bytes)) < 0)
+			give_up("the service does not speak");
+		over[4] = (uint8_t)port;
+		over[5] = (uint8_t)(port >> 8);
+		message(control, QREXEC_CONNECTION_TERMINATED, over, sizeof(over));
+	}
+	(void)printf("%u of %u\n", n, HOARD);
+	for (unsigned i = 0; i < n; i++)
+		vchan_free(kept[i]);
+	vchan_free(control);
+	return n > 0 && n < HOARD ? 0 : 1;
+}
+
 static int broker(const char *program, const struct lie *lie)
 {
 	struct vchan *v = NULL;
@@ -816,6 +876,7 @@ int main(int argc, char **argv)
 		{"data", data_lies, ARRAY_LEN(data_lies), data},
 		{"client", client_lies, ARRAY_LEN(client_lies), client},
 		{"caller", caller_lies, ARRAY_LEN(caller_lies), caller},
+		{"hoard", hoard_lies, ARRAY_LEN(hoard_lies), hoard},
 		{"broker", broker_lies, ARRAY_LEN(broker_lies), broker},
 		{"program", program_lies, ARRAY_LEN(program_lies), client},
 	};
