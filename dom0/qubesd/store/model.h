@@ -59,6 +59,7 @@ enum document { DOCUMENT_NOTES, DOCUMENT_FIREWALL };
 #define N_DOCUMENTS 2
 const char *document_name(enum document d);
 
+struct hold;  /* of a disposable that somebody holds: disposable.h */
 struct power; /* of a qube that is not halted: power/power.h */
 
 /**
@@ -81,6 +82,7 @@ struct qube {
 	bool untold; /* model_untell() */
 	unsigned n_busy;
 	struct power *power;
+	struct hold *hold;
 	unsigned xid; /* domain id while it runs, else 0 */
 	int64_t start_time;
 	struct qube *name_next, *uuid_next;

@@ -85,7 +85,9 @@ static const char *compute_updateable(const struct model *m, const struct qube *
 
 static const char *compute_in_backups(const struct model *m, const struct qube *q, char *buf)
 {
-	(void)m, (void)buf;
+	(void)buf;
+	if (q->klass == KLASS_DISP)
+		return property_bool(m, q, PROP_auto_cleanup) ? "False" : "True";
 	return q->klass == KLASS_REMOTE ? "False" : "True";
 }
 
@@ -161,6 +163,15 @@ static const char *compute_netvm(const struct model *m, const struct qube *q, ch
 	if (q->klass == KLASS_TEMPLATE || !netvm || netvm == q)
 		return "";
 	return put(buf, "%u", netvm->qid);
+}
+
+/* what a disposable starts is a disposable like itself: another template might have another network */
+static const char *compute_dispvm(const struct model *m, const struct qube *q, char *buf)
+{
+	const struct qube *t = q->klass == KLASS_DISP ? model_template(m, q)
+						      : global_qube(m, GLOBAL_default_dispvm);
+
+	return t ? put(buf, "%u", t->qid) : "";
 }
 
 static const char *compute_kernelopts(const struct model *m, const struct qube *q, char *buf)
@@ -793,6 +804,8 @@ bool property_depends(const struct model *m, const struct qube *q, const struct 
 		return p == on && p->from_template && model_template(m, q) == from;
 	if (p->id == PROP_netvm)
 		return on->id == GLOBAL_default_netvm && q->klass != KLASS_TEMPLATE;
+	if (p->id == PROP_default_dispvm)
+		return on->id == GLOBAL_default_dispvm && q->klass != KLASS_DISP;
 	return p->global == (int)on->id + 1 && !(p->from_template && model_template(m, q));
 }
 

@@ -20,7 +20,7 @@ PROPERTY(autostart,       BOOL,  ANY,          TEXT("False"),                   
 PROPERTY(backup_timestamp, INT,  ANY,          NONE,                             not_negative,  0, "Time of the last backup, in seconds since 1970")
 PROPERTY(bootmode,        STR,   ANY,          TEXT("default"),                  any,           0, "Boot mode, one of those the template offers")
 PROPERTY(debug,           BOOL,  ANY,          TEXT("False"),                    any,           0, "Show the console and log more when the qube starts")
-PROPERTY(default_dispvm,  VM,    ADM | ANY,    OF_GLOBAL(default_dispvm),        dispvm,        0, "Template for disposables that this qube starts")
+PROPERTY(default_dispvm,  VM,    ADM | ANY,    COMPUTED(dispvm),                 dispvm,        0, "Template for disposables that this qube starts")
 PROPERTY(default_user,    STR,   ANY,          TEMPLATE_OR(TEXT("user")),        user,          0, "User that programs run as")
 PROPERTY(devices_denied,  STR,   ADM | ANY,    TEXT(""),                         any,           0, "Device interfaces that may never be attached")
 PROPERTY(dispid,          INT,   D,            NONE,                             any,       FIXED, "Number of the disposable")

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "store/property.h"
+#include "store/refusal.h"
 
 #include <fcntl.h>
 #include <sqlite3.h>
@@ -293,18 +294,37 @@ static void swap_text(char **to, char **from)
 	*to = take_ptr(from);
 }
 
+static void operation_drop(struct operation **at)
+{
+	struct operation *gone = *at;
+
+	*at = gone->next;
+	free(gone->kind);
+	free(gone->detail);
+	free(gone);
+}
+
 static void apply_operation_end(struct model *m, uint64_t id)
 {
-	for (struct operation **p = &m->operations; *p; p = &(*p)->next)
-		if ((*p)->id == id) {
-			struct operation *gone = *p;
+	struct operation **p = &m->operations;
 
-			*p = gone->next;
-			free(gone->kind);
-			free(gone->detail);
-			free(gone);
-			return;
-		}
+	while (*p && (*p)->id != id)
+		p = &(*p)->next;
+	if (*p)
+		operation_drop(p);
+}
+
+static void apply_removal(struct model *m, struct qube *q)
+{
+	struct operation **p = &m->operations;
+
+	while (*p) {
+		if ((*p)->qid == q->qid)
+			operation_drop(p);
+		else
+			p = &(*p)->next;
+	}
+	model_remove(m, q);
 }
 
 static void apply_pool(struct model *m, struct change *c)
@@ -341,8 +361,10 @@ static void apply_volume(struct qube *q, struct change *c)
 /* what calls are decided by: policyd is told of it (policyd.h) */
 static bool is_told(const struct change *c)
 {
-	static const unsigned properties[] = {PROP_default_dispvm, PROP_label, PROP_relayvm,
-					      PROP_template_for_dispvms, PROP_transport_rpc};
+	/* the template, for it is a disposable's default_dispvm */
+	static const unsigned properties[] = {
+		PROP_default_dispvm,       PROP_label,        PROP_relayvm, PROP_template,
+		PROP_template_for_dispvms, PROP_transport_rpc};
 
 	if (c->what == SET_FEATURE)
 		return str_eq(c->pair ? c->pair->key : c->key, "internal");
@@ -409,7 +431,7 @@ static void apply(struct model *m, struct change *c)
 	if (!q)
 		return;
 	if (c->what == REMOVE_QUBE) {
-		model_remove(m, q);
+		apply_removal(m, q);
 	} else if (c->what == RENAME) {
 		model_rename(m, q, c->value);
 	} else if (c->what == SET_DOCUMENT) {
@@ -526,6 +548,7 @@ static int write_removal(sqlite3 *db, int64_t qid)
 		"DELETE FROM qube WHERE qid=?",    "DELETE FROM property WHERE qid=?",
 		"DELETE FROM feature WHERE qid=?", "DELETE FROM tag WHERE qid=?",
 		"DELETE FROM volume WHERE qid=?",  "DELETE FROM document WHERE qid=?",
+		"DELETE FROM operation WHERE qid=?",
 	};
 	int r = 0;
 
@@ -622,6 +645,20 @@ int store_apply(struct store *s, struct changes *c)
 		apply(&s->model, one);
 	changes_done(c);
 	return 0;
+}
+
+int store_change(struct store *s, struct changes *c, struct refusal *why)
+{
+	int r = store_apply(s, c);
+
+	if (r == STORE_E_FULL)
+		return refuse(why, "QubesException",
+			      "the disk is full: make room and try again. Nothing was changed");
+	if (r == -EROFS)
+		return refuse(why, "QubesException",
+			      "the store cannot be written: its file system is read-only. Nothing "
+			      "was changed");
+	return fault(r);
 }
 
 /* At start: rows become changes, which happen in the model. */

@@ -47,6 +47,7 @@ void changes_done(struct changes *c);
 
 void changes_add_qube(struct changes *c, unsigned qid, enum klass klass, const char *name,
 		      const char *uuid);
+/** changes_remove_qube() - with all that is its own, its operations too */
 void changes_remove_qube(struct changes *c, unsigned qid);
 /** changes_rename() - @name is valid and free */
 void changes_rename(struct changes *c, unsigned qid, const char *name);
@@ -74,3 +75,5 @@ void changes_end(struct changes *c, uint64_t id);
  * Either way @c is empty afterwards. Return: 0; STORE_E_FULL; -errno (and nothing changed).
  */
 MUST_CHECK int store_apply(struct store *s, struct changes *c);
+/** store_change() - the same, where what can go wrong with a disk is REFUSED */
+MUST_CHECK int store_change(struct store *s, struct changes *c, struct refusal *why);

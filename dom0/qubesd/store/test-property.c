@@ -104,6 +104,36 @@ static void values_come_from_where_the_table_says(void **state)
 	assert_null(property_find(work, "no-such"));
 }
 
+static void a_disposable_starts_disposables_like_itself(void **state)
+{
+	struct qube *named = add(7, KLASS_DISP, "named"), *work = model_find(&m, "work");
+	const struct property *p = property_find(named, "default_dispvm"),
+			      *global = property_find(NULL, "default_dispvm");
+	char buf[PROPERTY_BUF];
+	bool is_default;
+
+	(void)state;
+	set(named, PROP_template, "6");
+	m.globals[GLOBAL_default_dispvm] = strdup("5");
+	assert_string_equal(property_raw(&m, named, p, buf, &is_default), "6");
+	assert_true(is_default);
+	assert_string_equal(property_raw(&m, work, p, buf, NULL), "5");
+	assert_true(property_depends(&m, work, p, NULL, global));
+	assert_false(property_depends(&m, named, p, NULL, global));
+	set(named, PROP_default_dispvm, "");
+	assert_null(property_qube(&m, named, PROP_default_dispvm));
+	/* one that is removed at its end is in no backup, unless somebody wants it there */
+	assert_true(property_bool(&m, named, PROP_include_in_backups));
+	set(named, PROP_auto_cleanup, "True");
+	assert_false(property_bool(&m, named, PROP_include_in_backups));
+	set(named, PROP_include_in_backups, "True");
+	assert_true(property_bool(&m, named, PROP_include_in_backups));
+	/* an address of its own range */
+	set(named, PROP_dispid, "7161");
+	set(named, PROP_netvm, "3");
+	assert_string_equal(property_text(&m, named, PROP_ip, buf), "10.138.27.249");
+}
+
 static void the_default_of_each_row_can_be_read(void **state)
 {
 	(void)state;
@@ -274,6 +304,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(values_come_from_where_the_table_says, world_begin,
 						world_end),
+		cmocka_unit_test_setup_teardown(a_disposable_starts_disposables_like_itself,
+						world_begin, world_end),
 		cmocka_unit_test_setup_teardown(the_default_of_each_row_can_be_read, world_begin,
 						world_end),
 		cmocka_unit_test_setup_teardown(values_are_checked_as_they_are_set, world_begin,

@@ -497,6 +497,33 @@ static int group_end(void **state)
 	return io_remove_tree(AT_FDCWD, dir);
 }
 
+static void a_qube_goes_with_its_operations(void **state)
+{
+	(void)state;
+	start_anew();
+	for (unsigned i = 0; i < 2; i++) {
+		struct changes c = {0};
+		struct store *s = must_open();
+		struct model *m = store_model(s);
+
+		if (i == 0) {
+			add_qube(&c, 1, "work");
+			add_qube(&c, 2, "other");
+			changes_begin(&c, 1, 1, "hold", "");
+			changes_begin(&c, 2, 2, "run", "5");
+			changes_begin(&c, 3, 1, "remove", "");
+			assert_int_equal(store_apply(s, &c), 0);
+			changes_remove_qube(&c, 1);
+			assert_int_equal(store_apply(s, &c), 0);
+		}
+		/* before and after a restart */
+		assert_null(model_get(m, 1));
+		assert_int_equal(m->operations->id, 2);
+		assert_null(m->operations->next);
+		store_free(s);
+	}
+}
+
 static void what_calls_are_decided_by_is_told(void **state)
 {
 	static const struct {
@@ -507,6 +534,7 @@ static void what_calls_are_decided_by_is_told(void **state)
 	} rows[] = {
 		{"memory", PROP_memory, .work = false},
 		{"default_dispvm", PROP_default_dispvm, .work = true},
+		{"template", PROP_template, .work = true},
 		{"template_for_dispvms", PROP_template_for_dispvms, .work = true},
 		{"a feature", .feature = "menu-items", .work = false},
 		{"internal", .feature = "internal", .work = true},
@@ -567,6 +595,7 @@ int main(void)
 		cmocka_unit_test(a_thousand_qubes_keep_their_order),
 		cmocka_unit_test(two_qubesds_do_not_share_a_store),
 		cmocka_unit_test(a_damaged_or_newer_file_is_refused_and_named),
+		cmocka_unit_test(a_qube_goes_with_its_operations),
 		cmocka_unit_test(what_calls_are_decided_by_is_told),
 		cmocka_unit_test(what_was_answered_survives_kill_9),
 		cmocka_unit_test(a_full_disk_refuses_the_change_and_keeps_the_rest),
