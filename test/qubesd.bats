@@ -444,3 +444,206 @@ features() {
 	run -0 "$libexec/qubes-rpc/qubes.GetDate" </dev/null
 	[[ $output == 20[0-9][0-9]-*T*+00:00 ]]
 }
+
+# make_dvm NAME TEMPLATE: an app qube from which disposables are made
+make_dvm() {
+	make_app "$1" "$2"
+	[ "$(ask "admin.vm.property.Set+template_for_dispvms dom0 name $1\0True")" = '0|' ]
+}
+
+# disposables: names of those there are
+disposables() {
+	ask 'bulkhead.List dom0 name dom0\0name\nclass' | awk '$2 == "DispVM" { print $1 }'
+}
+
+# no_disposables: there are none, and of none anything is left: the files are those that "clean" has noted
+no_disposables() {
+	[ -z "$(disposables)" ] && find "$BULKHEAD_HOME/state/pools" "$BULKHEAD_HOME/state/log" | sort | cmp -s - "$BATS_TEST_TMPDIR/clean"
+}
+clean() {
+	find "$BULKHEAD_HOME/state/pools" "$BULKHEAD_HOME/state/log" | sort >"$BATS_TEST_TMPDIR/clean"
+}
+
+# value QUBE PROPERTY: as "default=... type=... VALUE"
+value() {
+	ask "admin.vm.property.Get+$2 dom0 name $1\0"
+}
+
+@test "a disposable has its template's settings, features and tags, and a number of its own" {
+	local d f u
+	make_template tmpl
+	make_dvm dvm tmpl
+	for f in memory=333 label=orange default_user=guest autostart=True ip=10.137.0.77 include_in_backups=True kernelopts=quiet; do
+		[ "$(ask "admin.vm.property.Set+${f%%=*} dom0 name dvm\0${f#*=}")" = '0|' ]
+	done
+	for f in service.x internal preload-dispvm-max; do
+		ask "admin.vm.feature.Set+$f dom0 name dvm\0001" >/dev/null
+	done
+	[ "$(ask 'admin.vm.tag.Set+anon-vm dom0 name dvm\0')" = '0|' ]
+	make_app work tmpl
+	[ "$(ask 'admin.vm.property.Set+default_dispvm dom0 name work\0dvm')" = '0|' ]
+	d=$(ask 'admin.vm.CreateDisposable work name dom0\0')
+	[[ $d =~ ^0\|disp[0-9]{1,4}$ ]]
+	d=${d#*|}
+	[ "$(disposables)" = "$d" ]
+	[ "$(value "$d" memory)" = '0|default=False type=int 333' ]
+	[ "$(value "$d" label)" = '0|default=False type=label orange' ]
+	[ "$(value "$d" default_user)" = '0|default=False type=str guest' ]
+	[ "$(value "$d" kernelopts)" = '0|default=False type=str quiet' ]
+	[ "$(value "$d" template)" = '0|default=False type=vm dvm' ]
+	[ "$(value "$d" default_dispvm)" = '0|default=True type=vm dvm' ]
+	[ "$(value "$d" dispid)" = "0|default=False type=int ${d#disp}" ]
+	[ "$(value "$d" auto_cleanup)" = '0|default=False type=bool True' ]
+	# what two of them cannot share, or what is about the template itself
+	[ "$(value "$d" autostart)" = '0|default=True type=bool False' ]
+	[ "$(value "$d" include_in_backups)" = '0|default=True type=bool False' ]
+	[ "$(value "$d" ip)" = '0|default=True type=str ' ]
+	[ "$(ask "admin.vm.tag.List dom0 name $d\0")" = $'0|anon-vm\ncreated-by-work\ndisp-created-by-work' ]
+	[ "$(ask "admin.vm.feature.List dom0 name $d\0")" = $'0|internal\nservice.x' ]
+	u=$(ask "admin.vm.property.Get+uuid dom0 name dvm\0" | cut -d ' ' -f 3)
+	ask "admin.vm.volume.Info+private dom0 name $d\0" | grep -qx "source=vm/$u/private"
+	for f in save_on_stop=False snap_on_start=True rw=True size=2147483648; do
+		ask "admin.vm.volume.Info+private dom0 name $d\0" | grep -qx "$f"
+	done
+	u=$(ask "admin.vm.property.Get+uuid dom0 name tmpl\0" | cut -d ' ' -f 3)
+	ask "admin.vm.volume.Info+root dom0 name $d\0" | grep -qx "source=vm/$u/root"
+	ask "admin.vm.volume.Info+volatile dom0 name $d\0" | grep -qx "size=$((12 << 30))"
+	# by uuid; from a template that is named
+	u=$(ask 'admin.vm.CreateDisposable dom0 name dvm\0uuid')
+	[[ $u =~ ^0\|uuid:[0-9a-f-]{36}$ ]]
+	[[ $(ask "admin.vm.List dom0 name ${u#*|}\0") == '0|disp'*' class=DispVM '* ]]
+	[ "$(disposables | wc -l)" = 2 ]
+	[[ $(ask 'admin.vm.Remove dom0 name dvm\0') == "2|QubesVMInUseError||'dvm' is in use: "* ]]
+	[[ $(ask 'admin.vm.property.Set+template_for_dispvms dom0 name dvm\0False') == '2|QubesVMInUseError|'* ]]
+	for d in $(disposables); do
+		[ "$(ask "admin.vm.Remove dom0 name $d\0")" = '0|' ]
+	done
+	[ "$(find "$BULKHEAD_HOME/state/pools/default/vm" -mindepth 1 -maxdepth 1 | wc -l)" = 3 ]
+}
+
+@test "a named disposable stays, and its template is one for disposables" {
+	make_template tmpl
+	make_dvm dvm tmpl
+	[ "$(ask 'admin.vm.Create.DispVM+dvm dom0 name dom0\0name=shop label=green')" = '0|' ]
+	[ "$(value shop auto_cleanup)" = '0|default=True type=bool False' ]
+	[ "$(value shop include_in_backups)" = '0|default=True type=bool True' ]
+	[[ $(value shop dispid) == '0|default=False type=int '[0-9]* ]]
+	[ "$(value shop label)" = '0|default=False type=label green' ]
+	[ "$(ask 'admin.vm.tag.List dom0 name shop\0')" = '0|created-by-dom0' ]
+	[ "$(ask 'admin.vm.CreateInPool.DispVM+dvm dom0 name dom0\0name=other label=red pool:volatile=default')" = '0|' ]
+	[[ $(ask 'admin.vm.Create.DispVM dom0 name dom0\0name=none1 label=red') == "2|QubesException||'dom0' has no default_dispvm"* ]]
+	[ "$(ask 'admin.property.Set+default_dispvm dom0 name dom0\0dvm')" = '0|' ]
+	[ "$(ask 'admin.vm.Create.DispVM dom0 name dom0\0name=third label=red')" = '0|' ]
+	[[ $(ask 'admin.vm.property.Set+template dom0 name shop\0tmpl') == '2|QubesPropertyValueError|'* ]]
+	[[ $(ask 'admin.vm.property.Reset+template dom0 name shop\0') == '2|QubesPropertyValueError|'* ]]
+	make_dvm second tmpl
+	[ "$(ask 'admin.vm.property.Set+template dom0 name shop\0second')" = '0|' ]
+	[ "$(value shop default_dispvm)" = '0|default=True type=vm second' ]
+	daemon_kill
+	daemon_start
+	[ "$(disposables)" = $'other\nshop\nthird' ]
+}
+
+@test "what no disposable is made from is refused with a reason, and nothing changes" {
+	local frame want before
+	make_template tmpl
+	make_app app tmpl
+	make_dvm dvm tmpl
+	before=$(picture)
+	while IFS='~' read -r want frame; do
+		echo "$frame"
+		[[ $(ask "$frame") == "2|$want"* ]]
+	done <<-'END'
+		QubesException||'dom0' has no default_dispvm~admin.vm.CreateDisposable dom0 name dom0\0
+		QubesException||'app' has no default_dispvm~admin.vm.CreateDisposable app name dom0\0
+		QubesException||no disposable is made from 'app'~admin.vm.CreateDisposable dom0 name app\0
+		QubesException||no disposable is made from 'tmpl'~admin.vm.CreateDisposable dom0 name tmpl\0
+		QubesVMNotFoundError|~admin.vm.CreateDisposable dom0 name nosuch\0
+		ProtocolError|~admin.vm.CreateDisposable+x dom0 name dvm\0
+		ProtocolError|~admin.vm.CreateDisposable dom0 name dvm\0name
+		QubesNotImplementedError|~admin.vm.CreateDisposable+preload dom0 name dvm\0
+		QubesException||no disposable is made from 'app'~admin.vm.Create.DispVM+app dom0 name dom0\0name=d label=red
+		QubesVMNotFoundError|~admin.vm.Create.DispVM+nosuch dom0 name dom0\0name=d label=red
+		QubesLabelNotFoundError|~admin.vm.Create.DispVM+dvm dom0 name dom0\0name=d label=pink
+		QubesException||no disposable is made from 'app'~bulkhead.vm.Disposable dom0 name app\0
+		QubesException||'app' has no default_dispvm~bulkhead.vm.Disposable app name dom0\0
+		ProtocolError|~bulkhead.vm.Disposable+x dom0 name dvm\0
+	END
+	[ "$(picture)" = "$before" ]
+}
+
+@test "subscribers hear of a disposable as of any qube" {
+	make_template tmpl
+	make_dvm dvm tmpl
+	{ printf 'admin.Events dom0 name dom0\0'; } | timeout 20 socat -t20 - "UNIX-CONNECT:$BULKHEAD_HOME/run/qubesd.sock" >"$BATS_TEST_TMPDIR/events" 3>&- &
+	within 10 test -s "$BATS_TEST_TMPDIR/events"
+	d=$(ask 'admin.vm.CreateDisposable dom0 name dvm\0')
+	d=${d#*|}
+	[ "$(ask "admin.vm.Remove dom0 name $d\0")" = '0|' ]
+	heard() { tr '\0' '|' <"$BATS_TEST_TMPDIR/events" | grep -aq "||domain-delete|vm|$d|"; }
+	within 10 heard
+	kill %1
+	wanted="1||domain-add|vm|$d||1|$d|domain-tag-add:created-by-dom0|tag|created-by-dom0||1|$d|domain-tag-add:disp-created-by-dom0|tag|disp-created-by-dom0||"
+	wanted+="1|$d|domain-create-on-disk||1||domain-pre-delete|vm|$d||1||domain-delete|vm|$d||"
+	[[ $(tr '\0' '|' <"$BATS_TEST_TMPDIR/events") == *"$wanted" ]]
+}
+
+@test "a number is not used again soon" {
+	local i
+	make_template tmpl
+	make_dvm dvm tmpl
+	for ((i = 0; i < 40; i++)); do
+		d=$(ask 'admin.vm.CreateDisposable dom0 name dvm\0')
+		ask "admin.vm.Remove dom0 name ${d#*|}\0" >/dev/null
+		echo "$d"
+	done >"$BATS_TEST_TMPDIR/names"
+	[ "$(sort -u "$BATS_TEST_TMPDIR/names" | wc -l)" = 40 ]
+}
+
+@test "one that cannot be started leaves nothing; neither does one whose holder goes before" {
+	make_template tmpl
+	make_dvm dvm tmpl
+	clean
+	d=$(ask 'bulkhead.vm.Disposable dom0 name dvm\0')
+	[[ $d =~ ^'1|dvm|progress|stage|created|text|disp'[0-9]+'||2|QubesVMError||' ]]
+	within 10 no_disposables
+	[ "$(ask 'admin.vm.feature.Set+prohibit-start dom0 name dvm\0not today')" = '0|' ]
+	[[ $(ask 'bulkhead.vm.Disposable dom0 name dvm\0') == *'must not be started: not today|' ]]
+	within 10 no_disposables
+	cat >"$BATS_TEST_TMPDIR/leave.py" <<-'END'
+		import os, random, socket, time
+		for i in range(60):
+		    s = socket.socket(socket.AF_UNIX)
+		    s.connect(os.environ["BULKHEAD_HOME"] + "/run/qubesd.sock")
+		    s.sendall(b"bulkhead.vm.Disposable dom0 name dvm\0")
+		    s.shutdown(socket.SHUT_WR)
+		    time.sleep(random.random() * 0.03)
+		    s.close()
+	END
+	timeout 60 python3 "$BATS_TEST_TMPDIR/leave.py"
+	within 20 no_disposables
+	[ "$(value dvm memory)" = '0|default=True type=int 400' ]
+}
+
+@test "disposables for one use that are halted go when qubesd starts, whenever it was killed" {
+	local rounds=4 i j clients
+	! full_counts || rounds=200
+	make_template tmpl
+	make_dvm dvm tmpl
+	clean
+	for ((i = 0; i < rounds; i++)); do
+		clients=()
+		for j in 1 2 3 4; do
+			(ask 'admin.vm.CreateDisposable dom0 name dvm\0' >/dev/null) &
+			clients+=($!)
+			(ask 'bulkhead.vm.Disposable dom0 name dvm\0' >/dev/null) &
+			clients+=($!)
+		done
+		sleep "0.0$((RANDOM % 10))"
+		daemon_kill
+		wait "${clients[@]}" || true
+		daemon_start
+		within 20 no_disposables
+	done
+	[ "$(ask 'bulkhead.Status dom0 name dom0\0' | grep n_jobs)" = n_jobs=0 ]
+}

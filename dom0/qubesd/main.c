@@ -20,16 +20,17 @@
 #include "base/machine.h"
 #include "base/str.h"
 #include "defaults.h"
+#include "disposable.h"
 #include "job/job.h"
 #include "job/run.h"
 #include "kernel.h"
+#include "making.h"
 #include "policyd.h"
 #include "power/power.h"
 #include "qubesd.h"
 #include "sandbox/sandbox.h"
 #include "store/store.h"
 #include "version.h"
-#include "vm.h"
 #include "volume.h"
 
 #include <fcntl.h>
@@ -251,11 +252,13 @@ static int finish_operations(struct qubesd *d)
 	for (const struct operation *op = d->model->operations; r == 0 && op; op = next) {
 		next = op->next;
 		if (str_eq(op->kind, "create") || str_eq(op->kind, "remove"))
-			r = vm_finish(d, op);
-		else if (!str_eq(op->kind, "run"))
+			r = making_finish(d, op);
+		else if (!str_eq(op->kind, "run") && !str_eq(op->kind, "hold"))
 			r = volume_finish(d, op);
 	}
-	return r == 0 ? power_recover(d) : r;
+	if (r == 0)
+		r = power_recover(d);
+	return r == 0 ? disposables_recover(d) : r;
 }
 
 static int serve(struct qubesd *d, const char *socket_dir)
@@ -300,6 +303,7 @@ static int run(const struct options *o)
 		r = serve(&d, o->socket_dir ? o->socket_dir : d.paths.run);
 	if (r < 0)
 		log_err(NULL, "ends: %s", log_errno_str(r));
+	disposables_detach(&d);
 	clients_done(&d);
 	policyd_end(&d);
 	power_detach_all(&d);

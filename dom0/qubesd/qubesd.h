@@ -13,6 +13,12 @@ struct policyd;
 struct store;
 struct model;
 
+/** struct dispids - numbers of disposables that were used last: they are not used again soon */
+struct dispids {
+	uint16_t last[2048];
+	unsigned n; /* in all */
+};
+
 struct qubesd {
 	sd_event *event;
 	struct paths paths;
@@ -28,4 +34,5 @@ struct qubesd {
 	struct job *jobs;
 	unsigned n_jobs;
 	struct policyd *policyd; /* NULL: qubesd is beginning or ending */
+	struct dispids dispids;
 };

@@ -46,6 +46,8 @@ int call_new(struct qubesd *d, struct client *client, const struct admin_request
 void call_abandon(struct call *c)
 {
 	c->client = NULL;
+	if (c->abandoned)
+		c->abandoned(c->ended_data);
 }
 
 void call_drop(struct call *c)
@@ -139,6 +141,7 @@ void call_finish(struct call *c, int r)
 		r = -ENOMEM;
 	if (r < 0)
 		describe_fault(c, r);
+	c->abandoned = NULL;
 	if (c->ended)
 		c->ended(c->ended_data, r == 0 ? NULL : &c->why);
 	if (c->client && r == 0) {
@@ -185,15 +188,6 @@ void call_progress(struct call *c, const char *stage, const char *text, uint64_t
 
 int call_apply(struct call *c, struct changes *changes)
 {
-	int r = store_apply(c->d->store, changes);
-
 	c->changed = true;
-	if (r == STORE_E_FULL)
-		return refuse(&c->why, "QubesException",
-			      "the disk is full: make room and try again. Nothing was changed");
-	if (r == -EROFS)
-		return refuse(&c->why, "QubesException",
-			      "the store cannot be written: its file system is read-only. Nothing "
-			      "was changed");
-	return fault(r);
+	return store_change(c->d->store, changes, &c->why);
 }

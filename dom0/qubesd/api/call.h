@@ -37,6 +37,7 @@ struct call {
 	int result;
 	void (*ended)(void *data,
 		      const struct refusal *why); /* of qubesd's own, without a client */
+	void (*abandoned)(void *ended_data); /* its client has gone; the call may be freed in it */
 	void *ended_data;
 };
 

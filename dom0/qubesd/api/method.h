@@ -30,6 +30,9 @@ int vm_create_standalone(struct call *c);
 int vm_create_in_pool_app(struct call *c);
 int vm_create_in_pool_template(struct call *c);
 int vm_create_in_pool_standalone(struct call *c);
+int vm_create_disp(struct call *c);
+int vm_create_in_pool_disp(struct call *c);
+int vm_create_disposable(struct call *c);
 int vm_remove(struct call *c);
 int vmclass_list(struct call *c);
 int deviceclass_list(struct call *c);
@@ -103,3 +106,5 @@ int report_updates(struct call *c);
 int bulkhead_list(struct call *c);
 int bulkhead_status(struct call *c);
 int bulkhead_quit(struct call *c);
+
+int disposable_hold(struct call *c);

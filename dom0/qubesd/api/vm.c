@@ -1,28 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * Qubes as a whole: list, create, remove.
- *
- * A qube is made in three steps: it stands in the store, hidden, with the operation "create"; a job
- * makes its volumes; the operation ends and everybody sees it. Cut off in between, the next start
- * of qubesd rolls it back. Removing goes the other way and is finished rather than rolled back.
- */
-#include "vm.h"
+/* Qubes as a whole: list, create, remove. What the calls mean; how it is done is in making.c. */
+#include "making.h"
+
 #include "api/call.h"
-#include "api/event.h"
 #include "api/method.h"
-#include "base/log.h"
-#include "job/job.h"
+#include "disposable.h"
 #include "power/power.h"
 #include "qubesd.h"
 #include "store/property.h"
-#include "volume.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
-
-#define GIB (1024ull * 1024 * 1024)
 
 static void list_line(struct call *c, const struct qube *q)
 {
@@ -57,13 +46,6 @@ int deviceclass_list(struct call *c)
 }
 
 /* What a create call asks for. */
-struct wish {
-	enum klass klass;
-	char name[QUBE_NAME_MAX + 1];
-	unsigned label;
-	const struct qube *template;
-	char pools[N_DISKS][64];
-};
 
 static int wish_pool(struct call *c, struct wish *w, const char *disk, const char *pool)
 {
@@ -121,6 +103,17 @@ static int wish_template(struct call *c, struct wish *w)
 	const struct model *m = c->d->model;
 	const struct qube *t;
 
+	if (w->klass == KLASS_DISP) {
+		t = c->q.arg[0] != '\0' ? model_find(m, c->q.arg) : NULL;
+		if (c->q.arg[0] != '\0' && (!t || t->hidden))
+			return refuse(&c->why, "QubesVMNotFoundError", "there is no qube '%s'",
+				      c->q.arg);
+		if (t && t->qid == 0)
+			return refuse(&c->why, "QubesException",
+				      "no disposable is made from 'dom0'");
+		w->template = disposable_template(m, t ? t : m->by_qid[0], c->source, &c->why);
+		return w->template ? 0 : REFUSED;
+	}
 	if (w->klass != KLASS_APP) {
 		if (c->q.arg[0] != '\0')
 			return refuse(
@@ -166,239 +159,40 @@ static int wish_parse(struct call *c, struct wish *w, bool may_pool)
 	}
 	if (w->name[0] == '\0' || w->label == 0)
 		return refuse(&c->why, "ProtocolError", "the payload is name=NAME label=LABEL");
+	w->creator = c->source;
 	return wish_template(c, w);
 }
 
-static int make_uuid(char *to)
-{
-	uint8_t b[16];
-
-	if (getrandom(b, sizeof(b), 0) != sizeof(b))
-		return fail_errno();
-	b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
-	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
-	return str_format(to, UUID_LEN + 1,
-			  "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
-			  b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11],
-			  b[12], b[13], b[14], b[15]);
-}
-
-static void add_volumes(struct changes *changes, const struct wish *w, unsigned qid,
-			const char *uuid)
-{
-	bool own_root = w->klass != KLASS_APP;
-	/* clang-format off */
-	struct volume volumes[N_DISKS] = {
-		[DISK_ROOT]     = {.size = own_root ? 10 * GIB : 0, .rw = true, .save_on_stop = own_root,
-				   .snap_on_start = !own_root, .revisions_to_keep = own_root ? 1 : 0},
-		[DISK_PRIVATE]  = {.size = 2 * GIB, .rw = true, .save_on_stop = true, .revisions_to_keep = 1},
-		[DISK_VOLATILE] = {.size = 10 * GIB, .rw = true},
-	};
-	/* clang-format on */
-	char vid[64];
-
-	for (unsigned i = 0; i < N_DISKS; i++) {
-		(void)snprintf(vid, sizeof(vid), "vm/%s/%s", uuid, disk_name((enum disk)i));
-		volumes[i].pool = (char *)w->pools[i];
-		volumes[i].vid = vid;
-		changes_set_volume(changes, qid, (enum disk)i, &volumes[i]);
-	}
-}
-
-/* A qube that is being made or removed; lives from the call to the job's end. */
-struct making {
-	struct qubesd *d;
-	struct call *call; /* NULL: finished at a start of qubesd */
-	unsigned qid;
-	uint64_t operation;
-	bool failed; /* the job "create" did not do it: what it left is being removed */
-	struct refusal why;
-};
-
-static void making_end(struct making *mk, int r)
-{
-	if (mk->call) {
-		if (r == REFUSED)
-			mk->call->why = mk->why;
-		call_end(mk->call, r);
-	}
-	free(mk);
-}
-
-static void making_progress(void *data, const char *stage, const char *text, uint64_t done,
+static void call_progressed(void *data, const char *stage, const char *text, uint64_t done,
 			    uint64_t total)
 {
-	struct making *mk = data;
-
-	if (mk->call)
-		call_progress(mk->call, stage, text, done, total);
+	call_progress(data, stage, text, done, total);
 }
 
-/* the job "remove" has ended */
-static void removed(void *data, const struct job_end *end)
+static void call_made(void *data, struct qube *q, const struct refusal *why)
 {
-	struct making *mk = data;
-	struct qubesd *d = mk->d;
-	struct qube *q = model_get(d->model, mk->qid);
-	struct changes AUTO(changes_done) changes = {0};
-	char name[QUBE_NAME_MAX + 1];
-	int r;
+	struct call *c = data;
 
-	memcpy(name, q->name, sizeof(name));
-	if (end->type[0] != '\0') {
-		/* hidden it stays, and the operation in the store: tried again at the next start */
-		log_err(name, "its volumes could not be removed: %s; tried again at the next start",
-			end->text);
-		if (!mk->failed)
-			(void)refuse(&mk->why, end->type, "%s", end->text);
-		making_end(mk, REFUSED);
-		return;
-	}
-	changes_remove_qube(&changes, mk->qid);
-	changes_end(&changes, mk->operation);
-	r = store_apply(d->store, &changes);
-	if (r != 0) {
-		log_err(name, "its volumes are gone, but the store could not be written; tried "
-			      "again at the next start");
-		(void)refuse(&mk->why, "QubesException",
-			     "the volumes are gone, but the store could not be written");
-		making_end(mk, REFUSED);
-		return;
-	}
-	if (!mk->failed)
-		event_emit(d, NULL, "domain-delete", "vm", name, NULL);
-	making_end(mk, mk->failed ? REFUSED : 0);
+	(void)q;
+	if (why)
+		c->why = *why;
+	c->changed = true;
+	call_end(c, why ? REFUSED : 0);
 }
 
-static void start_removal(struct making *mk)
-{
-	static const struct job_events events = {making_progress, removed};
-	struct request AUTO(request_done) request = {0};
-	const struct job_end failed = {.type = "QubesException", .text = "no job could be started"};
-	const struct qube *q = model_get(mk->d->model, mk->qid);
-
-	for (unsigned i = 0; i < N_DISKS; i++)
-		request_put_volume(&request, disk_name((enum disk)i), mk->d, q, i);
-	if (job_start(mk->d, "remove", &request, &events, mk) < 0)
-		removed(mk, &failed);
-}
-
-int vm_finish(struct qubesd *d, const struct operation *op)
-{
-	struct qube *q = model_get(d->model, op->qid);
-	struct making *mk;
-
-	if (!q)
-		return 0;
-	mk = calloc(1, sizeof(*mk));
-	if (!mk)
-		return -ENOMEM;
-	mk->d = d;
-	mk->qid = op->qid;
-	mk->operation = op->id;
-	mk->failed = str_eq(op->kind, "create");
-	q->hidden = true;
-	model_untell(d->model, q);
-	start_removal(mk);
-	return 0;
-}
-
-/* the job "create" has ended */
-static void created(void *data, const struct job_end *end)
-{
-	struct making *mk = data;
-	struct qubesd *d = mk->d;
-	struct qube *q = model_get(d->model, mk->qid);
-	struct changes AUTO(changes_done) changes = {0};
-	bool first_template =
-		q->klass == KLASS_TEMPLATE && !d->model->globals[GLOBAL_default_template];
-	char qid[16];
-	int r = 0;
-
-	if (end->type[0] == '\0') {
-		changes_end(&changes, mk->operation);
-		(void)snprintf(qid, sizeof(qid), "%u", mk->qid);
-		if (first_template)
-			changes_set_global(&changes, GLOBAL_default_template, qid);
-		r = store_apply(d->store, &changes);
-	}
-	if (end->type[0] != '\0' || r != 0) {
-		mk->failed = true;
-		(void)refuse(&mk->why, end->type[0] != '\0' ? end->type : "QubesException",
-			     "'%s' could not be created: %s", q->name,
-			     end->type[0] != '\0' ? end->text : "the store cannot be written");
-		start_removal(mk);
-		return;
-	}
-	q->hidden = false;
-	model_untell(d->model, q);
-	event_emit(d, NULL, "domain-add", "vm", q->name, NULL);
-	for (const struct pair *tag = q->tags; tag; tag = tag->next) {
-		char name[300];
-
-		if (str_format(name, sizeof(name), "domain-tag-add:%s", tag->key) == 0)
-			event_emit(d, q, name, "tag", tag->key, NULL);
-	}
-	event_emit(d, q, "domain-create-on-disk", NULL);
-	if (first_template)
-		event_emit(d, NULL, "property-set:default_template", "name", "default_template",
-			   "newvalue", q->name, NULL);
-	making_end(mk, 0);
-}
+static const struct making_events call_events = {call_progressed, call_made};
 
 static int create(struct call *c, enum klass klass, bool may_pool)
 {
-	static const struct job_events events = {making_progress, created};
-	const struct job_end failed = {.type = "QubesException", .text = "no job could be started"};
-	struct changes AUTO(changes_done) changes = {0};
-	struct request AUTO(request_done) request = {0};
-	AUTO_FREE struct making *mk = calloc(1, sizeof(*mk));
 	struct wish w = {.klass = klass};
-	char uuid[UUID_LEN + 1], text[64];
-	struct making *made;
 	struct qube *q;
-	unsigned qid;
-	int r;
+	int r = wish_parse(c, &w, may_pool);
 
-	if (!mk)
-		return -ENOMEM;
-	r = wish_parse(c, &w, may_pool);
-	if (r != 0)
-		return r;
-	qid = model_free_qid(c->d->model);
-	if (qid == 0)
-		return refuse(&c->why, "QubesException", "there are %u qubes, which is the most",
-			      QID_MAX);
-	r = make_uuid(uuid);
-	if (r < 0)
-		return r;
-	mk->d = c->d;
-	mk->qid = qid;
-	mk->operation = c->d->model->next_operation;
-	changes_begin(&changes, mk->operation, qid, "create", "");
-	changes_add_qube(&changes, qid, klass, w.name, uuid);
-	(void)snprintf(text, sizeof(text), "%u", w.label);
-	changes_set_property(&changes, qid, PROP_label, text);
-	if (w.template) {
-		(void)snprintf(text, sizeof(text), "%u", w.template->qid);
-		changes_set_property(&changes, qid, PROP_template, text);
-	}
-	(void)snprintf(text, sizeof(text), "created-by-%s", c->source->name);
-	changes_set_tag(&changes, qid, text, true);
-	add_volumes(&changes, &w, qid, uuid);
-	r = call_apply(c, &changes);
-	if (r != 0)
-		return r;
-	q = model_get(c->d->model, qid);
-	q->hidden = true;
-	model_untell(c->d->model, q);
-	for (unsigned i = 0; i < N_DISKS; i++)
-		request_put_volume(&request, disk_name((enum disk)i), c->d, q, i);
-	made = take_ptr(&mk);
-	made->call = c;
-	if (job_start(c->d, "create", &request, &events, made) < 0)
-		created(made, &failed);
-	return CALL_LATER;
+	if (r == 0 && klass == KLASS_DISP)
+		r = disposable_choose(c->d, &w, &c->why);
+	if (r == 0)
+		r = making_create(c->d, &w, &call_events, c, &q, &c->why);
+	return r == 0 ? CALL_LATER : r;
 }
 
 int vm_create_app(struct call *c)
@@ -416,6 +210,11 @@ int vm_create_standalone(struct call *c)
 	return create(c, KLASS_STANDALONE, false);
 }
 
+int vm_create_disp(struct call *c)
+{
+	return create(c, KLASS_DISP, false);
+}
+
 int vm_create_in_pool_app(struct call *c)
 {
 	return create(c, KLASS_APP, true);
@@ -431,42 +230,57 @@ int vm_create_in_pool_standalone(struct call *c)
 	return create(c, KLASS_STANDALONE, true);
 }
 
-int vm_remove(struct call *c)
+int vm_create_in_pool_disp(struct call *c)
 {
-	struct qubesd *d = c->d;
-	struct changes AUTO(changes_done) changes = {0};
-	struct qube *q = c->dest;
-	AUTO_FREE struct making *mk = calloc(1, sizeof(*mk));
-	char where[256];
+	return create(c, KLASS_DISP, true);
+}
+
+/* made and told by name */
+static void named(void *data, struct qube *q, const struct refusal *why)
+{
+	struct call *c = data;
+
+	if (q)
+		text_add(&c->out, "%s", q->name);
+	call_made(c, q, why);
+}
+
+static void told_by_uuid(void *data, struct qube *q, const struct refusal *why)
+{
+	struct call *c = data;
+
+	if (q)
+		text_add(&c->out, "uuid:%s", q->uuid);
+	call_made(c, q, why);
+}
+
+int vm_create_disposable(struct call *c)
+{
+	const bool uuid = strcmp(c->payload, "uuid") == 0;
+	const struct making_events events = {NULL, uuid ? told_by_uuid : named};
+	struct wish w;
+	struct qube *q;
 	int r;
 
-	if (!mk)
-		return -ENOMEM;
-	if (q->qid == 0)
-		return refuse(&c->why, "QubesVMInUseError", "dom0 cannot be removed");
-	if (q->power)
-		return refuse(&c->why, "QubesVMNotHaltedError",
-			      "'%s' is not halted: shut it down first", q->name);
-	if (q->n_busy > 0)
-		return refuse(&c->why, "QubesVMInUseError",
-			      "another operation works on the volumes of '%s'; try again later",
-			      q->name);
-	if (property_bool(d->model, q, PROP_installed_by_rpm))
-		return refuse(&c->why, "QubesVMInUseError",
-			      "'%s' belongs to a package: remove that instead", q->name);
-	if (property_references(d->model, q, where, sizeof(where)))
-		return refuse(&c->why, "QubesVMInUseError", "'%s' is in use: %s", q->name, where);
-	mk->d = d;
-	mk->qid = q->qid;
-	mk->operation = d->model->next_operation;
-	changes_begin(&changes, mk->operation, q->qid, "remove", "");
-	r = call_apply(c, &changes);
-	if (r != 0)
-		return r;
-	event_emit(d, NULL, "domain-pre-delete", "vm", q->name, NULL);
-	q->hidden = true;
-	model_untell(d->model, q);
-	mk->call = c;
-	start_removal(take_ptr(&mk));
-	return CALL_LATER;
+	if (strcmp(c->q.arg, "preload") == 0)
+		return refuse(&c->why, "QubesNotImplementedError",
+			      "disposables that are made beforehand are not available in this "
+			      "version of Bulkhead");
+	if (c->q.arg[0] != '\0')
+		return refuse(&c->why, "ProtocolError",
+			      "the argument is preload or empty, not '%s'", c->q.arg);
+	if (c->q.payload_len > 0 && !uuid)
+		return refuse(&c->why, "ProtocolError", "the payload is uuid or empty");
+	r = disposable_wish(c->d, c->dest, c->source, &w, &c->why);
+	if (r == 0)
+		r = making_create(c->d, &w, &events, c, &q, &c->why);
+	return r == 0 ? CALL_LATER : r;
+}
+
+int vm_remove(struct call *c)
+{
+	int r = making_remove(c->d, c->dest, property_bool(c->d->model, c->dest, PROP_auto_cleanup),
+			      &call_events, c, &c->why);
+
+	return r == 0 ? CALL_LATER : r;
 }

@@ -38,6 +38,7 @@ int run_create(const struct request *request)
 
 int run_remove(const struct request *request)
 {
+	const char *log = request_get(request, "log_path");
 	char error[512] = "";
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
@@ -51,6 +52,8 @@ int run_remove(const struct request *request)
 		if (r != 0 && r != STORAGE_E_ABSENT)
 			return storage_failed(r, error);
 	}
+	if (log && unlink(log) < 0 && errno != ENOENT)
+		return run_fail("QubesException", "%s: %s", log, log_errno_str(errno));
 	return 0;
 }
 

@@ -144,6 +144,11 @@ static int put_kernel(const struct qubesd *d, const struct qube *q, struct reque
 	return 0;
 }
 
+void power_describe_log(const struct qubesd *d, const struct qube *q, struct request *r)
+{
+	request_put(r, "log_path", "%s/log/guest-%s.log", d->paths.state, q->name);
+}
+
 int power_describe_start(const struct qubesd *d, const struct qube *q, unsigned xid,
 			 struct request *r, struct refusal *why)
 {
@@ -163,7 +168,7 @@ int power_describe_start(const struct qubesd *d, const struct qube *q, unsigned 
 	request_put(r, "cmdline", "%s", property_text(m, q, PROP_kernelopts, buf));
 	request_put(r, "debug", "%d", property_bool(m, q, PROP_debug));
 	request_put(r, "run_dir", "%s", d->paths.run);
-	request_put(r, "log_path", "%s/log/guest-%s.log", d->paths.state, q->name);
+	power_describe_log(d, q, r);
 	request_put(r, "uid", "%u", geteuid() == 0 ? UID_BASE + xid : 0);
 	/* a guest that has said nothing is taken to have an agent */
 	request_put(r, "qrexec", "%d", !qrexec || qrexec[0] != '\0');

@@ -9,6 +9,7 @@
 #include "api/call.h"
 #include "api/event.h"
 #include "base/log.h"
+#include "disposable.h"
 #include "job/job.h"
 #include "kernel.h"
 #include "power/tell.h"
@@ -203,6 +204,7 @@ static void halted(struct power *p)
 	answer(&p->stoppers, NULL);
 	again = p->again.first;
 	p->again.first = NULL;
+	disposable_halted(d, q, p->failed && !p->kill_wanted);
 	power_free(p);
 	while (again) {
 		struct call *next = again->next;
@@ -421,6 +423,8 @@ static int may_start(struct call *c, const struct qube *q)
 {
 	const struct pair *prohibited = pair_find(q->features, "prohibit-start");
 
+	if (q->hidden)
+		return refuse(&c->why, "QubesVMNotFoundError", "'%s' is being removed", q->name);
 	if (q->klass == KLASS_REMOTE)
 		return refuse(&c->why, "QubesVMError", "'%s' runs elsewhere", q->name);
 	if (prohibited && prohibited->value[0] != '\0')
@@ -595,22 +599,29 @@ int power_call_shutdown(struct call *c, struct qube *q, bool force, bool wait)
 	return wait_in(&p->stoppers, c);
 }
 
-int power_call_kill(struct call *c, struct qube *q)
+int power_end(struct qube *q, struct refusal *why)
 {
 	struct power *p = q->power;
+	int r;
+
+	p->kill_wanted = true;
+	if (!p->vmm || p->state == STOPPING)
+		return 0;
+	timer_off(p);
+	r = vmm_kill(p->vmm);
+	if (r < 0)
+		return refuse(why, "QubesVMError", "'%s' cannot be killed: %s", q->name,
+			      log_errno_str(r));
+	return 0;
+}
+
+int power_call_kill(struct call *c, struct qube *q)
+{
 	int r = not_running(c, q);
 
-	if (r != 0)
-		return r;
-	p->kill_wanted = true;
-	if (p->vmm && p->state != STOPPING) {
-		timer_off(p);
-		r = vmm_kill(p->vmm);
-		if (r < 0)
-			return refuse(&c->why, "QubesVMError", "'%s' cannot be killed: %s", q->name,
-				      log_errno_str(r));
-	}
-	return wait_in(&p->stoppers, c);
+	if (r == 0)
+		r = power_end(q, &c->why);
+	return r == 0 ? wait_in(&q->power->stoppers, c) : r;
 }
 
 /* that it went well the new state says */

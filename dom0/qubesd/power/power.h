@@ -38,11 +38,15 @@ MUST_CHECK int power_call_shutdown(struct call *c, struct qube *q, bool force, b
 MUST_CHECK int power_call_kill(struct call *c, struct qube *q);
 MUST_CHECK int power_call_pause(struct call *c, struct qube *q, bool pause);
 
+/** power_end() - kill it as soon as there is something to kill; @q is not halted */
+MUST_CHECK int power_end(struct qube *q, struct refusal *why);
 /** power_recover() - at start: take running qubes back, put away what ended meanwhile */
 MUST_CHECK int power_recover(struct qubesd *d);
 /** power_detach_all() - qubesd ends: let go of running qubes, which go on */
 void power_detach_all(struct qubesd *d);
 
+/** power_describe_log() - where the console of @q is logged, for a job */
+void power_describe_log(const struct qubesd *d, const struct qube *q, struct request *request);
 /** power_describe_start() - all that the job "start" is told about @q; 0 or REFUSED */
 MUST_CHECK int power_describe_start(const struct qubesd *d, const struct qube *q, unsigned xid,
 				    struct request *request, struct refusal *why);
