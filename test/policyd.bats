@@ -228,7 +228,6 @@ pid_of() {
 	policy 30-user.policy <<-'END'
 		test.A * work  vault      allow
 		test.B * work  @anyvm     ask default_target=vault
-		test.C * work  @dispvm:dvm allow
 	END
 	within 10 would_be allow work vault test.A
 	[ "$(question work vault test.A)" = 'result=deny ' ]
@@ -236,10 +235,6 @@ pid_of() {
 	[ "$(question work @default test.B)" = 'result=deny ' ]
 	decisions | grep $'service=test.B\t' | grep -q 'there is no prompt'
 	[[ $(question work @default test.B just_evaluate=yes assume_yes_for_ask=yes) == *' target=vault '* ]]
-	qvm-create --template tmpl --label red dvm
-	qvm-prefs dvm template_for_dispvms True
-	[ "$(question work @dispvm:dvm test.C)" = 'result=deny ' ]
-	decisions | grep $'service=test.C\t' | grep -q 'disposables are not available'
 }
 
 @test "a flood of calls is counted in the log, not written" {

@@ -6,11 +6,11 @@
  *	main.c		the story, and the loop
  *	calls.c		a call from the request to its end
  *	decide.c	what policyd, or the policy program, says of it
- *	callee.c	the qube that is called: reached, started if it must be
+ *	callee.c	the qube that is called: reached, started or made if it must be
  *	cancel.c	a callee whose caller is gone
  *	tickets.c	the stream between two qubes
  *
- * Nothing waits: a call is a state, at most two descriptors, and a time.
+ * Nothing waits: a call is a state, at most CALL_FDS descriptors, and a time.
  */
 #include "base/attr.h"
 #include "base/io.h"
@@ -21,11 +21,14 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+struct hold;
 struct qrexec_peer;
 struct vchan;
 
 /** CALLS_MAX - calls at a time, refusals that wait to be said included */
 #define CALLS_MAX 2048
+/** CALL_FDS - that are polled for a call */
+#define CALL_FDS 3
 /** ANSWER_MS - how long daemons and vchands may take */
 #define ANSWER_MS 70000
 /** SERVICES_MAX - services of dom0 that serve the qube at a time. Its agent says when a call is over and its port is free,
@@ -39,6 +42,7 @@ struct vchan;
 /** enum call_state - in this order, but for a call to dom0, which has no callee */
 enum call_state {
 	CALL_DECIDING, /* policyd is asked; no limit: it may ask a person */
+	CALL_MAKING,   /* the callee is a disposable, which qubesd makes */
 	CALL_STARTING, /* a child of ours starts the callee */
 	CALL_CALLEE,   /* its daemon is asked for a port */
 	CALL_TICKETS,  /* both vchands are told of the stream */
@@ -72,7 +76,8 @@ struct call {
 	struct vchan *stand_in;              /* LIVE: waits for a callee whose caller is gone */
 	uint32_t domid, port;
 	int tickets[2];
-	unsigned poll_at, n_polled;
+	struct hold *hold; /* the callee, if it is a disposable: it is there as long as this */
+	unsigned poll_at;
 };
 
 struct broker {
@@ -101,7 +106,7 @@ void call_refuse(struct broker *b, struct call *c, const char *format, ...) PRIN
 void call_retry(struct call *c);
 /** call_connect_caller() - the callee is ready, or is dom0 */
 void call_connect_caller(struct broker *b, struct call *c);
-/** calls_poll() - fill in @p, which has room for two a call; how many it used */
+/** calls_poll() - fill in @p, which has room for CALL_FDS a call; how many it used */
 unsigned calls_poll(struct broker *b, struct pollfd *p, unsigned first);
 /** calls_turn() - -errno of the daemon's socket */
 MUST_CHECK int calls_turn(struct broker *b, const struct pollfd *p, unsigned n);
@@ -117,6 +122,10 @@ void decide_turn(struct broker *b, struct call *c, short revents);
 
 /* ---- callee.c */
 
+/** callee_make() - a disposable of the template @c->callee_name, for this call */
+void callee_make(struct broker *b, struct call *c);
+/** callee_hold() - what there is to do for a call with a disposable */
+void callee_hold(struct broker *b, struct call *c);
 /** callee_start() - ask its daemon for a port */
 void callee_start(struct broker *b, struct call *c);
 void callee_turn(struct broker *b, struct call *c);

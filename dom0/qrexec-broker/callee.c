@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The side that is called. A qube's daemon chooses the port and tells its agent, as for any local client. For a qube that
- * does not run a child of ours asks qubesd to start it, which takes as long as that takes. In dom0 the service runs below
+ * does not run a child of ours asks qubesd to start it, which takes as long as that takes. A disposable is held from here: it
+ * goes when its call does, or when we do. In dom0 the service runs below
  * a child of ours, the other end of the channel.
  */
 #include "broker.h"
 
 #include "base/str.h"
 #include "client/client.h"
+#include "client/hold.h"
 #include "qrexec/call.h"
 #include "qrexec/local.h"
 #include "qrexec/peer.h"
@@ -75,6 +77,43 @@ void callee_started(struct broker *b, struct call *c, short revents)
 		close_fd(&c->fd);
 	/* also after a failure: it may run already. Whether it does is seen by its daemon */
 	if (c->fd < 0 && c->pid == 0)
+		callee_start(b, c);
+}
+
+void callee_make(struct broker *b, struct call *c)
+{
+	int r = b->qubesd_socket ? hold_new(b->qubesd_socket, b->name, c->callee_name, &c->hold)
+				 : -ENOTSUP;
+
+	if (r < 0) {
+		call_refuse(b, c, "no disposable of %s can be made: %s", c->callee_name,
+			    log_errno_str(r));
+		return;
+	}
+	c->started = true;
+	c->state = CALL_MAKING;
+	c->until_ms = io_now_ms() + START_MS;
+}
+
+void callee_hold(struct broker *b, struct call *c)
+{
+	const enum hold_state state = hold_turn(c->hold);
+	int r = 0;
+
+	/* later it goes with its daemon, which is seen */
+	if (c->state != CALL_MAKING || state == HOLD_STARTING)
+		return;
+	if (state == HOLD_ENDED) {
+		call_refuse(b, c, "no disposable of %s: %s", c->callee_name, hold_why(c->hold));
+		return;
+	}
+	r = str_format(c->callee_name, sizeof(c->callee_name), "%s", hold_name(c->hold));
+	if (r == 0)
+		r = str_format(c->callee_uuid, sizeof(c->callee_uuid), "uuid:%s",
+			       hold_uuid(c->hold));
+	if (r < 0)
+		call_refuse(b, c, "the name of its disposable is too long");
+	else
 		callee_start(b, c);
 }
 

@@ -9,6 +9,7 @@
 #include "broker.h"
 
 #include "base/str.h"
+#include "client/hold.h"
 #include "qrexec/local.h"
 #include "qrexec/peer.h"
 #include "vchan/vchan.h"
@@ -31,6 +32,7 @@ static void call_free(struct call *c)
 	qrexec_peer_free(c->callee);
 	qrexec_peer_free(c->caller);
 	vchan_free(c->stand_in);
+	hold_free(c->hold);
 	free(c->service);
 	free(c->text);
 	free(c->command);
@@ -110,7 +112,9 @@ void call_refuse(struct broker *b, struct call *c, const char *format, ...)
 	close_fd(&c->tickets[1]);
 	qrexec_peer_free(c->callee);
 	qrexec_peer_free(c->caller);
+	hold_free(c->hold);
 	c->callee = c->caller = NULL;
+	c->hold = NULL;
 	c->until_ms = c->again_ms = 0;
 	c->state = CALL_REFUSED;
 }
@@ -210,7 +214,8 @@ static void live_turn(const struct broker *b, struct call *c, const short revent
 	} else if (revents[0] && c->stand_in) {
 		cancel_turn(c);
 	}
-	if (c->caller || c->callee)
+	/* a disposable is not waited for: it goes with its caller */
+	if (c->caller || (c->callee && !c->hold))
 		return;
 	tickets_revoke(b, c);
 	c->state = CALL_GONE;
@@ -243,6 +248,7 @@ unsigned calls_poll(struct broker *b, struct pollfd *p, unsigned first)
 	for (struct call *c = b->calls; c; c = c->next) {
 		c->poll_at = first + n;
 		p[n] = p[n + 1] = entry(NO_FD, 0);
+		p[n + 2] = entry(c->hold ? hold_fd(c->hold) : NO_FD, POLLIN);
 		switch (c->state) {
 		case CALL_DECIDING:
 			p[n] = entry(c->fd, c->asked ? POLLIN : POLLOUT);
@@ -260,11 +266,12 @@ unsigned calls_poll(struct broker *b, struct pollfd *p, unsigned first)
 			p[n] = caller_entry(c);
 			p[n + 1] = peer_entry(c->callee);
 			break;
+		case CALL_MAKING:
 		case CALL_REFUSED:
 		case CALL_GONE:
 			break;
 		}
-		n += 2;
+		n += CALL_FDS;
 	}
 	return n;
 }
@@ -282,8 +289,10 @@ static void again(struct broker *b, struct call *c)
 		cancel_start(b, c);
 }
 
-static void call_turn(struct broker *b, struct call *c, const short revents[2])
+static void call_turn(struct broker *b, struct call *c, const short revents[CALL_FDS])
 {
+	if (c->hold && (revents[2] || hold_timeout_ms(c->hold) == 0))
+		callee_hold(b, c);
 	switch (c->state) {
 	case CALL_DECIDING:
 		decide_turn(b, c, revents[0]);
@@ -307,6 +316,7 @@ static void call_turn(struct broker *b, struct call *c, const short revents[2])
 	case CALL_LIVE:
 		live_turn(b, c, revents);
 		break;
+	case CALL_MAKING:
 	case CALL_REFUSED:
 	case CALL_GONE:
 		break;
@@ -328,13 +338,12 @@ int calls_turn(struct broker *b, const struct pollfd *p, unsigned n)
 	int r = 0;
 
 	for (struct call *c = b->calls; c && r == 0; c = c->next) {
-		short revents[2] = {0, 0};
+		short revents[CALL_FDS] = {0};
 
 		/* one that came in this turn has not been looked at yet */
-		if (c->poll_at > 0 && c->poll_at + 1 < n) {
-			revents[0] = p[c->poll_at].revents;
-			revents[1] = p[c->poll_at + 1].revents;
-		}
+		for (unsigned i = 0; c->poll_at > 0 && c->poll_at + CALL_FDS <= n && i < CALL_FDS;
+		     i++)
+			revents[i] = p[c->poll_at + i].revents;
 		if (c->again_ms > 0 && now >= c->again_ms)
 			again(b, c);
 		else if (c->again_ms == 0 || c->state == CALL_LIVE)
@@ -369,6 +378,10 @@ int calls_timeout_ms(const struct broker *b)
 	uint64_t first = 0;
 
 	for (const struct call *c = b->calls; c; c = c->next) {
+		const int hold_ms = c->hold ? hold_timeout_ms(c->hold) : -1;
+
+		if (hold_ms >= 0 && (first == 0 || now + (uint64_t)hold_ms < first))
+			first = now + (uint64_t)hold_ms;
 		if (c->state == CALL_REFUSED && qrexec_peer_idle(b->daemon))
 			return 0; /* it was as soon as it came */
 		if (c->until_ms > 0 && (first == 0 || c->until_ms < first))

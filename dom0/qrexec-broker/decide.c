@@ -137,8 +137,10 @@ static const char *user_refused(const char *user)
 
 static void answer_take(struct broker *b, struct call *c)
 {
+	static const char disposable[] = "@dispvm:";
 	struct decision_answer a;
 	const char *why;
+	bool made;
 	int r;
 
 	if (decision_answer_decode(c->text, c->len, &a) != 0) {
@@ -157,14 +159,17 @@ static void answer_take(struct broker *b, struct call *c)
 		return;
 	}
 	c->autostart = a.autostart;
+	made = str_starts(a.target, disposable);
+	if (made)
+		a.target += strlen(disposable);
 	r = command_make(b, c, &a);
 	if (r == 0 && !c->to_dom0)
 		r = str_copy(c->callee_name, sizeof(c->callee_name), a.target, strlen(a.target));
-	if (r == 0 && !c->to_dom0 && a.target_uuid && !str_eq(a.target_uuid, "uuid:"))
+	if (r == 0 && !c->to_dom0 && !made && a.target_uuid && !str_eq(a.target_uuid, "uuid:"))
 		r = str_copy(c->callee_uuid, sizeof(c->callee_uuid), a.target_uuid,
 			     strlen(a.target_uuid));
 	if (r == 0 && !c->to_dom0 && (!is_word(c->callee_name) || is_keyword(c->callee_name)))
-		r = -ENOTSUP; /* a disposable that policyd did not make */
+		r = -EPROTO;
 	free(c->text);
 	c->text = NULL;
 	if (r < 0)
@@ -172,6 +177,8 @@ static void answer_take(struct broker *b, struct call *c)
 			    log_errno_str(r));
 	else if (c->to_dom0)
 		call_connect_caller(b, c);
+	else if (made)
+		callee_make(b, c);
 	else
 		callee_start(b, c);
 }

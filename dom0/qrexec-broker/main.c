@@ -4,7 +4,7 @@
  *
  * runs as	whoever runs the instance
  * holds	the socket to the qube's qrexec-daemon; per call a connection to policyd, then to the daemons of both
- *		qubes
+ *		qubes, and to qubesd while a disposable is called
  * trusts	policyd, and who started us. Not the daemon, which reads the qube's bytes: its requests are decoded and
  *		checked as if they were the qube's own
  * needs	connect; fork, for dom0's services, which run below it, and for the start of a qube that is called
@@ -167,7 +167,8 @@ static int acquire(struct broker *b, int fd)
 	    fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 		return fail_errno();
 	b->files = files;
-	files.rlim_cur = files.rlim_max < 2 * CALLS_MAX + 64 ? files.rlim_max : 2 * CALLS_MAX + 64;
+	files.rlim_cur = files.rlim_max < CALL_FDS * CALLS_MAX + 64 ? files.rlim_max
+								    : CALL_FDS * CALLS_MAX + 64;
 	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
 		return fail_errno();
 	r = vchan_new_from_fd(&fd, &v);
@@ -200,7 +201,7 @@ static int requests_read(struct broker *b)
 static int turn(struct broker *b)
 {
 	enum { P_SIGNAL, P_DAEMON, P_CALLS };
-	static struct pollfd p[P_CALLS + 2 * CALLS_MAX];
+	static struct pollfd p[P_CALLS + CALL_FDS * CALLS_MAX];
 	struct signalfd_siginfo info;
 	bool end = false;
 	unsigned n;

@@ -63,7 +63,6 @@ struct client {
 	struct policy_request call;
 	struct verdict verdict;
 	bool agreed; /* the person has, or is assumed to: POLICY_ASK is as good as POLICY_ALLOW */
-	enum picture_type wish_type;
 	uint32_t wish;
 	struct prompting prompting;
 	unsigned poll_at, prompt_poll_at; /* in the array of this turn; POLL_NONE */
@@ -256,7 +255,7 @@ static unsigned n_of_caller(const struct policyd *d, const struct client *c, enu
 	return n;
 }
 
-static void wish(struct policyd *d, struct client *c, enum picture_type type, unsigned qid)
+static void wish(struct policyd *d, struct client *c, unsigned qid)
 {
 	const struct picture_wish w = {d->next_wish + 1, qid, c->q.source};
 	int r;
@@ -266,14 +265,13 @@ static void wish(struct policyd *d, struct client *c, enum picture_type type, un
 		return;
 	}
 	d->next_wish++;
-	r = qubes_wish(d, type, &w);
+	r = qubes_wish(d, &w);
 	if (r < 0) {
 		refuse(d, c, "qubesd cannot be asked to start it: %s", log_errno_str(r));
 		return;
 	}
 	c->state = WAITING;
 	c->wish = w.id;
-	c->wish_type = type;
 }
 
 static void allow(struct policyd *d, struct client *c, const struct policy_target *t,
@@ -287,13 +285,10 @@ static void allow(struct policyd *d, struct client *c, const struct policy_targe
 		return;
 	}
 	c->verdict.allow = true;
-	if (!c->q.just_evaluate && t->prefix[0] != '\0') {
-		wish(d, c, PICTURE_DISPOSABLE, d->qubes.sorted[t->qube]->qid);
-		return;
-	}
-	start = c->q.just_evaluate ? NULL : to_start(d, t);
+	/* a disposable is made by who carries the call out, and lives as long as the call does */
+	start = c->q.just_evaluate || t->prefix[0] != '\0' ? NULL : to_start(d, t);
 	if (start)
-		wish(d, c, PICTURE_START, start->qid);
+		wish(d, c, start->qid);
 	else
 		answer(d, c);
 }
@@ -468,25 +463,10 @@ static bool holds_still(struct policyd *d, struct client *c, struct policy_answe
 	return false;
 }
 
-/* the lines name the disposable that was made, not its template */
-static int name_disposable(struct policyd *d, struct client *c, const struct policy_answer *a,
-			   const char *name)
-{
-	const struct qube *q = qubes_find(&d->qubes, name);
-	struct policy_target t = {"", name, 0};
-
-	if (!q)
-		return -ENOENT;
-	while (d->qubes.sorted[t.qube] != q)
-		t.qube++;
-	return make_reply(d, c, &t, a->user, true);
-}
-
 void clients_done(struct policyd *d, const struct picture_done *done)
 {
 	struct client *c = d->clients;
 	struct policy_answer a;
-	int r = 0;
 
 	while (c && !(c->state == WAITING && c->wish == done->id))
 		c = c->next;
@@ -500,12 +480,7 @@ void clients_done(struct policyd *d, const struct picture_done *done)
 		refuse(d, c, "what was decided does not hold any more, now that it has started");
 		return;
 	}
-	if (c->wish_type == PICTURE_DISPOSABLE)
-		r = name_disposable(d, c, &a, done->text);
-	if (r < 0)
-		refuse(d, c, "the disposable cannot be called: %s", log_errno_str(r));
-	else
-		answer(d, c);
+	answer(d, c);
 }
 
 /* ---- connections */

@@ -104,9 +104,8 @@ struct qubes {
 
 /** qubes_turn() - qubesd has said something; 0; -errno: the connection is over */
 MUST_CHECK int qubes_turn(struct policyd *d);
-/** qubes_wish() - start a qube, or a disposable of this template; 0; -errno */
-MUST_CHECK int qubes_wish(struct policyd *d, enum picture_type type,
-			  const struct picture_wish *wish);
+/** qubes_wish() - start a qube; 0; -errno */
+MUST_CHECK int qubes_wish(struct policyd *d, const struct picture_wish *wish);
 /** qubes_flush() - send what waits; 0; -errno: the connection is over */
 MUST_CHECK int qubes_flush(struct policyd *d);
 /** qubes_find() - by name; NULL if there is none */

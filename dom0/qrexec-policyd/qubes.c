@@ -203,9 +203,9 @@ int qubes_flush(struct policyd *d)
 	return 0;
 }
 
-int qubes_wish(struct policyd *d, enum picture_type type, const struct picture_wish *wish)
+int qubes_wish(struct policyd *d, const struct picture_wish *wish)
 {
-	return send_msg(d, &(struct picture_msg){.type = type, .wish = *wish});
+	return send_msg(d, &(struct picture_msg){.type = PICTURE_START, .wish = *wish});
 }
 
 /* @serial: of the last SETTLED of this turn */
@@ -250,7 +250,6 @@ static int take_frame(struct policyd *d, const uint8_t *frame, size_t len, bool 
 		return 0;
 	case PICTURE_KNOWN:
 	case PICTURE_START:
-	case PICTURE_DISPOSABLE:
 		break;
 	}
 	return -EPROTO;

@@ -327,9 +327,6 @@ static void take_wish(struct policyd *p, const struct picture_msg *m)
 	c->ended_data = w;
 	if (!q || q->hidden)
 		r = refuse(&c->why, "QubesVMNotFoundError", "there is no such qube");
-	else if (m->type == PICTURE_DISPOSABLE)
-		r = refuse(&c->why, "QubesNotImplementedError",
-			   "disposables are not available in this version of Bulkhead");
 	else
 		r = power_call_start(c, q);
 	if (q && r != 0)
@@ -353,7 +350,6 @@ static void take_msg(struct policyd *p, const struct picture_msg *m)
 		release(p, false);
 		return;
 	case PICTURE_START:
-	case PICTURE_DISPOSABLE:
 		take_wish(p, m);
 		return;
 	case PICTURE_QUBE:

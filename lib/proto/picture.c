@@ -133,7 +133,6 @@ static void get_body(struct rd *r, struct picture_msg *m)
 		m->done.text = rd_text(r);
 		return;
 	case PICTURE_START:
-	case PICTURE_DISPOSABLE:
 		m->wish.id = rd_le32(r);
 		m->wish.qid = get_qid(r);
 		m->wish.source = rd_text(r);
@@ -176,7 +175,6 @@ static void put_body(struct wr *w, const struct picture_msg *m)
 		wr_text(w, m->done.text);
 		return;
 	case PICTURE_START:
-	case PICTURE_DISPOSABLE:
 		wr_le32(w, m->wish.id);
 		put_qid(w, m->wish.qid);
 		wr_text(w, m->wish.source);

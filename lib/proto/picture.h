@@ -22,7 +22,6 @@ enum picture_type {
 	/* from policyd */
 	PICTURE_KNOWN = 16, /* every answer from now on takes into account what was told before */
 	PICTURE_START,      /* a wish: start this qube if it is halted */
-	PICTURE_DISPOSABLE, /* a wish: make and start a disposable of this template */
 };
 
 /**
@@ -42,7 +41,7 @@ struct picture_qube {
 /**
  * struct picture_wish - of policyd
  * @id:		chosen by policyd, said again in PICTURE_DONE
- * @qid:	of the qube, or of the template
+ * @qid:	of the qube
  * @source:	name of the qube whose call it is for
  */
 struct picture_wish {

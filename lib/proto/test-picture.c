@@ -24,7 +24,6 @@ static const struct picture_msg messages[] = {
 	{PICTURE_DONE, .done = {9, true, "work"}},
 	{PICTURE_DONE, .done = {9, false, "the disk is full"}},
 	{PICTURE_START, .wish = {5, 7, "untrusted"}},
-	{PICTURE_DISPOSABLE, .wish = {6, 8, "untrusted"}},
 };
 
 static uint8_t buf[PICTURE_MAX], again[PICTURE_MAX];
