@@ -103,8 +103,10 @@ teardown_file() {
 	done <<-'END'
 		no template 'nosuch'; qvm-template list|qvm-create --label red --template nosuch work
 		there are: red, orange,|qvm-create --label pink -C TemplateVM work
-		disposables|qvm-create --disp work
-		disposables|qvm-create -C DispVM --label red work
+		'dom0' has no default_dispvm|qvm-create --disp work
+		no qube 'nosuch'|qvm-create -C DispVM --label red --template nosuch work
+		is made from 'dom0'|qvm-create --disp --template dom0 work
+		no root of its own|qvm-create --disp --root-copy-from /dev/null work
 		no name for a qube|qvm-create --label red 1work
 		no name for a qube|qvm-create --label red none
 		no name for a qube|qvm-create --label red a/b
@@ -145,7 +147,8 @@ teardown_file() {
 		trusted side|qvm-start dom0
 		trusted side|qvm-kill dom0
 		trusted side|qvm-remove -f dom0
-		disposables|qvm-run --dispvm true
+		'dom0' has no default_dispvm|qvm-run --dispvm true
+		no qube 'nosuch'|qvm-run --dispvm=nosuch true
 		no template nosuch|qvm-template install nosuch
 		no template nosuch|qvm-template remove --yes nosuch
 		not be run|bulkhead exec -- true

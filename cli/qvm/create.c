@@ -30,7 +30,7 @@ static const struct {
 	{"AppVM", "root comes from a template anew at each start; home and /usr/local are its own"},
 	{"StandaloneVM", "everything is its own; with a template it begins as a copy of it"},
 	{"TemplateVM", "what AppVMs are made from"},
-	{"DispVM", "forgets everything at shutdown (not there yet)"},
+	{"DispVM", "forgets everything at shutdown; its template is an AppVM for disposables"},
 };
 
 /* what the options ask for, looked through before anything is done */
@@ -84,7 +84,7 @@ static int plan_pools(struct plan *p)
 static int plan(struct plan *p)
 {
 	const struct args *a = p->a;
-	bool known = false;
+	bool known = false, based;
 
 	if (a->n_words != 1) {
 		(void)ui_usage(a, a->n_words == 0 ? "name the new qube" : "one name at a time");
@@ -121,8 +121,6 @@ static int plan(struct plan *p)
 		known = known || str_eq(classes[i].name, p->class);
 	if (!known)
 		return ui_fail(a, "there is no class %s; --help-classes shows them", p->class);
-	if (str_eq(p->class, "DispVM"))
-		return ui_fail(a, "disposables are not there yet; make an AppVM instead");
 	if (!str_is_qube_name(p->name, strlen(p->name)))
 		return ui_fail(
 			a,
@@ -135,9 +133,12 @@ static int plan(struct plan *p)
 		return ui_fail(
 			a,
 			"a template has no template; a copy of one is made with -C StandaloneVM");
-	if (str_eq(p->class, "AppVM") && str_eq(p->template, "")) {
-		(void)ui_usage(a, "an AppVM needs a template; without --template it is "
-				  "default_template");
+	based = str_eq(p->class, "AppVM") || str_eq(p->class, "DispVM");
+	if (based && str_eq(p->template, "")) {
+		(void)ui_usage(a,
+			       "a qube of class %s needs a template; without --template it is %s",
+			       p->class,
+			       str_eq(p->class, "AppVM") ? "default_template" : "default_dispvm");
 		return 2;
 	}
 	p->root_file =
@@ -146,8 +147,9 @@ static int plan(struct plan *p)
 		(void)ui_usage(a, "--root-copy-from and --root-move-from exclude each other");
 		return 2;
 	}
-	if (p->root_file && str_eq(p->class, "AppVM"))
-		return ui_fail(a, "an AppVM has no root of its own to import into");
+	if (p->root_file && based)
+		return ui_fail(a, "a qube of class %s has no root of its own to import into",
+			       p->class);
 	if (str_format(p->payload, sizeof(p->payload), "name=%s label=%s", p->name, p->label) < 0)
 		return ui_fail(a, "too long");
 	return plan_pools(p);
@@ -240,7 +242,8 @@ static int run(const struct args *a)
 static const struct option options[] = {
 	{LABEL, 'l', "label", "LABEL", "how far you trust it: " LABELS, .words = WORDS_LABEL},
 	{TEMPLATE, 't', "template", "TEMPLATE",
-	 "made from this template (otherwise default_template)", .words = WORDS_TEMPLATE},
+	 "made from this template (otherwise default_template, or default_dispvm for a DispVM)",
+	 .words = WORDS_TEMPLATE},
 	{CLASS, 'C', "class", "CLASS", "what kind of qube (otherwise AppVM): see --help-classes",
 	 .words = WORDS_CLASS},
 	{HELP_CLASSES, 0, "help-classes", NULL, "list the classes and exit"},
@@ -251,7 +254,7 @@ static const struct option options[] = {
 	 .words = WORDS_FILE},
 	{ROOT_MOVE, 'R', "root-move-from", "FILE", "the same, and the file is deleted afterwards",
 	 .words = WORDS_FILE},
-	{DISP, 0, "disp", NULL, "short for --class DispVM --label red (not there yet)"},
+	{DISP, 0, "disp", NULL, "short for --class DispVM --label red"},
 	{0},
 };
 
@@ -264,16 +267,23 @@ const struct command qvm_create = {
 		"refused for example, no qube is left.",
 	.sections =
 		{
-			{"CLASSES", "AppVM: its root volume comes from a template anew at each "
-				    "start; what persists "
-				    "is /home,\n"
-				    "/usr/local and what else is kept in /rw. StandaloneVM: "
-				    "everything is its own; "
-				    "with a template it\n"
-				    "begins as a copy. TemplateVM: what AppVMs are made from."},
+			{"CLASSES",
+			 "AppVM: its root volume comes from a template anew at each "
+			 "start; what persists "
+			 "is /home,\n"
+			 "/usr/local and what else is kept in /rw. StandaloneVM: "
+			 "everything is its own; "
+			 "with a template it\n"
+			 "begins as a copy. TemplateVM: what AppVMs are made from. DispVM: "
+			 "a disposable that\n"
+			 "has a name and stays, but forgets all at each shutdown; its "
+			 "template is an AppVM\n"
+			 "whose template_for_dispvms is True. qvm-run --dispvm makes those "
+			 "for one use."},
 			{"EXAMPLES",
 			 "\tqvm-create --label blue work\n"
 			 "\tqvm-create -t debian-12 -l red --property memory=600 untrusted\n"
+			 "\tqvm-create --disp -t web-dvm shop\n"
 			 "\tqvm-create -C StandaloneVM -t debian-12 -l gray builder"},
 		},
 	.options = options,

@@ -11,14 +11,17 @@
 #include "base/log.h"
 #include "base/program.h"
 #include "base/str.h"
+#include "client/hold.h"
 #include "qubesd.h"
 #include "ui.h"
 
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -51,6 +54,7 @@ struct run {
 	unsigned n_qubes;
 	char *command; /* as qrexec-client takes it */
 	const char *shown;
+	struct hold *hold; /* --dispvm: the qube goes when this does */
 	bool pass_io, filter;
 	const char *colour_output, *colour_stderr; /* "31"; NULL = none */
 };
@@ -223,6 +227,20 @@ static int exit_code(int status)
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : EXIT_TROUBLE;
 }
 
+/* until the child has ended: a qubesd that is new must hear that we hold the disposable */
+static void keep_holding(struct hold *h, pid_t pid)
+{
+	AUTO_CLOSE int pidfd = pidfd_open(pid, 0);
+	struct pollfd p[] = {{.fd = pidfd, .events = POLLIN}, {.events = POLLIN}};
+
+	while (pidfd >= 0 && p[0].revents == 0) {
+		p[1].fd = hold_fd(h);
+		if (poll(p, ARRAY_LEN(p), hold_timeout_ms(h)) < 0 && errno != EINTR)
+			return;
+		(void)hold_turn(h);
+	}
+}
+
 /* run all at once and wait for them: how each ended in @codes. Return: the largest exit code */
 static int run_all(const struct run *r, const char *client, int *codes)
 {
@@ -251,6 +269,8 @@ static int run_all(const struct run *r, const char *client, int *codes)
 	for (unsigned i = 0; i < r->n_qubes; i++) {
 		if (pids[i] <= 0)
 			continue;
+		if (r->hold)
+			keep_holding(r->hold, pids[i]);
 		while (waitpid(pids[i], &status, 0) < 0 && errno == EINTR)
 			;
 		code = codes[i] = exit_code(status);
@@ -313,8 +333,10 @@ static int check(const struct run *r, unsigned n_needed)
 {
 	const struct args *a = r->a;
 
-	if (args_has(a, DISPVM))
-		return ui_fail(a, "disposables are not there yet; name a qube instead of --dispvm");
+	if (args_has(a, DISPVM) && args_has(a, ALL)) {
+		(void)ui_usage(a, "--dispvm and --all exclude each other");
+		return 2;
+	}
 	if (a->n_words < n_needed) {
 		(void)ui_usage(a, "%s",
 			       n_needed == 2 && a->n_words == 0 ? "name a qube and a command"
@@ -346,7 +368,7 @@ static int run_in(struct run *r, const struct choice *choice)
 	code = choose_colours(r);
 	if (code != 0)
 		return code;
-	failed = bring_up(r, choice);
+	failed = choice ? bring_up(r, choice) : 0;
 	if (r->n_qubes == 0)
 		return failed;
 	code = program_find("qrexec-client", client, sizeof(client));
@@ -357,7 +379,8 @@ static int run_in(struct run *r, const struct choice *choice)
 		for (unsigned i = 0; i < r->n_qubes; i++)
 			(void)fprintf(stderr, "Running '%s' on %s\n", r->shown, r->qubes[i]);
 	}
-	if (r->n_qubes == 1 && !r->colour_output && !r->colour_stderr && !args_has(r->a, SERVICE)) {
+	if (r->n_qubes == 1 && !r->colour_output && !r->colour_stderr && !args_has(r->a, SERVICE) &&
+	    !r->hold) {
 		(void)fflush(NULL);
 		(void)become_client(r, client, r->qubes[0]);
 		return EXIT_TROUBLE;
@@ -377,6 +400,52 @@ static int run_in(struct run *r, const struct choice *choice)
 	return code > failed ? code : failed;
 }
 
+/* 0: it runs; else the exit code */
+static int wait_for_disposable(struct run *r, const char *template)
+{
+	struct ui_progress progress = {.args = r->a};
+	enum hold_state state = HOLD_STARTING;
+
+	while (state == HOLD_STARTING) {
+		struct pollfd p = {.fd = hold_fd(r->hold), .events = POLLIN};
+
+		if (poll(&p, 1, 300) < 0 && errno != EINTR)
+			return ui_fail_errno(r->a, NULL, -errno);
+		state = hold_turn(r->hold);
+		ui_progress(&progress, -1, "starting a disposable%s%s", template ? " of " : "",
+			    template ? template : "");
+	}
+	ui_progress_end(&progress);
+	return state == HOLD_RUNNING ? 0 : ui_fail(r->a, "%s", hold_why(r->hold));
+}
+
+static int run_disposable(struct run *r)
+{
+	AUTO(client_answer_done) struct client_answer answer = {0};
+	const char *template = args_value(r->a, DISPVM), *name;
+	int code = make_command(r, r->a->words, r->a->n_words), e;
+
+	if (code != 0)
+		return code;
+	e = hold_new(NULL, "dom0", template ? template : "dom0", &r->hold);
+	if (e == -EINVAL)
+		return qubesd_no_qube(r->a, template);
+	if (e < 0)
+		return qubesd_failed(r->a, NULL, e, &answer);
+	code = wait_for_disposable(r, template);
+	if (code == 0) {
+		name = hold_name(r->hold);
+		r->qubes = &name;
+		r->n_qubes = 1;
+		code = run_in(r, NULL);
+		/* letting it go would do; but who waits for us shall find it gone */
+		(void)!client_call(NULL, "admin.vm.Kill", name, NULL, NULL, 0, NO_FD, &answer);
+		r->qubes = NULL;
+	}
+	hold_free(r->hold);
+	return code;
+}
+
 static int run(const struct args *a)
 {
 	bool all = args_has(a, ALL);
@@ -386,7 +455,12 @@ static int run(const struct args *a)
 	struct choice choice = {.all = ALL, .exclude = EXCLUDE};
 	int code;
 
-	code = check(&r, all ? 1 : 2);
+	code = check(&r, all || args_has(a, DISPVM) ? 1 : 2);
+	if (code == 0 && args_has(a, DISPVM)) {
+		code = run_disposable(&r);
+		free(r.command);
+		return code;
+	}
 	if (code == 0)
 		code = make_command(&r, a->words + !all, a->n_words - !all);
 	if (code == 0) {
@@ -419,7 +493,10 @@ static const struct option options[] = {
 	{ALL, 0, "all", NULL, "in all qubes; with --no-autostart, in those that run"},
 	{EXCLUDE, 0, "exclude", "QUBE", "with --all, leave this one out (may be repeated)",
 	 .words = WORDS_QUBE},
-	{DISPVM, 0, "dispvm", "QUBE", "in a new disposable (not there yet)", .optional = true},
+	{DISPVM, 0, "dispvm", "TEMPLATE",
+	 "in a new disposable, which goes when COMMAND ends; made from this qube (otherwise from "
+	 "default_dispvm)",
+	 .optional = true, .words = WORDS_QUBE},
 	{GUI, 0, "gui", NULL, "with the qube's windows, the default"},
 	{NO_GUI, 0, "no-gui,nogui", NULL, "without waiting for the qube's session"},
 	{FILTER, 0, "filter-escape-chars", NULL,
@@ -440,6 +517,7 @@ const struct command qvm_run = {
 	.summary = "run a command in a qube",
 	.synopses = {"[OPTION]... QUBE COMMAND [ARGUMENT]...",
 		     "[OPTION]... --all [--exclude=QUBE]... COMMAND [ARGUMENT]...",
+		     "[OPTION]... --dispvm[=TEMPLATE] COMMAND [ARGUMENT]...",
 		     "[OPTION]... --service QUBE SERVICE[+ARGUMENT]"},
 	.text = "Runs COMMAND in the qube and waits for its end. A single word is a line for the "
 		"user's "
@@ -457,6 +535,9 @@ const struct command qvm_run = {
 		"is not trusted.\n\n"
 		"Without a display, calls of the qube that the policy asks about meanwhile are asked about on this terminal\n"
 		"(qrexec-client(1)).\n\n"
+		"With --dispvm a disposable is made and started, and killed when COMMAND ends, "
+		"when qvm-run does, or\n"
+		"when either is killed: nothing of it is left.\n\n"
 		"Options may stand after QUBE and COMMAND too; put \"--\" before QUBE if an option "
 		"belongs to COMMAND.",
 	.sections =
@@ -472,6 +553,7 @@ const struct command qvm_run = {
 			{"EXAMPLES", "\tqvm-run -p work 'uname -a; df -h /'\n"
 				     "\tqvm-run -p work -- ls -l /home/user\n"
 				     "\ttar c notes | qvm-run -p vault 'tar x'\n"
+				     "\tqvm-run --dispvm=web -p -- sh -s < untrusted-script\n"
 				     "\tqvm-run --all --no-autostart -u root poweroff"},
 		},
 	.options = options,

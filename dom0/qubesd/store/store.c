@@ -545,9 +545,9 @@ static int write_volume(sqlite3 *db, const struct change *c)
 static int write_removal(sqlite3 *db, int64_t qid)
 {
 	static const char *const tables[] = {
-		"DELETE FROM qube WHERE qid=?",    "DELETE FROM property WHERE qid=?",
-		"DELETE FROM feature WHERE qid=?", "DELETE FROM tag WHERE qid=?",
-		"DELETE FROM volume WHERE qid=?",  "DELETE FROM document WHERE qid=?",
+		"DELETE FROM qube WHERE qid=?",      "DELETE FROM property WHERE qid=?",
+		"DELETE FROM feature WHERE qid=?",   "DELETE FROM tag WHERE qid=?",
+		"DELETE FROM volume WHERE qid=?",    "DELETE FROM document WHERE qid=?",
 		"DELETE FROM operation WHERE qid=?",
 	};
 	int r = 0;
