@@ -314,6 +314,9 @@ static void inherit(struct changes *changes, unsigned qid, const struct qube *t)
 	for (const struct pair *f = t->features; f; f = f->next)
 		if (!str_starts(f->key, "preload-dispvm"))
 			changes_set_feature(changes, qid, f->key, f->value);
+	if (t->documents[DOCUMENT_FIREWALL])
+		changes_set_document(changes, qid, DOCUMENT_FIREWALL,
+				     t->documents[DOCUMENT_FIREWALL]);
 	/* who made the template has no say in what others make from it */
 	for (const struct pair *tag = t->tags; tag; tag = tag->next)
 		if (!str_starts(tag->key, "created-by-") &&

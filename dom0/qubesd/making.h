@@ -17,7 +17,7 @@ struct refusal;
 
 /**
  * struct wish - what is to be made
- * @template:	of an AppVM or a DispVM, which gets this one's settings, features and tags
+ * @template:	of an AppVM or a DispVM, which gets this one's settings, features, tags and firewall
  * @creator:	whose tag created-by-... it gets
  * @dispid:	of a DispVM
  * @cleanup:	a DispVM for one use: it is removed once it is halted
