@@ -121,6 +121,25 @@ feature() {
 	timeout 300 qvm-shutdown --wait vault
 }
 
+@test "a database of a qube that does not answer holds up nobody but who changes a feature, and him not for long" {
+	database=$(instance_processes | xargs ps -o pid=,args= -p | awk '/qubesdb-daemon .*work$/ { print $1 }')
+	[ -n "$database" ]
+	kill -STOP "$database"
+	timeout 60 qvm-features work vm-config.stopped 1 3>&- &
+	setter=$!
+	[ "$(timeout 5 qvm-prefs work name)" = work ]
+	qvm-features work other 2
+	[ "$(qvm-features work other)" = 2 ]
+	kill -0 $setter
+	wait $setter
+	[ "$(qvm-features work vm-config.stopped)" = 1 ]
+	grep -q 'work: what changed cannot be told it before its next start' "$BULKHEAD_HOME/state/log/qubesd.log"
+	kill -CONT "$database"
+	qvm-features work vm-config.stopped 2
+	run -0 in_work 'qubesdb-read /vm-config/stopped'
+	[ "$output" = 2 ]
+}
+
 @test "what the policy does not allow is refused, and what it allows only while it runs" {
 	run -126 --separate-stderr in_work 'qrexec-client-vm dom0 test.Other'
 	[ "$stderr" = "Request refused" ]

@@ -647,3 +647,35 @@ value() {
 	done
 	[ "$(ask 'bulkhead.Status dom0 name dom0\0' | grep n_jobs)" = n_jobs=0 ]
 }
+
+@test "a feature is looked for where the asker wants: in the qube, its template, its netvm, dom0" {
+	make_template t && make_app a t && make_app net t && make_app far t
+	for q in net far; do
+		[ "$(ask "admin.vm.property.Set+provides_network dom0 name $q\0True")" = '0|' ]
+	done
+	[ "$(ask 'admin.vm.property.Set+netvm dom0 name a\0net')" = '0|' ]
+	[ "$(ask 'admin.vm.property.Set+netvm dom0 name net\0far')" = '0|' ]
+	# f$WHERE is there and nowhere else; own is everywhere, with another value
+	for q in a t net far dom0; do
+		[ "$(ask "admin.vm.feature.Set+f$q dom0 name $q\0of $q")" = '0|' ]
+		[ "$(ask "admin.vm.feature.Set+own dom0 name $q\0of $q")" = '0|' ]
+	done
+	while read -r check finds; do
+		for q in a t net far dom0; do
+			answer=$(ask "admin.vm.feature.$check+f$q dom0 name a\0")
+			echo "$check of $q: $answer"
+			if [[ " $finds " == *" $q "* ]]; then
+				[ "$answer" = "0|of $q" ]
+			else
+				[[ $answer == '2|QubesFeatureNotFoundError|'* ]]
+			fi
+		done
+		[ "$(ask "admin.vm.feature.$check+own dom0 name a\0")" = '0|of a' ]
+	done <<-END
+		Get a
+		CheckWithTemplate a t
+		CheckWithNetvm a net far
+		CheckWithAdminVM a dom0
+		CheckWithTemplateAndAdminVM a t dom0
+	END
+}

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 /** PATIENCE_S - the daemon answers from memory; one that its qube has taken over may not */
-#define PATIENCE_S 30
+#define PATIENCE_S 10
 
 /* 0; an outcome; -errno */
 static int change(struct qdb_call *qdb, const char *key, const char *value)
