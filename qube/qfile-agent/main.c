@@ -6,7 +6,7 @@
  * runs as the user whose files they are;
  * holds standard streams;
  * trusts nothing of the answer;
- * needs to read what it shall send.
+ * needs to read what it shall send, and when the answer's first byte is read nothing but the standard streams.
  */
 #include "answer.h"
 #include "measure.h"
@@ -16,6 +16,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "sandbox/sandbox.h"
 
 #include <fcntl.h>
 #include <getopt.h>
@@ -114,6 +115,16 @@ static int measure(struct walk *w, char **paths)
 	return m.all_shown ? 0 : EXIT_NEEDS_ALL_NAMES;
 }
 
+/* Whose files are sent is more than the receiver shall get: its bytes are read behind a wall. */
+static bool is_confined(void)
+{
+	int r = sandbox_calls_only(NULL, 0);
+
+	if (r < 0)
+		(void)fprintf(stderr, "qfile-agent: cannot confine itself: %s\n", log_errno_str(r));
+	return r == 0;
+}
+
 static int copy(struct walk *w, char **paths)
 {
 	static uint8_t buf[SINK_SIZE];
@@ -138,6 +149,8 @@ static int copy(struct walk *w, char **paths)
 			      w->n_passed_over);
 	if (r == 0)
 		r = send_end(&s);
+	if ((r == 0 || r == SINK_E_ANSWERED) && !is_confined())
+		return EXIT_PROBLEM;
 	if (r == 0 || r == SINK_E_ANSWERED)
 		arrived = answer_read(STDIN_FILENO, s.crc, r != 0);
 	if (tells)

@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -132,6 +133,42 @@ static const struct {
 	{1000, false, true, {28, [16] = 1, [20] = 'f'}, 21, "f: No space left on device"},
 };
 // clang-format on
+
+/* its mode of seccomp, or -1 */
+static int walls_of(pid_t pid)
+{
+	AUTO_FREE char *text = NULL;
+	const char *line;
+	char path[64];
+
+	assert_int_equal(str_format(path, sizeof(path), "/proc/%d/status", (int)pid), 0);
+	assert_int_equal(io_read_file(AT_FDCWD, path, 1 << 16, &text, NULL), 0);
+	line = strstr(text, "\nSeccomp:\t");
+	return line ? line[strlen("\nSeccomp:\t")] - '0' : -1;
+}
+
+static void what_a_receiver_says_is_read_behind_a_wall(void **state)
+{
+	const char *const args[] = {"f", NULL};
+	const uint8_t part[FILECOPY_ANSWER_LEN - 1] = {0};
+	AUTO_FREE char *text = NULL;
+	struct sender s;
+	int room;
+
+	(void)state;
+	if (getenv("NO_SECCOMP"))
+		skip();
+	make_file("f", "x", 1, 0644);
+	s = start(args);
+	/* it is waiting for the rest when it has taken what there is */
+	assert_int_equal(io_write_full(s.to, part, sizeof(part)), 0);
+	do {
+		(void)usleep(1000);
+		assert_int_equal(ioctl(s.to, FIONREAD, &room), 0);
+	} while (room > 0);
+	assert_int_equal(walls_of(s.pid), 2);
+	assert_int_equal(end(&s, &text), 1);
+}
 
 static void receivers_that_lie(void **state)
 {
@@ -349,6 +386,7 @@ static void progress_is_told_when_asked_for(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(what_a_receiver_says_is_read_behind_a_wall, begin),
 		cmocka_unit_test_setup(receivers_that_lie, begin),
 		cmocka_unit_test_setup(a_tree_arrives_as_it_is, begin),
 		cmocka_unit_test_setup(names_come_from_the_paths_end, begin),
