@@ -409,6 +409,11 @@ input" ]
 	echo "QUBESRPC test.Who+ work name dom0" >"$dir/command"
 	run -3 call_vm dom0 test.Who <<<"input"
 	[ "$output" = "work; input" ]
+	# who moves the qube's bytes, which it does since input came, is confined
+	service test.Who 'read x; sed -n "s/^Seccomp:\t//p" /proc/$PPID/status; exit 3'
+	sed -i s/SOCKET2/SOCKET3/ "$dir/policy"
+	run -3 call_vm dom0 test.Who <<<"input"
+	[ "$output" = 2 ]
 	run -2 dom0_client -d dom0 -c SOCKET1,work 'true'
 }
 

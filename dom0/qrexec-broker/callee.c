@@ -196,20 +196,6 @@ void callee_turn(struct broker *b, struct call *c)
 	tickets_grant(b, c);
 }
 
-/* what reads the qube's bytes can move them, and end the service */
-static int confine(pid_t command)
-{
-	const struct sandbox_call calls[] = {
-		{"newfstatat"}, /* what its streams are */
-		{"fstat"},      /* same, on older machines */
-		{"waitid"},     /* the service's end */
-		{"kill", 0, UINT32_MAX,
-		 (uint32_t)(0 - command)}, /* its process group, when the caller is gone */
-	};
-
-	return sandbox_calls_only(calls, ARRAY_LEN(calls) - (command > 0 ? 0 : 1));
-}
-
 bool callee_may_serve_dom0(const struct broker *b)
 {
 	unsigned n = b->n_services;
@@ -240,7 +226,7 @@ int callee_serve_dom0(struct broker *b, const struct call *c)
 				       .as_we_are = true,
 				       .keep_errors = true,
 				       .quiet = true,
-				       .confine = confine,
+				       .confine = sandbox_relay,
 				       .cancel_fd = STDERR_FILENO + 1,
 				       .command = c->command};
 	pid_t pid;

@@ -13,6 +13,7 @@
 #include "qrexec/caller.h"
 #include "qrexec/command.h"
 #include "qrexec/peer.h"
+#include "sandbox/sandbox.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -127,6 +128,7 @@ int dom0_serve(const struct options *o, const char *dir, const char *vchan_dir)
 				 .own = 0,
 				 .as_we_are = true,
 				 .keep_errors = true,
+				 .confine = sandbox_relay,
 				 .command = command};
 	struct qrexec_msg m = {.type = QREXEC_SERVICE_CONNECT};
 	struct qrexec_peer *daemon = NULL;

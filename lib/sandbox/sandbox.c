@@ -123,6 +123,19 @@ int sandbox_calls_only(const struct sandbox_call *calls, size_t n_calls)
 	return walls_seccomp(calls, n_calls);
 }
 
+int sandbox_relay(pid_t command)
+{
+	const struct sandbox_call calls[] = {
+		{"newfstatat"}, /* what its streams are */
+		{"fstat"},      /* same, on older machines */
+		{"waitid"},     /* the service's end */
+		{"kill", 0, UINT32_MAX,
+		 (uint32_t)(0 - command)}, /* its process group, when the caller is gone */
+	};
+
+	return sandbox_calls_only(calls, ARRAY_LEN(calls) - (command > 0 ? 0 : 1));
+}
+
 const char *sandbox_missing_str(unsigned missing)
 {
 	switch (missing & (SANDBOX_NO_NAMESPACES | SANDBOX_NO_LANDLOCK)) {

@@ -10,6 +10,8 @@
  */
 #include "base/attr.h"
 
+#include <sys/types.h>
+
 /** enum sandbox_missing - walls that could not be built, a bit set */
 enum sandbox_missing {
 	SANDBOX_NO_NAMESPACES = 1 << 0,
@@ -88,6 +90,14 @@ MUST_CHECK int sandbox_enter(const struct sandbox *s, unsigned *ret_missing);
  * Return: 0; -errno.
  */
 MUST_CHECK int sandbox_calls_only(const struct sandbox_call *calls, size_t n_calls);
+
+/**
+ * sandbox_relay() - the same for who moves the bytes of a call between a qube and a service of dom0
+ * @command:	the service, whose end is waited for and whose process group may be signalled; 0 = none
+ *
+ * Return: 0; -errno.
+ */
+MUST_CHECK int sandbox_relay(pid_t command);
 
 /**
  * sandbox_give_up() - refuse for good what no program of dom0 needs, nor any child of one
