@@ -12,6 +12,7 @@
 #include "proto/qrexec.h"
 
 #include <poll.h>
+#include <sys/types.h>
 
 struct qrexec_peer;
 
@@ -94,6 +95,11 @@ unsigned ports_take(struct ports *p, uint32_t own, uint32_t domid);
 /** ports_release() - false if that port is not in use by that domain */
 bool ports_release(struct ports *p, uint32_t domid, uint32_t port);
 void ports_reset(struct ports *p);
+
+/* ---- confine.c */
+
+/** confine() - keep what serving needs, for good: see sandbox_enter() */
+MUST_CHECK int confine(const char *name, uid_t uid);
 
 /* ---- agent.c: the control channel */
 

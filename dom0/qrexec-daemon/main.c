@@ -19,7 +19,6 @@
 #include "loop/ask.h"
 #include "parent.h"
 #include "qrexec/peer.h"
-#include "sandbox/sandbox.h"
 #include "vchan/vchan.h"
 
 #include <fcntl.h>
@@ -42,12 +41,6 @@ struct options {
 	int ask_fd, vchan_dir_fd;
 	bool direct, quiet;
 };
-
-/* clang-format off */
-static const struct sandbox_call calls[] = {
-	{"accept4"},	/* local clients */
-};
-/* clang-format on */
 
 static void usage(FILE *to)
 {
@@ -353,23 +346,6 @@ static int acquire(struct daemon *d, const struct options *o)
 	return d->signal_fd < 0 ? fail_errno() : 0;
 }
 
-static int confine(const struct options *o)
-{
-	const struct sandbox s = {.calls = calls,
-				  .n_calls = ARRAY_LEN(calls),
-				  .uid = o->uid,
-				  .gid = o->uid,
-				  .max_fds = CLIENTS_MAX + 64};
-	unsigned missing;
-	int r = sandbox_enter(&s, &missing);
-
-	if (r == 0 && missing)
-		log_info(o->name, "confined, but without%s%s",
-			 missing & SANDBOX_NO_NAMESPACES ? " namespaces" : "",
-			 missing & SANDBOX_NO_LANDLOCK ? " Landlock" : "");
-	return r;
-}
-
 static int least(int a, int b)
 {
 	if (a < 0 || b < 0)
@@ -450,7 +426,7 @@ int main(int argc, char **argv)
 	if (r == 0 && o.ask_fd < 0 && !o.direct)
 		streams_leave(&o);
 	if (r == 0)
-		r = confine(&o);
+		r = confine(o.name, o.uid);
 	if (r < 0) {
 		log_err(o.name, "cannot start: %s", log_errno_str(r));
 		return EXIT_FAILURE;

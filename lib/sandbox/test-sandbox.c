@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "sandbox/aside.h"
 #include "sandbox/sandbox.h"
 
 #include <fcntl.h>
@@ -507,9 +508,32 @@ static int open_things(void **state)
 	return dir_fd < 0 || epoll_fd < 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0;
 }
 
+static int relay_without_a_service(void)
+{
+	return sandbox_relay(0);
+}
+
+static int relay_of_a_service(void)
+{
+	return sandbox_relay(2);
+}
+
+static void who_relays_a_call_does_nothing_else(void **state)
+{
+	static const char *const may[] = {"newfstatat", "fstat", "waitid", NULL};
+	const char *failed = aside_check_all(relay_without_a_service, may);
+
+	(void)state;
+	if (!failed)
+		failed = aside_check_all(relay_of_a_service, may); /* kill: of one group alone */
+	if (failed)
+		fail_msg("%s", failed);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(who_relays_a_call_does_nothing_else),
 		cmocka_unit_test(what_lives_and_what_dies),
 		cmocka_unit_test(rows_of_the_program_are_added),
 		cmocka_unit_test(files_are_out_of_reach),
