@@ -25,6 +25,8 @@ enum words {
 	WORDS_SERVICE,
 	WORDS_TAG,
 	WORDS_TAG_VERB,
+	WORDS_POOL,
+	WORDS_VOLUME, /* QUBE:VOLUME */
 	WORDS_ON_OFF,
 	WORDS_COLUMN,
 	WORDS_FORMAT,
@@ -67,7 +69,7 @@ struct section {
 	const char *title, *text;
 };
 
-#define COMMAND_MAX_SYNOPSES 6
+#define COMMAND_MAX_SYNOPSES 8
 #define COMMAND_MAX_SECTIONS 4
 #define COMMAND_MAX_WORDS    3
 

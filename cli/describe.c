@@ -353,6 +353,8 @@ static const char *const words_names[] = {
 	[WORDS_SERVICE] = "service",
 	[WORDS_TAG] = "tag",
 	[WORDS_TAG_VERB] = "tag-verb",
+	[WORDS_POOL] = "pool",
+	[WORDS_VOLUME] = "volume",
 	[WORDS_ON_OFF] = "on-off",
 	[WORDS_COLUMN] = "column",
 	[WORDS_FORMAT] = "format",
@@ -462,7 +464,7 @@ static void bash(const struct program *p)
 	(void)printf("_%s() {\n", p->name);
 	(void)printf(
 		"\tlocal cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}\n"
-		"\tlocal command=${COMP_WORDS[0]##*/} first=1 i n=0 options= verbs= value= kind= "
+		"\tlocal command=${COMP_WORDS[0]##*/} first=1 i n=0 options= verbs= value= kind= colon= "
 		"program=%s\n"
 		"\tlocal -a words=()\n"
 		"\tCOMPREPLY=()\n"
@@ -470,6 +472,12 @@ static void bash(const struct program *p)
 		"\t\tbefore=${COMP_WORDS[COMP_CWORD-2]}\n"
 		"\telif [[ $cur == = ]]; then\n"
 		"\t\tcur=\n"
+		"\tfi\n"
+		/* bash parts words at a colon, of which it completes what follows */
+		"\tif [[ $cur == : ]]; then\n"
+		"\t\tcolon=$before: cur=$before:\n"
+		"\telif [[ $before == : ]]; then\n"
+		"\t\tcolon=${COMP_WORDS[COMP_CWORD-2]}: cur=${COMP_WORDS[COMP_CWORD-2]}:$cur\n"
 		"\tfi\n"
 		"\tif [[ $command == %s ]]; then\n"
 		"\t\tif ((COMP_CWORD == 1)); then\n"
@@ -516,6 +524,7 @@ static void bash(const struct program *p)
 		"\t*) COMPREPLY=($(compgen -W \"$(command qvm --words \"$kind\" 2>/dev/null)\" -- "
 		"\"$cur\")) ;;\n"
 		"\tesac\n"
+		"\t[[ -z $colon ]] || COMPREPLY=(\"${COMPREPLY[@]#\"$colon\"}\")\n"
 		"}");
 	(void)printf("complete -F _%s %s", p->name, p->name);
 	put_links(p);

@@ -74,7 +74,7 @@ void json_put(const char *text)
 		(void)fputs("null", stdout);
 	else if (str_eq(text, "True") || str_eq(text, "False"))
 		(void)fputs(text[0] == 'T' ? "true" : "false", stdout);
-	else if (str_u64(text, INT64_MAX, &n) == 0)
+	else if (str_u64(text + (text[0] == '-'), INT64_MAX, &n) == 0)
 		(void)fputs(text, stdout);
 	else
 		json_put_text(text);
@@ -111,10 +111,12 @@ static void put_row(const char *const *cells, const size_t *widths, unsigned col
 			     c + 1 < columns ? "  " : "\n");
 }
 
-static int put_table(const struct args *a, const struct grid *g, unsigned columns)
+static int put_table(const struct args *a, const struct grid *g)
 {
+	unsigned columns = n_columns(g);
 	AUTO_FREE size_t *widths = calloc(columns + 1, sizeof(*widths));
 
+	assert(columns > 0);
 	if (!widths)
 		return ui_fail(a, "out of memory");
 	for (unsigned c = 0; c < columns; c++)
@@ -138,7 +140,7 @@ int grid_put(const struct args *a, const struct grid *g, enum grid_form form)
 	if (g->full)
 		return ui_fail(a, "out of memory");
 	if (form == GRID_TABLE)
-		return put_table(a, g, columns);
+		return put_table(a, g);
 	if (form == GRID_JSON)
 		put_json(g, columns);
 	else

@@ -76,13 +76,14 @@ struct call {
  * struct calls - a batch with one method
  * @verb:	"starting", for progress
  * @n_at_once:	0 = all
+ * @payload:	text to send along; NULL = none
  * @fd:		a descriptor to send along; NULL = none
  * @stop:	when this becomes true, what has not ended then has r = -EINTR; NULL = never
  * @deadline_ms: by io_now_ms(); what has not ended then has r = -ETIMEDOUT; 0 = none
  */
 struct calls {
 	const struct args *args;
-	const char *method, *arg, *verb;
+	const char *method, *arg, *payload, *verb;
 	struct call *list;
 	unsigned n, n_at_once;
 	uint64_t deadline_ms;

@@ -185,6 +185,17 @@ in_work() {
 	[ "$status" = 1 ]
 }
 
+@test "a restart: another boot of what was up, a boot of what was down" {
+	in_work 'cat /proc/sys/kernel/random/boot_id; echo kept >/home/user/again' >"$BATS_TEST_TMPDIR/before"
+	timeout 600 qvm-restart work red
+	[ "$(state work) $(state red)" = "Running Running" ]
+	run ! grep -qx -f "$BATS_TEST_TMPDIR/before" <(in_work 'cat /proc/sys/kernel/random/boot_id')
+	[ "$(in_work 'cat /home/user/again')" = kept ]
+	timeout 120 qvm-shutdown --wait red
+	qvm-check -q --running work
+	run -1 qvm-check -q --running red
+}
+
 @test "shutdown: --dry-run, --wait with a timeout that kills, and of what is halted already" {
 	# qvm-run --all has started the template as well
 	timeout 300 qvm-shutdown --wait appliance

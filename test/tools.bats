@@ -31,6 +31,39 @@ teardown_file() {
 		qvm-check
 		qvm-check --all work
 		qvm-check --exclude work
+		qvm-restart
+		qvm-restart --all work
+		qvm-restart --timeout soon work
+		qvm-clone work
+		qvm-clone work a b
+		qvm-clone -P default -p root=default work other
+		qvm-clone --pool root work other
+		qvm-volume nonsense
+		qvm-volume list --all work
+		qvm-volume list --exclude work
+		qvm-volume info
+		qvm-volume info work
+		qvm-volume info work:
+		qvm-volume info work:root size more
+		qvm-volume config work:root rw
+		qvm-volume resize work:private
+		qvm-volume resize work:private 10x
+		qvm-volume resize work:private -5
+		qvm-volume resize work:private 99999999999999999999
+		qvm-volume resize work:private 10000000000GiB
+		qvm-volume revert
+		qvm-volume import work:private
+		qvm-volume import work:private -
+		qvm-volume clear
+		qvm-pool nonsense
+		qvm-pool list default
+		qvm-pool info
+		qvm-pool add one
+		qvm-pool add -o dir_path one qcow2
+		qvm-pool set default
+		qvm-pool set default -o revisions_to_keep
+		qvm-pool info default -o a=b
+		qvm-pool remove
 		qubes-prefs a b c
 		qubes-prefs --default
 		qubes-prefs --hide-default clockvm
@@ -50,6 +83,27 @@ teardown_file() {
 		qubes-prefs --help-properties|qubes-prefs nosuch
 		qubes-prefs --help-properties|qubes-prefs memory 400
 		|qubes-prefs default_template nosuch
+		no qube 'nosuch'|qvm-restart nosuch
+		trusted side|qvm-restart dom0
+		no qube 'nosuch'|qvm-clone nosuch other
+		trusted side|qvm-clone dom0 other
+		no name for a qube|qvm-clone work 1other
+		already|qvm-clone work tmpl
+		no qube 'nosuch'|qvm-volume list nosuch
+		no volume 'nosuch'|qvm-volume info work:nosuch
+		shows what it has|qvm-volume info work:root nosuch
+		cannot be set|qvm-volume config work:root nosuch 1
+		revisions to keep|qvm-volume config work:private revisions_to_keep many
+		--force|qvm-volume resize work:private 1k
+		size of its source|qvm-volume resize work:root 100GiB
+		no revision|qvm-volume revert work:private
+		no such revision|qvm-volume revert work:private nosuch
+		No such file|qvm-volume import work:private /nonexistent
+		would not keep|qvm-volume import --size 4k work:root -
+		do not fit|qvm-volume import --size 100GiB --no-resize work:private -
+		no pool 'nosuch'|qvm-pool info nosuch
+		can be set|qvm-pool set default -o size=3
+		revisions to keep|qvm-pool set default -o revisions_to_keep=x
 	END
 }
 
@@ -124,4 +178,119 @@ teardown_file() {
 	qubes-prefs -s default_template tmpl
 	qvm-prefs --json work | jq -e '.memory.type == "int" and .netvm.value == null and .klass.value == "AppVM"'
 	[ "$(qvm-prefs --json --hide-default work | jq 'length')" -ge 3 ]
+}
+
+# image BYTES: a file of random bytes
+image() {
+	head -c "$1" /dev/urandom >"$BATS_TEST_TMPDIR/image"
+	echo "$BATS_TEST_TMPDIR/image"
+}
+
+# disk QUBE:VOLUME: the file that holds its newest revision
+disk() {
+	local folder
+	folder=$(qvm-pool info default | sed -n 's/^dir_path *//p')/$(qvm-volume info "$1" vid)
+	echo "$folder/$(ls -v "$folder" | tail -n 1)"
+}
+
+@test "volumes: listed, described, configured, resized" {
+	run -0 qvm-volume list work
+	[[ ${lines[0]} =~ ^POOL:VOLUME\ +VMNAME\ +VOLUME_NAME\ +REVERT_POSSIBLE$ ]]
+	[ "${#lines[@]}" = 5 ]
+	[ "$(qvm-volume ls --json work | jq -r '.[].VOLUME_NAME' | sort | tr '\n' ' ')" = "kernel private root volatile " ]
+	[ "$(qvm-volume l --json --all --exclude tmpl | jq -r '.[].VMNAME' | sort -u)" = work ]
+	[ "$(qvm-volume)" = "$(qvm-volume list)" ]
+	[ "$(qvm-volume list --json -p linux-kernel | jq -r '.[].VOLUME_NAME' | sort -u)" = kernel ]
+	[ "$(qvm-volume info work:private pool)" = default ]
+	run -0 qvm-volume i work:root
+	[[ $output == *"pool               default"*"snap_on_start      True"*"Available revisions (for revert): none" ]]
+	qvm-volume config work:private revisions_to_keep 3
+	[ "$(qvm-volume info work:private revisions_to_keep)" = 3 ]
+	qvm-volume set work:private revisions_to_keep -1
+	[ "$(qvm-volume info work:private revisions_to_keep)" = -1 ]
+	qvm-volume resize work:private 3GiB
+	[ "$(qvm-volume info work:private size)" = 3221225472 ]
+	qvm-volume extend work:private 4g
+	[ "$(qvm-volume info work:private size)" = 4000000000 ]
+	qvm-volume resize --force work:private 2147483648
+	qvm-volume info --json work:private | jq -e '.size == 2147483648 and .rw and .snap_on_start == false and .revisions == []'
+}
+
+# begins FILE QUBE:VOLUME: the volume holds the file, from its beginning
+begins() {
+	rm -f "$BATS_TEST_TMPDIR/raw"
+	qemu-img convert -O raw "$(disk "$2")" "$BATS_TEST_TMPDIR/raw"
+	cmp -n "$(stat -c %s "$1")" "$1" "$BATS_TEST_TMPDIR/raw"
+}
+
+@test "volumes: imported, reverted" {
+	qvm-create -C TemplateVM -l black other
+	qvm-volume config other:root revisions_to_keep 3
+	head -c 300000 /dev/urandom >"$BATS_TEST_TMPDIR/one"
+	head -c 20000 /dev/urandom >"$BATS_TEST_TMPDIR/two"
+	head -c 400000 /dev/zero >"$BATS_TEST_TMPDIR/zero"
+	qvm-volume import other:root "$BATS_TEST_TMPDIR/one"
+	begins "$BATS_TEST_TMPDIR/one" other:root
+	empty=$(qvm-volume info other:root revisions)
+	[ "$(wc -w <<<"$empty")" = 1 ]
+	qvm-volume list other | grep -q 'root .*Yes'
+	cat "$BATS_TEST_TMPDIR/two" | qvm-volume import --size 20000 other:root -
+	begins "$BATS_TEST_TMPDIR/two" other:root
+	[ "$(qvm-volume info other:root revisions | head -n 1)" = "$empty" ]
+	[ "$(qvm-volume info other:root revisions | wc -l)" = 2 ]
+	qvm-volume revert other:root
+	begins "$BATS_TEST_TMPDIR/one" other:root
+	qvm-volume rv other:root "$empty"
+	begins "$BATS_TEST_TMPDIR/zero" other:root
+	# a pipe that has less than it was to have is an error, and the volume as it was
+	run -1 qvm-volume import --size 5000 other:root - < <(echo short)
+	begins "$BATS_TEST_TMPDIR/zero" other:root
+	qvm-remove -f other
+}
+
+@test "pools" {
+	[ "$(qvm-pool)" = "$(qvm-pool list)" ]
+	qvm-pool -l | grep -Eq '^default +qcow2$'
+	[ "$(qvm-pool ls --json | jq -r '.[] | select(.NAME == "linux-kernel").DRIVER')" = linux-kernel ]
+	qvm-pool drivers | grep -q '^qcow2 '
+	[ "$(qvm-pool --help-drivers)" = "$(qvm-pool d)" ]
+	qvm-pool info default | grep -Eq '^driver +qcow2$'
+	[ "$(qvm-pool -i default)" = "$(qvm-pool info default)" ]
+	qvm-pool set default -o revisions_to_keep=2
+	qvm-pool info --json default | jq -e '.name == "default" and .revisions_to_keep == 2'
+	qvm-pool -s default -o revisions_to_keep=1
+}
+
+@test "a clone is like its source, and whole or not there" {
+	qvm-create -t tmpl -l orange source
+	qvm-prefs source memory 321
+	qvm-prefs source autostart True
+	qvm-features source x "a b"
+	qvm-features source empty ''
+	qvm-tags source add mail
+	qvm-volume import source:private "$(image 70000)"
+	qvm-volume resize source:private 3GiB
+	qvm-clone source copy
+	[ "$(qvm-ls --raw-data -O class,label,template,memory copy)" = "AppVM|orange|tmpl|-" ]
+	[ "$(qvm-prefs copy memory)" = 321 ]
+	for what in prefs features; do
+		diff <(qvm-$what source | grep -Ev '^(name|qid|uuid|ip|visible_ip|mac) ') <(qvm-$what copy | grep -Ev '^(name|qid|uuid|ip|visible_ip|mac) ')
+	done
+	[ "$(qvm-tags copy)" = "$(qvm-tags source)" ]
+	[ "$(qvm-volume info copy:private size)" = 3221225472 ]
+	qemu-img compare "$(disk source:private)" "$(disk copy:private)"
+	# another class has its root from the template, and loses what it cannot have
+	qvm-volume import tmpl:root "$(image 90000)"
+	qvm-clone -C StandaloneVM source solo
+	[ "$(qvm-ls --raw-data -O class,label,template solo)" = "StandaloneVM|orange|-" ]
+	qemu-img compare "$(disk tmpl:root)" "$(disk solo:root)"
+	qvm-clone tmpl tmpl-2
+	qemu-img compare "$(disk tmpl:root)" "$(disk tmpl-2:root)"
+	run ! qemu-img compare "$(disk tmpl:root)" "$(disk copy:private)"
+	qvm-clone -C AppVM tmpl-2 third
+	[ "$(qvm-prefs third template)" = tmpl-2 ]
+	refused 1 "'nosuch'" qvm-clone -P nosuch source fourth
+	refused 1 "'nosuch'" qvm-clone -p root=nosuch source fourth
+	qvm-clone -p private=default source fourth
+	qvm-remove -f copy solo tmpl-2 third fourth source
 }

@@ -81,6 +81,14 @@ static int plan_pools(struct plan *p)
 	return 0;
 }
 
+int qvm_no_name(const struct args *a, const char *name)
+{
+	return ui_fail(a,
+		       "\"%s\" is no name for a qube: a letter, then letters, digits, _ . -, "
+		       "at most %u in all; not none, default or Domain-0, and not ending in -dm",
+		       name, QUBE_NAME_MAX);
+}
+
 static int plan(struct plan *p)
 {
 	const struct args *a = p->a;
@@ -122,11 +130,7 @@ static int plan(struct plan *p)
 	if (!known)
 		return ui_fail(a, "there is no class %s; --help-classes shows them", p->class);
 	if (!str_is_qube_name(p->name, strlen(p->name)))
-		return ui_fail(
-			a,
-			"\"%s\" is no name for a qube: a letter, then letters, digits, _ . -, "
-			"at most %u in all; not none, default or Domain-0, and not ending in -dm",
-			p->name, QUBE_NAME_MAX);
+		return qvm_no_name(a, p->name);
 	if (strpbrk(p->label, " \t\n") || p->label[0] == '\0')
 		return ui_fail(a, "there is no label '%s'; there are: " LABELS, p->label);
 	if (str_eq(p->class, "TemplateVM") && p->template)

@@ -16,13 +16,16 @@
 static const struct command *const commands[] = {
 	/* clang-format off */
 	&qvm_check,
+	&qvm_clone,
 	&qvm_create,
 	&qvm_features,
 	&qvm_kill,
 	&qvm_ls,
 	&qvm_pause,
+	&qvm_pool,
 	&qvm_prefs,
 	&qvm_remove,
+	&qvm_restart,
 	&qvm_run,
 	&qvm_service,
 	&qvm_shutdown,
@@ -30,6 +33,7 @@ static const struct command *const commands[] = {
 	&qvm_tags,
 	&qvm_template,
 	&qvm_unpause,
+	&qvm_volume,
 	&qubes_prefs,
 	NULL,
 	/* clang-format on */
@@ -80,6 +84,22 @@ static int complete_tags(void)
 	return 0;
 }
 
+static int complete_volumes(void)
+{
+	AUTO(client_answer_done) struct client_answer answer = {0};
+	AUTO(table_done) struct table t = {0};
+
+	if (table_load("dom0", "name\nclass", &t, &answer) != 0)
+		return 1;
+	for (unsigned row = 0; row < t.n_rows; row++) {
+		const char *name = table_cell(&t, row, 0);
+
+		if (!str_eq(table_cell(&t, row, 1), "AdminVM"))
+			(void)printf("%s:root\n%s:private\n%s:volatile\n", name, name, name);
+	}
+	return 0;
+}
+
 int complete_words(const char *kind)
 {
 	static const struct {
@@ -116,6 +136,11 @@ int complete_words(const char *kind)
 	if (str_eq(kind, "global") &&
 	    client_call(NULL, "admin.property.List", "dom0", NULL, NULL, 0, NO_FD, &answer) == 0)
 		(void)fputs(answer.data, stdout);
+	if (str_eq(kind, "pool") &&
+	    client_call(NULL, "admin.pool.List", "dom0", NULL, NULL, 0, NO_FD, &answer) == 0)
+		(void)fputs(answer.data, stdout);
+	if (str_eq(kind, "volume"))
+		return complete_volumes();
 	if (str_eq(kind, "tag"))
 		return complete_tags();
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {

@@ -3,12 +3,17 @@
 /* The commands of qvm, one file each. */
 #include "args.h"
 
-extern const struct command qubes_prefs, qvm_check, qvm_create, qvm_features, qvm_kill, qvm_ls,
-	qvm_pause, qvm_prefs, qvm_remove, qvm_run, qvm_service, qvm_shutdown, qvm_start, qvm_tags,
-	qvm_template, qvm_unpause;
+struct calls;
+
+extern const struct command qubes_prefs, qvm_check, qvm_clone, qvm_create, qvm_features, qvm_kill,
+	qvm_ls, qvm_pause, qvm_pool, qvm_prefs, qvm_remove, qvm_restart, qvm_run, qvm_service,
+	qvm_shutdown, qvm_start, qvm_tags, qvm_template, qvm_unpause, qvm_volume;
 
 /* the eight labels, as a list for messages */
 #define LABELS "red, orange, yellow, green, gray, blue, purple, black"
+
+/** qvm_no_name() - say that @name cannot be a qube's; returns 1, the exit code */
+int qvm_no_name(const struct args *a, const char *name);
 
 /** qvm_property_value() - @value as qubesd takes it: "none" for a qube is the empty text */
 const char *qvm_property_value(const char *property, const char *value);
@@ -18,3 +23,16 @@ void qvm_columns(void);
 void qvm_formats(void);
 /** qvm_properties() - print the names of properties, for completion */
 void qvm_properties(void);
+
+/* more qubes at once only take each other's processor time while they boot */
+#define QVM_STARTS_AT_ONCE 4
+
+/** qvm_timeout() - the seconds given for option @key, if it was; ARGS_E_USAGE, and said so */
+MUST_CHECK int qvm_timeout(const struct args *a, int key, uint64_t *ret_s);
+/**
+ * qvm_shutdown_wait() - shut down (bulkhead.vm.Shutdown) and wait; what takes too long is killed
+ * @timeout_s:	how long, if @has_timeout; otherwise each qube's shutdown_timeout
+ *
+ * One that another of them uses is tried again when that has gone. Return: as calls_run().
+ */
+MUST_CHECK int qvm_shutdown_wait(struct calls *calls, uint64_t timeout_s, bool has_timeout);

@@ -130,7 +130,7 @@ static int bring_up(struct run *r, const struct choice *choice)
 			      .method = "bulkhead.vm.Start",
 			      .verb = "starting",
 			      .list = list,
-			      .n_at_once = 4};
+			      .n_at_once = QVM_STARTS_AT_ONCE};
 	int result = 0, e;
 	unsigned n = 0;
 

@@ -54,14 +54,14 @@ static int run_in_order(struct calls *calls)
 }
 
 /* those that did not go in time are killed, and said so */
-static void kill_slow(const struct args *a, struct calls *calls)
+static void kill_slow(struct calls *calls)
 {
 	for (unsigned i = 0; i < calls->n; i++) {
 		struct call *call = &calls->list[i];
 
 		if (!too_slow(call))
 			continue;
-		ui_note(a, "%s did not shut down in time: killing it", call->qube);
+		ui_note(calls->args, "%s did not shut down in time: killing it", call->qube);
 		client_answer_done(&call->answer);
 		call->r = client_call(NULL, "admin.vm.Kill", call->qube, NULL, NULL, 0, NO_FD,
 				      &call->answer);
@@ -69,6 +69,26 @@ static void kill_slow(const struct args *a, struct calls *calls)
 		    str_eq(call->answer.type, "QubesVMNotStartedError"))
 			call->r = 0; /* gone by itself meanwhile */
 	}
+}
+
+int qvm_timeout(const struct args *a, int key, uint64_t *ret_s)
+{
+	const char *timeout = args_value(a, key);
+
+	if (timeout && str_u64(timeout, MAX_TIMEOUT_S, ret_s) < 0)
+		return ui_usage(a, "--timeout wants a number of seconds, not %s", timeout);
+	return 0;
+}
+
+int qvm_shutdown_wait(struct calls *calls, uint64_t timeout_s, bool has_timeout)
+{
+	int r;
+
+	if (has_timeout)
+		calls->deadline_ms = io_now_ms() + timeout_s * 1000;
+	r = run_in_order(calls);
+	kill_slow(calls);
+	return r;
 }
 
 static int run(const struct args *a)
@@ -81,15 +101,12 @@ static int run(const struct args *a)
 			      .method = wait ? "bulkhead.vm.Shutdown" : "admin.vm.Shutdown",
 			      .verb = "shutting down",
 			      .arg = args_has(a, FORCE) || args_has(a, ALL) ? "force" : NULL};
-	const char *timeout = args_value(a, TIMEOUT);
 	uint64_t timeout_s = 0;
 	int r, result = 0;
 
-	if (timeout && str_u64(timeout, MAX_TIMEOUT_S, &timeout_s) < 0) {
-		(void)ui_usage(a, "--timeout wants a number of seconds, not %s", timeout);
+	if (qvm_timeout(a, TIMEOUT, &timeout_s) != 0)
 		return 2;
-	}
-	if (timeout && !wait)
+	if (args_has(a, TIMEOUT) && !wait)
 		ui_note(a, "--timeout counts only with --wait; without it nothing is waited for");
 	r = choice_make(a, &choice);
 	if (r != 0)
@@ -113,11 +130,7 @@ static int run(const struct args *a)
 			list[calls.n++].qube = choice.names[i];
 	}
 	calls.list = list;
-	if (wait && timeout)
-		calls.deadline_ms = io_now_ms() + timeout_s * 1000;
-	r = wait ? run_in_order(&calls) : calls_run(&calls);
-	if (wait)
-		kill_slow(a, &calls);
+	r = wait ? qvm_shutdown_wait(&calls, timeout_s, args_has(a, TIMEOUT)) : calls_run(&calls);
 	return calls_finish(&calls, r, "QubesVMNotStartedError", result);
 }
 

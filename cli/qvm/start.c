@@ -8,9 +8,6 @@
 
 #include <stdio.h>
 
-/* more at once only take each other's processor time while they boot */
-#define AT_ONCE 4
-
 enum { ALL = OPTION_OWN, EXCLUDE, SKIP };
 
 static int run(const struct args *a)
@@ -18,8 +15,10 @@ static int run(const struct args *a)
 	AUTO(choice_done)
 	struct choice choice = {.all = ALL, .exclude = EXCLUDE, .state = "Halted"};
 	AUTO_FREE struct call *list = NULL;
-	struct calls calls = {
-		.args = a, .method = "bulkhead.vm.Start", .verb = "starting", .n_at_once = AT_ONCE};
+	struct calls calls = {.args = a,
+			      .method = "bulkhead.vm.Start",
+			      .verb = "starting",
+			      .n_at_once = QVM_STARTS_AT_ONCE};
 	int r, result = 0;
 
 	r = choice_make(a, &choice);
