@@ -98,8 +98,12 @@ pid_of() {
 	within 10 would_be deny work vault test.A
 	grep -q 'every call is refused: the policy has a fault: 40-more.policy:2: ' "$BULKHEAD_HOME/state/log/qubesd.log"
 	decisions | grep -q $'verdict=fault\treason=40-more.policy:2: '
+	bulkhead status | grep -qx 'policy     every call is refused: 40-more.policy:2: wrong number of fields'
+	[ "$(bulkhead status --json | jq -r .policy_fault)" = '40-more.policy:2: wrong number of fields' ]
 	rm "$BULKHEAD_HOME/config/policy.d/40-more.policy"
 	within 10 would_be allow work vault test.A
+	bulkhead status | grep -qx 'policy     1 rule'
+	[ "$(bulkhead status --json | jq .policy_fault)" = null ]
 	# a folder that nobody can read is a fault too
 	ln -s /nowhere "$BULKHEAD_HOME/config/policy.d/50-x.policy"
 	within 10 would_be deny work vault test.A
@@ -131,6 +135,95 @@ pid_of() {
 	mkdir "$run/policy.d"
 	echo 'test.A * work vault allow' >"$run/policy.d/30-user.policy"
 	within 10 would_be allow work vault test.A
+}
+
+@test "changes take effect however they are made: links, folders replaced whole, what editors leave behind" {
+	local d="$BULKHEAD_HOME/config/policy.d" e="$BULKHEAD_HOME/else where"
+	mkdir "$e"
+	# a link, what it leads to changed in place, replaced, and the link itself led elsewhere
+	echo 'test.A * work vault allow' >"$e/x"
+	ln -s "$e/x" "$d/30-user.policy"
+	within 10 would_be allow work vault test.A
+	echo 'test.A * work vault deny' >"$e/x"
+	within 10 would_be deny work vault test.A
+	echo 'test.A * work vault allow' >"$e/new"
+	mv "$e/new" "$e/x"
+	within 10 would_be allow work vault test.A
+	echo 'test.A * work vault deny' >"$e/x"
+	within 10 would_be deny work vault test.A
+	echo 'test.A * work vault allow' >"$e/y"
+	ln -sfn "$e/y" "$d/30-user.policy"
+	within 10 would_be allow work vault test.A
+	# what editors leave beside it: a lock that is a link to nowhere, copies of any size and mode
+	ln -s user@host.4711:12 "$d/.#30-user.policy"
+	ln -s /nowhere "$d/lock"
+	head -c 2000000 /dev/zero >"$d/.30-user.policy.swp"
+	echo 'half a ru' >"$d/30-user.policy~"
+	echo 'half a ru' >"$d/#30-user.policy#"
+	mkfifo "$d/40-fifo.policy"
+	sleep 0.5
+	would_be allow work vault test.A
+	rm "$d/40-fifo.policy"
+	# a folder of includes that comes later, is a link, and goes
+	mkdir "$e/inc"
+	echo 'work vault deny' >"$e/inc/who"
+	ln -s "$e/inc" "$d/include"
+	policy 20-more.policy <<<'!include-service test.A * include/who'
+	within 10 would_be deny work vault test.A
+	echo 'work vault allow' >"$e/inc/who"
+	within 10 would_be allow work vault test.A
+	mv "$e/inc" "$e/gone"
+	within 10 would_be deny work vault test.A
+	qubes-policy log -n 1 | grep -q 'fault .*20-more.policy:1: '
+	mv "$e/gone" "$e/inc"
+	touch "$d/20-more.policy"
+	within 10 would_be allow work vault test.A
+	# the whole folder replaced, by another one and by a link
+	mkdir "$e/policy.d"
+	echo 'test.A * work vault deny' >"$e/policy.d/30-user.policy"
+	mv "$d" "$e/old"
+	mv "$e/policy.d" "$d"
+	within 10 would_be deny work vault test.A
+	mv "$d" "$e/policy.d"
+	echo 'test.A * work vault allow' >"$e/policy.d/30-user.policy"
+	ln -s "$e/policy.d" "$d"
+	within 10 would_be allow work vault test.A
+	echo 'test.A * work vault deny' >"$e/policy.d/30-user.policy"
+	within 10 would_be deny work vault test.A
+	# and what that is in, gone for a time
+	echo 'test.A * work vault allow' >"$(readlink "$BULKHEAD_HOME/run")/policy.d/10-now.policy"
+	within 10 would_be allow work vault test.A
+	mv "$BULKHEAD_HOME/config" "$e/config"
+	rm "$(readlink "$BULKHEAD_HOME/run")/policy.d/10-now.policy"
+	within 10 would_be deny work vault test.A
+	mkdir -p "$BULKHEAD_HOME/config/policy.d"
+	echo 'test.A * work vault allow' >"$d/30-user.policy"
+	within 10 would_be allow work vault test.A
+}
+
+@test "a grant holds over a restart of policyd and no longer than said, by the clock that sleep does not stop" {
+	policy 30-user.policy <<<'* * @anyvm @anyvm deny'
+	within 10 would_be deny work vault test.A
+	qubes-policy grant --for 20s work vault test.A+x
+	would_be allow work vault test.A+x
+	kill -9 "$(pid_of qrexec-policyd)"
+	within 15 would_be allow work vault test.A+x
+	# its words mean what they say and no more
+	would_be deny work vault test.A
+	would_be deny work vault test.A+xx
+	would_be deny work vault test.AB+x
+	would_be deny vault work test.A+x
+	would_be deny work tmpl test.A+x
+	would_be deny work @default test.A+x
+	[ "$(id -u)" != 0 ] || grep -qx 'clockid: 7' /proc/"$(pid_of policy-loader)"/fdinfo/*
+	within 40 would_be deny work vault test.A+x
+	[ -z "$(qubes-policy grant --list)" ]
+	# one of another boot does not hold, whatever its second; nor does a line that is none
+	printf '#!grant %s 99999999999\ntest.B * work vault allow\n' 00000000-0000-0000-0000-000000000000 | policy 20-b.policy
+	printf '#!grant %s x\ntest.B * work vault allow\n' "$(cat /proc/sys/kernel/random/boot_id)" | policy 21-b.policy
+	printf '#!grant %s 99999999999\ntest.C * work vault allow\n' "$(cat /proc/sys/kernel/random/boot_id)" | policy 22-b.policy
+	within 10 would_be allow work vault test.C
+	would_be deny work vault test.B
 }
 
 @test "once a change of a qube is answered, calls are decided by it" {
@@ -275,13 +368,64 @@ pid_of() {
 	[ "$(qubes-policy log --raw)" = "$(cat "$BULKHEAD_HOME/state/log/policy-0.log")" ]
 	within 10 grep -q 'vault -> work' "$BULKHEAD_HOME/followed"
 	kill "$follower"
+	[ "$(qubes-policy log --since '2020-01-01' --until "$(date -d tomorrow '+%F %H:%M')" | wc -l)" = "$(qubes-policy log | wc -l)" ]
+	[ -z "$(qubes-policy log --until 1h)$(qubes-policy log --since "$(date -d tomorrow '+%F %T')")" ]
+	[ "$(qubes-policy log --json --caller work | jq -r '[.verdict, .target, .service] | join(" ")')" = \
+		$'deny vault test.A+x y\nallow dom0 test.C+z' ]
+	qubes-policy log --json | jq -e "(.time > $(date -d yesterday +%s)) and (.us >= 0)" >/dev/null
 	# the file that was written last comes last, whichever it is
 	sed 's/^time=/time=1/' "$BULKHEAD_HOME/state/log/policy-0.log" | head -n 1 >"$BULKHEAD_HOME/state/log/policy-1.log"
 	[[ $(qubes-policy log | tail -n 1) == *policy* ]]
-	for o in --since=1 --since=soon --lines=x word; do
+	# shellcheck disable=SC2086 # a row may be two words
+	for o in --since=1 --since=soon --until=2026-13-01 --lines=x --verdict=maybe '--raw --json' word; do
 		run qubes-policy log $o
 		[ "$status" = 2 ]
 	done
+}
+
+@test "each decision is an entry of the journal, which qubes-policy log reads where there are no files" {
+	[ "$(id -u)" = 0 ] || skip "a journal of one's own needs root"
+	timeout 60 bulkhead stop
+	mkdir "$BULKHEAD_HOME/journal"
+	rm "$BULKHEAD_HOME"/state/log/policy-?.log
+	export -f question send would would_be within policy
+	export BATS_TEST_NUMBER
+	# shellcheck disable=SC2016
+	timeout 120 unshare -m bash -euc '
+		mount --make-rprivate /
+		mkdir -p /run/systemd /run/log /var/log/journal
+		for d in /run/systemd /run/log /var/log/journal; do mount -t tmpfs tmpfs $d; done
+		mkdir /run/systemd/journal /run/log/journal
+		/lib/systemd/systemd-journald 2>/dev/null &
+		journald=$!
+		trap "kill $journald" EXIT
+		within 20 test -S /run/systemd/journal/socket
+		timeout 30 bulkhead start
+		printf "%s\n" "test.B * vault work deny" "test.C * work dom0 allow" | policy 30-user.policy
+		within 10 would_be allow work dom0 test.C
+		question work dom0 test.C+x >/dev/null
+		question vault work test.B >/dev/null
+		printf "test.B * work" | policy 40-broken.policy
+		within 10 would_be deny work dom0 test.C
+		journalctl -q --sync
+		journalctl -q -o cat -t qrexec-policyd BULKHEAD_CALLER=work | grep -qx "work: test.C+x to dom0: allow"
+		[ "$(journalctl -q -o cat -p err -t qrexec-policyd)" = "fault: 40-broken.policy:1: wrong number of fields" ]
+		# the same from both
+		qubes-policy log --raw >"$BULKHEAD_HOME/journal/files"
+		qubes-policy log --raw --journal >"$BULKHEAD_HOME/journal/read"
+		diff "$BULKHEAD_HOME/journal/files" "$BULKHEAD_HOME/journal/read"
+		rm "$BULKHEAD_HOME"/state/log/policy-?.log
+		qubes-policy log --caller vault --json >"$BULKHEAD_HOME/journal/json"
+		qubes-policy log -f --caller vault >"$BULKHEAD_HOME/journal/followed" &
+		rm "$BULKHEAD_HOME/config/policy.d/40-broken.policy"
+		within 10 would_be allow work dom0 test.C
+		question vault work test.B+more >/dev/null
+		within 20 grep -q "test.B+more" "$BULKHEAD_HOME/journal/followed"
+		kill %2
+		timeout 60 bulkhead stop
+	' 3>&-
+	jq -e '.verdict == "deny" and .service == "test.B" and .rule == "30-user.policy:1"' "$BULKHEAD_HOME/journal/json"
+	[ "$(wc -l <"$BULKHEAD_HOME/journal/json")" = 1 ]
 }
 
 @test "qrexec-policy-exec asks policyd; without one it decides what needs nobody to be started" {

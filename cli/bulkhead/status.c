@@ -1,16 +1,60 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* bulkhead status: does it run, where is it, how many qubes */
+/* bulkhead status: does it run, where is it, how many qubes, has the policy a fault */
 #include "bulkhead.h"
 
+#include "base/log.h"
 #include "base/paths.h"
 #include "base/str.h"
 #include "qubesd.h"
+#include "ruleset/ruleset.h"
 #include "ui.h"
 
 #include <stdio.h>
 #include <string.h>
 
 enum { JSON = OPTION_OWN };
+
+/* what policyd makes of the policy's files: how many rules, or why every call is refused */
+static bool check_policy(const struct paths *paths, char *to, size_t size)
+{
+	struct ruleset AUTO(ruleset_done) rules = {0};
+	char runtime[PATH_MAX], config[PATH_MAX];
+	const char *folders[] = {runtime, config, NULL};
+	AUTO_FREE struct policy *p = NULL;
+	AUTO_FREE char *path = NULL;
+	struct policy_error e = {0};
+	int r = str_format(runtime, sizeof(runtime), "%s/policy.d", paths->run);
+
+	if (r == 0)
+		r = str_format(config, sizeof(config), "%s/policy.d", paths->config);
+	if (r == 0)
+		r = ruleset_read(folders, RULESET_LEGACY_DIR, &rules, &path);
+	if (r == 0)
+		r = ruleset_compile(&rules, &p, &e);
+	if (r == 0)
+		(void)snprintf(to, size, "%u rule%s", policy_n_rules(p),
+			       policy_n_rules(p) == 1 ? "" : "s");
+	else if (r < 0)
+		(void)snprintf(to, size, "%s%s%s", path ? path : "", path ? ": " : "",
+			       log_errno_str(r));
+	else if (e.line > 0)
+		(void)snprintf(to, size, "%s:%u: %s", e.file, e.line, e.reason);
+	else
+		(void)snprintf(to, size, "%s", e.reason);
+	return r == 0;
+}
+
+static void print_json_text(const char *text, int len)
+{
+	for (int i = 0; i < len; i++) {
+		uint8_t c = (uint8_t)text[i];
+
+		if (c < 0x20)
+			(void)printf("\\u%04x", c);
+		else
+			(void)printf("%s%c", strchr("\"\\", c) ? "\\" : "", c);
+	}
+}
 
 /* a number as one, anything else as text */
 static void put_json_value(const char *value, int len)
@@ -20,13 +64,12 @@ static void put_json_value(const char *value, int len)
 		return;
 	}
 	(void)putchar('"');
-	for (int i = 0; i < len; i++)
-		(void)printf("%s%c", strchr("\"\\", value[i]) ? "\\" : "", value[i]);
+	print_json_text(value, len);
 	(void)putchar('"');
 }
 
-/* "key=value" lines as a JSON object */
-static void print_json(const char *lines)
+/* "key=value" lines as a JSON object; @fault NULL: the policy has none */
+static void print_json(const char *lines, const char *fault)
 {
 	(void)fputs("{\"running\": true", stdout);
 	for (const char *at = lines; *at != '\0';) {
@@ -37,6 +80,11 @@ static void print_json(const char *lines)
 			put_json_value(at + key + 1, len - key - 1);
 		}
 		at += len + (at[len] == '\n');
+	}
+	if (fault) {
+		(void)fputs(", \"policy_fault\": \"", stdout);
+		print_json_text(fault, (int)strlen(fault));
+		(void)putchar('"');
 	}
 	(void)puts("}");
 }
@@ -60,7 +108,9 @@ static void put_value(const char *lines, const char *before, const char *key, co
 static int run(const struct args *a)
 {
 	AUTO(client_answer_done) struct client_answer answer = {0};
+	char policy[600];
 	struct paths paths;
+	bool policy_good;
 	int r;
 
 	if (a->n_words > 0) {
@@ -75,17 +125,20 @@ static int run(const struct args *a)
 	}
 	if (r != 0)
 		return qubesd_failed(a, NULL, r, &answer);
+	r = paths_init(&paths, false);
+	if (r < 0)
+		return ui_fail_errno(a, "the instance's folders", r);
+	policy_good = check_policy(&paths, policy, sizeof(policy));
 	if (args_has(a, JSON)) {
-		print_json(answer.data);
+		print_json(answer.data, policy_good ? NULL : policy);
+		paths_done(&paths);
 		return 0;
 	}
 	put_value(answer.data, "running    qubesd ", "version", "");
 	put_value(answer.data, ", process ", "pid", "\n");
 	put_value(answer.data, "qubes      ", "n_qubes", "");
 	put_value(answer.data, ", ", "n_running", " running\n");
-	r = paths_init(&paths, false);
-	if (r < 0)
-		return ui_fail_errno(a, "the instance's folders", r);
+	(void)printf("policy     %s%s\n", policy_good ? "" : "every call is refused: ", policy);
 	(void)printf(
 		"prompt     %s\n",
 		prompt_listens(&paths)

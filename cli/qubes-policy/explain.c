@@ -188,7 +188,7 @@ static const struct option options[] = {
 	 .words = WORDS_FILE},
 	{POLICY_DIR, 0, "policy-dir", "DIR", "the policy, instead of this instance's",
 	 .words = WORDS_FILE},
-	{LEGACY, 0, "legacy-dir", "DIR", "the R4.0 policy, instead of " LEGACY_DIR,
+	{LEGACY, 0, "legacy-dir", "DIR", "the R4.0 policy, instead of " RULESET_LEGACY_DIR,
 	 .words = WORDS_FILE},
 	{SYSTEM_INFO, 0, "system-info", "FILE",
 	 "the qubes, as internal.GetSystemInfo tells them, instead of this instance's",

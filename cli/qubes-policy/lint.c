@@ -66,7 +66,7 @@ static int run(const struct args *a)
 static const struct option options[] = {
 	{POLICY_DIR, 0, "policy-dir", "DIR", "the policy, instead of this instance's",
 	 .words = WORDS_FILE},
-	{LEGACY, 0, "legacy-dir", "DIR", "the R4.0 policy, instead of " LEGACY_DIR,
+	{LEGACY, 0, "legacy-dir", "DIR", "the R4.0 policy, instead of " RULESET_LEGACY_DIR,
 	 .words = WORDS_FILE},
 	{0},
 };

@@ -83,7 +83,7 @@ int policy_load_with(const struct args *a, const char *folder, const char *legac
 		folders[0] = own.runtime;
 		folders[1] = own.config;
 	}
-	r = ruleset_read(folders, legacy ? legacy : LEGACY_DIR, &rules, &path);
+	r = ruleset_read(folders, legacy ? legacy : RULESET_LEGACY_DIR, &rules, &path);
 	if (r < 0)
 		return ui_fail_errno(a, path ? path : "the policy", r);
 	for (unsigned i = 0; r == 0 && i < n_files; i++)

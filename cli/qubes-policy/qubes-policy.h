@@ -42,9 +42,6 @@ MUST_CHECK int view_new(const struct policy *p, const struct system *s, struct p
 
 /* ---- load.c: of this instance, or of files; each says what is wrong and returns the exit code */
 
-/** LEGACY_DIR - the R4.0 folder, if none is named */
-#define LEGACY_DIR "/etc/qubes-rpc/policy"
-
 /** system_load() - the qubes of the file @path; NULL = of this instance */
 MUST_CHECK int system_load(const struct args *a, const char *path, struct system *ret);
 /** policy_load() - the policy of @folder; NULL = of this instance. The caller frees @ret */

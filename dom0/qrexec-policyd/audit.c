@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The log of decisions: to the journal, or into two files written in turn, which bounds them.
+ * The log of decisions: to the journal where there is one, and in a hosted instance into two files
+ * written in turn, which bounds them.
  *
  * The journal is spoken to directly (its native protocol, datagrams of KEY=VALUE lines) on a socket
  * that was connected before confinement: libsystemd would open one at the first line. The socket is
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <syslog.h>
 #include <time.h>
 
 #define FILE_MAX ((uint64_t)8 << 20)
@@ -39,14 +41,10 @@ int audit_init(struct audit *a)
 {
 	a->strangers = (struct log_limit){.interval_s = 10, .burst = 100};
 	a->noise = (struct log_limit){.interval_s = 10, .burst = 10};
-	if (a->fds[0] >= 0)
-		return init_files(a);
-	a->journal = true;
-	if (io_unix_connect(JOURNAL, SOCK_DGRAM, &a->fds[0]) < 0) {
+	a->journal_fd = NO_FD;
+	if (io_unix_connect(JOURNAL, SOCK_DGRAM, &a->journal_fd) < 0 && a->fds[0] < 0)
 		log_warn(NULL, "there is no journal: decisions are not logged");
-		return 0;
-	}
-	return io_set_nonblock(a->fds[0], true);
+	return a->fds[0] >= 0 ? init_files(a) : 0;
 }
 
 static void put_file(struct audit *a, const char *line, size_t len)
@@ -62,15 +60,30 @@ static void put_file(struct audit *a, const char *line, size_t len)
 		a->len += len;
 }
 
+/* what `journalctl` shows of it; a qube's words quoted, so that no line of theirs becomes a field */
+static size_t put_message(const struct audit_entry *e, char *to, size_t size)
+{
+	char caller[QUBE_NAME_MAX + 1], service[128], target[128];
+	const char *verdict = audit_verdict_name(e->verdict);
+	unsigned priority = e->verdict == AUDIT_FAULT ? LOG_ERR : LOG_INFO;
+	size_t n = (size_t)snprintf(
+		to, size, "PRIORITY=%u\nSYSLOG_IDENTIFIER=qrexec-policyd\nMESSAGE=", priority);
+
+	if (e->verdict == AUDIT_POLICY || e->verdict == AUDIT_FAULT)
+		return n + (size_t)snprintf(to + n, size - n, "%s: %.256s", verdict, e->reason);
+	return n +
+	       (size_t)snprintf(to + n, size - n, "%s: %s to %s: %s",
+				log_quote(caller, sizeof(caller), e->caller, strlen(e->caller)),
+				log_quote(service, sizeof(service), e->service, strlen(e->service)),
+				log_quote(target, sizeof(target), e->target, strlen(e->target)),
+				verdict);
+}
+
 /* the same fields, one a datagram's line */
 static void put_journal(const struct audit *a, const struct audit_entry *e, char *line, size_t len)
 {
 	char text[2 * AUDIT_MAX];
-	size_t n = (size_t)snprintf(
-		text, sizeof(text),
-		"PRIORITY=%u\nSYSLOG_IDENTIFIER=qrexec-policyd\nMESSAGE=%.64s: %.128s to %.128s: %s",
-		e->verdict == AUDIT_FAULT ? 3u : 6u, e->caller, e->service, e->target,
-		audit_verdict_name(e->verdict));
+	size_t n = put_message(e, text, sizeof(text));
 
 	/* what is not printable is escaped in the line, so it serves here too */
 	line[len - 1] = '\0';
@@ -83,7 +96,7 @@ static void put_journal(const struct audit *a, const struct audit_entry *e, char
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "\nBULKHEAD_%s", field);
 	}
 	text[n++] = '\n';
-	(void)send(a->fds[0], text, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)send(a->journal_fd, text, n, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 static void put(struct audit *a, struct audit_entry *e)
@@ -92,17 +105,15 @@ static void put(struct audit *a, struct audit_entry *e)
 	struct timespec now;
 	size_t len;
 
-	if (a->fds[0] < 0)
-		return;
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	e->time_us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 	len = audit_encode(e, line, sizeof(line));
 	if (len == 0)
 		return;
-	if (a->journal)
-		put_journal(a, e, line, len);
-	else
+	if (a->fds[0] >= 0)
 		put_file(a, line, len);
+	if (a->journal_fd >= 0)
+		put_journal(a, e, line, len);
 }
 
 /* as log_allowed(), but what was left out is told in the line that is written */

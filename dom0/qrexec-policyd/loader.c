@@ -10,6 +10,8 @@
  * It reads everything anew when something has changed: a thousand rules take a few milliseconds.
  * Watches are set before the files are read, so no change falls between. A file that is being
  * written is looked at when it is closed, since half of it may be a fault, which refuses every call.
+ * What a link leads to is watched too; a link that leads nowhere is looked at again when anything else
+ * changes.
  */
 #include "policyd.h"
 
@@ -29,6 +31,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <time.h>
 
 /* changes come in groups: this long after the first one all are looked at */
@@ -42,15 +45,39 @@
 	(IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVE | IN_DELETE_SELF | IN_MOVE_SELF |        \
 	 IN_ATTRIB)
 
+/* a watch of a folder above one of the policy's, in which @name is to come or go */
+struct parent {
+	int watch;
+	char name[NAME_MAX + 1];
+};
+
 struct loader {
 	const struct loader_places *places;
-	int notes_fd, watch_fd;
-	int parents[PARENTS_MAX]; /* watches of the folders in which those of the policy are */
+	int notes_fd, watch_fd, timer_fd; /* @timer_fd: when a grant ends */
+	struct parent parents[PARENTS_MAX];
 	unsigned n_parents;
-	int64_t until; /* when a grant ends, by grant_now(); 0 = none */
 };
 
 /* ---- watching */
+
+static int watch_below(struct loader *l, const char *path, unsigned depth);
+
+/* what is called @name there; a link is watched itself too, since what it leads to is elsewhere */
+static int watch_entry(struct loader *l, const char *path, const char *name, unsigned depth)
+{
+	char below[PATH_MAX];
+	struct stat st, own;
+
+	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+	    str_format(below, sizeof(below), "%s/%s", path, name) < 0 || stat(below, &st) < 0)
+		return 0;
+	if (S_ISDIR(st.st_mode))
+		return watch_below(l, below, depth + 1);
+	if (S_ISREG(st.st_mode) && lstat(below, &own) == 0 && S_ISLNK(own.st_mode) &&
+	    inotify_add_watch(l->watch_fd, below, CHANGES) < 0 && errno == ENOMEM)
+		return -ENOMEM;
+	return 0;
+}
 
 static int watch_below(struct loader *l, const char *path, unsigned depth)
 {
@@ -61,37 +88,38 @@ static int watch_below(struct loader *l, const char *path, unsigned depth)
 	if (inotify_add_watch(l->watch_fd, path, CHANGES) < 0)
 		return errno == ENOENT ? 0 : fail_errno();
 	dir = depth < DEPTH_MAX ? opendir(path) : NULL;
-	while (dir && r == 0 && (e = readdir(dir))) {
-		char below[PATH_MAX];
-		struct stat st;
-
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
-		    str_format(below, sizeof(below), "%s/%s", path, e->d_name) < 0 ||
-		    stat(below, &st) < 0 || !S_ISDIR(st.st_mode))
-			continue;
-		r = watch_below(l, below, depth + 1);
-	}
+	while (dir && r == 0 && (e = readdir(dir)))
+		r = watch_entry(l, path, e->d_name, depth);
 	if (dir)
 		(void)closedir(dir);
 	return r;
 }
 
-/* the folder, which may come and go, and so the one that it is in */
+/* the folder, which may come and go, and so what it is in, as far up as nothing is there */
 static int watch_folder(struct loader *l, const char *folder)
 {
-	size_t len = (size_t)(strrchr(folder, '/') - folder);
-	char parent[PATH_MAX];
-	int r, wd;
+	struct parent *p = &l->parents[l->n_parents];
+	char above[PATH_MAX];
+	int r = str_copy(above, sizeof(above), folder, strlen(folder));
 
-	r = str_format(parent, sizeof(parent), "%.*s/", (int)len, folder);
-	if (r < 0 || l->n_parents == PARENTS_MAX)
-		return r < 0 ? r : -E2BIG;
-	wd = inotify_add_watch(l->watch_fd, parent, IN_CREATE | IN_MOVE | IN_DELETE);
-	if (wd >= 0)
-		l->parents[l->n_parents++] = wd;
-	else if (errno != ENOENT)
-		return fail_errno();
-	return watch_below(l, folder, 0);
+	if (r == 0 && l->n_parents == PARENTS_MAX)
+		r = -E2BIG;
+	for (char *slash; r == 0 && (slash = strrchr(above, '/'));) {
+		r = str_copy(p->name, sizeof(p->name), slash + 1, strlen(slash + 1));
+		slash[slash == above] = '\0'; /* of the first one its slash stays */
+		p->watch =
+			r < 0 ? -1
+			      : inotify_add_watch(l->watch_fd, above,
+						  IN_CREATE | IN_MOVE | IN_DELETE | IN_MOVE_SELF |
+							  IN_DELETE_SELF | IN_MASK_ADD);
+		if (p->watch >= 0) {
+			l->n_parents++;
+			break;
+		}
+		if (r == 0 && (errno != ENOENT || slash == above))
+			r = fail_errno();
+	}
+	return r < 0 ? r : watch_below(l, folder, 0);
 }
 
 static int watch_all(struct loader *l)
@@ -110,20 +138,20 @@ static int watch_all(struct loader *l)
 	return r;
 }
 
-static bool is_policy_folder(const struct loader *l, const char *name)
-{
-	for (const char *const *f = l->places->folders; *f; f++)
-		if (str_eq(strrchr(*f, '/') + 1, name))
-			return true;
-	return l->places->legacy && str_eq(strrchr(l->places->legacy, '/') + 1, name);
-}
-
 /* after how long this one is to be looked at; -1: it does not matter */
 static int event_delay(const struct loader *l, const struct inotify_event *e)
 {
-	for (unsigned i = 0; i < l->n_parents; i++)
-		if (e->wd == l->parents[i] && !(e->mask & IN_Q_OVERFLOW))
-			return e->len > 0 && is_policy_folder(l, e->name) ? SETTLE_MS : -1;
+	bool is_parent = false;
+
+	for (unsigned i = 0; i < l->n_parents && !(e->mask & IN_Q_OVERFLOW); i++) {
+		if (e->wd != l->parents[i].watch)
+			continue;
+		if (e->len == 0 || str_eq(e->name, l->parents[i].name))
+			return SETTLE_MS; /* it has gone itself, or what it is watched for */
+		is_parent = true;
+	}
+	if (is_parent)
+		return -1;
 	return e->mask & IN_CREATE && !(e->mask & IN_ISDIR) ? CREATED_MS : SETTLE_MS;
 }
 
@@ -205,6 +233,17 @@ static void describe_grants(struct loader_note *n, const struct ruleset *rules)
 	}
 }
 
+/*
+ * To be woken when a grant ends, by the clock that grants count: one that went on while the machine
+ * slept, which that of poll() did not.
+ */
+static void set_timer(const struct loader *l, int64_t until)
+{
+	const struct itimerspec when = {.it_value.tv_sec = until};
+
+	(void)timerfd_settime(l->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
 /* read everything and say what came of it */
 static int load(struct loader *l)
 {
@@ -226,7 +265,7 @@ static int load(struct loader *l)
 		describe(&note, &error);
 	else
 		describe_grants(&note, &rules);
-	l->until = rules.until;
+	set_timer(l, rules.until);
 	note.kind = r == 0 ? LOADER_TABLE : LOADER_FAULT;
 	return io_send_msg(l->notes_fd, &note, sizeof(note), &fd, r == 0 ? 1 : 0);
 }
@@ -343,31 +382,14 @@ static int grant(struct loader *l)
 	return io_send_msg(l->notes_fd, &note, sizeof(note), &fd, r < 0 ? 0 : 1);
 }
 
-/* until a change is to be looked at, or a grant ends; -1 = neither is known of */
-static int wait_ms(const struct loader *l, uint64_t due_ms)
+/* until a change is to be looked at; -1 = none is known of */
+static int wait_ms(uint64_t due_ms)
 {
 	uint64_t now_ms = io_now_ms();
-	struct timespec now;
-	int64_t left_ms;
-	int wait = -1;
 
-	if (due_ms > 0)
-		wait = due_ms > now_ms ? (int)(due_ms - now_ms) : 0;
-	if (l->until == 0 || clock_gettime(CLOCK_BOOTTIME, &now) < 0)
-		return wait;
-	left_ms = (l->until - now.tv_sec) * 1000 - now.tv_nsec / 1000000 + 1;
-	if (left_ms > INT32_MAX)
-		left_ms = INT32_MAX;
-	if (left_ms < 0)
-		left_ms = 0;
-	return wait < 0 || left_ms < wait ? (int)left_ms : wait;
-}
-
-static bool grant_ended(const struct loader *l)
-{
-	struct timespec now;
-
-	return l->until > 0 && clock_gettime(CLOCK_BOOTTIME, &now) == 0 && now.tv_sec >= l->until;
+	if (due_ms == 0)
+		return -1;
+	return due_ms > now_ms ? (int)(due_ms - now_ms) : 0;
 }
 
 /* until policyd is gone */
@@ -377,16 +399,21 @@ static int loader_run(struct loader *l)
 	int r = load(l);
 
 	while (r == 0) {
-		struct pollfd p[] = {{l->notes_fd, POLLIN, 0}, {l->watch_fd, POLLIN, 0}};
+		struct pollfd p[] = {{l->notes_fd, POLLIN, 0},
+				     {l->watch_fd, POLLIN, 0},
+				     {l->timer_fd, POLLIN, 0}};
 
-		if (poll(p, ARRAY_LEN(p), wait_ms(l, due_ms)) < 0 && errno != EINTR)
+		if (poll(p, ARRAY_LEN(p), wait_ms(due_ms)) < 0) {
+			if (errno == EINTR)
+				continue;
 			return fail_errno();
+		}
 		if (p[0].revents != 0)
 			r = grant(l);
 		if (r != 0)
 			return r < 0 ? r : 0;
 		due_ms = take_events(l, due_ms);
-		if ((due_ms == 0 || io_now_ms() < due_ms) && !grant_ended(l))
+		if ((due_ms == 0 || io_now_ms() < due_ms) && p[2].revents == 0)
 			continue;
 		due_ms = 0;
 		r = load(l);
@@ -396,7 +423,7 @@ static int loader_run(struct loader *l)
 
 int loader_start(const struct loader_places *places, int *ret_fd)
 {
-	struct loader l = {.places = places, .watch_fd = NO_FD};
+	struct loader l = {.places = places, .watch_fd = NO_FD, .timer_fd = NO_FD};
 	pid_t parent = getpid(), pid;
 	int fds[2], r;
 
@@ -417,6 +444,9 @@ int loader_start(const struct loader_places *places, int *ret_fd)
 	r = l.notes_fd < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? fail_errno() : 0;
 	if (r == 0 && getppid() != parent)
 		r = -ESRCH;
+	l.timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (r == 0 && l.timer_fd < 0)
+		r = fail_errno();
 	if (r == 0)
 		r = confine_loader();
 	if (r == 0)

@@ -20,6 +20,7 @@
 
 #include "base/io.h"
 #include "base/str.h"
+#include "ruleset/ruleset.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -42,7 +43,7 @@ static const char usage_text[] =
 	"\n"
 	"  --feed-fd F       connected to qubesd, which says what the qubes are\n"
 	"  --listen-fd F     listening socket for questions\n"
-	"  --log-fd F        file for decisions; two are written in turn; without them the journal\n"
+	"  --log-fd F        file for decisions beside the journal; two are written in turn\n"
 	"  --uid U           user and group id to become when started as root\n"
 	"  --policy-dir DIR  folder of policy files; of two with one name the former folder's counts\n"
 	"                    (default /run/qubes/policy.d and /etc/qubes/policy.d)\n"
@@ -131,7 +132,7 @@ static int parse(int argc, char **argv, struct options *o)
 	*o = (struct options){.feed_fd = NO_FD,
 			      .listen_fd = NO_FD,
 			      .log_fds = {NO_FD, NO_FD},
-			      .legacy = "/etc/qubes-rpc/policy"};
+			      .legacy = RULESET_LEGACY_DIR};
 	while (r == 0 && (c = getopt_long(argc, argv, "h", longs, NULL)) != -1)
 		r = parse_one(o, c);
 	if (r < 0)

@@ -188,17 +188,16 @@ void prompting_end(struct prompting *p);
 
 /* ---- audit.c */
 
-/** struct audit - @fds: two files, written in turn; or @fds[0] the journal's socket */
+/** struct audit - @fds: two files, written in turn, or NO_FD; @journal_fd: the journal's socket, or NO_FD */
 struct audit {
-	int fds[2];
+	int fds[2], journal_fd;
 	unsigned current;
-	bool journal;
 	uint64_t len; /* of the current file */
 	struct log_limit strangers;
 	struct log_limit noise; /* lines about questions that are none */
 };
 
-/** audit_init() - @a->fds as given, NO_FD: the journal is looked for. Before confinement */
+/** audit_init() - @a->fds as given; the journal is looked for. Before confinement */
 MUST_CHECK int audit_init(struct audit *a);
 /**
  * audit_call() - write what was decided

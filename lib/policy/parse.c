@@ -633,7 +633,7 @@ static const char *name_in(const char *path, size_t prefix_len)
 	return strchr(name, '/') ? NULL : name;
 }
 
-static bool is_policy_name(const char *name)
+bool policy_is_file_name(const char *name)
 {
 	size_t len = strlen(name);
 
@@ -657,7 +657,7 @@ static int load_folder(struct parse *p, struct place from, const char *folder)
 	for (unsigned i = first; i < n && strncmp(files[i].path, prefix, len) == 0; i++) {
 		const char *name = name_in(files[i].path, len);
 
-		if (name && is_policy_name(name) &&
+		if (name && policy_is_file_name(name) &&
 		    strspn(name, "0123456789abcdefghijklmnopqrstuvwxyz_.-") != strlen(name))
 			return fail(p, (struct place){"", 0}, "invalid file name",
 				    (struct text){files[i].path, strlen(files[i].path)});
@@ -668,7 +668,7 @@ static int load_folder(struct parse *p, struct place from, const char *folder)
 	for (unsigned i = first; i < n && strncmp(files[i].path, prefix, len) == 0; i++) {
 		const char *name = name_in(files[i].path, len);
 
-		if (!name || !is_policy_name(name))
+		if (!name || !policy_is_file_name(name))
 			continue;
 		r = load_file(p, from, &files[i]);
 		if (r != 0)

@@ -62,6 +62,9 @@ struct policy_error {
 	char reason[192];
 };
 
+/** policy_is_file_name() - a file of this name is read without being included: *.policy, no dot first */
+bool policy_is_file_name(const char *name);
+
 struct policy;
 
 /**

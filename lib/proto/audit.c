@@ -39,6 +39,22 @@ const char *audit_verdict_name(enum audit_verdict v)
 	return verdicts[v];
 }
 
+int audit_verdict_find(const char *name, enum audit_verdict *ret)
+{
+	for (unsigned v = 0; v < ARRAY_LEN(verdicts); v++) {
+		if (!str_eq(name, verdicts[v]))
+			continue;
+		*ret = (enum audit_verdict)v;
+		return 0;
+	}
+	return AUDIT_E_FORMAT;
+}
+
+const char *audit_key(unsigned i)
+{
+	return i < N_KEYS ? keys[i] : NULL;
+}
+
 #define SECONDS_MAX (INT64_MAX / 1000000 - 1)
 
 /* --- writing --- */
@@ -210,7 +226,6 @@ int audit_decode(char *line, size_t len, struct audit_entry *ret)
 	char *values[N_KEYS] = {0};
 	const char *texts[N_KEYS];
 	struct audit_entry e = {0};
-	unsigned v = 0;
 
 	if (len == 0 || len > AUDIT_MAX || memchr(line, '\n', len) != line + len - 1 ||
 	    memchr(line, '\0', len))
@@ -223,14 +238,11 @@ int audit_decode(char *line, size_t len, struct audit_entry *ret)
 			return AUDIT_E_FORMAT;
 		texts[k] = values[k] ? values[k] : "";
 	}
-	while (v < ARRAY_LEN(verdicts) && !str_eq(values[VERDICT], verdicts[v]))
-		v++;
-	if (v == ARRAY_LEN(verdicts) || take_time(values[TIME], &e.time_us) != 0 ||
-	    take_number(values[TOOK], &e.took_us) != 0)
+	if (audit_verdict_find(values[VERDICT], &e.verdict) != 0 ||
+	    take_time(values[TIME], &e.time_us) != 0 || take_number(values[TOOK], &e.took_us) != 0)
 		return AUDIT_E_FORMAT;
 	if (values[DROPPED] && (take_number(values[DROPPED], &e.n_dropped) != 0 || !e.n_dropped))
 		return AUDIT_E_FORMAT;
-	e.verdict = (enum audit_verdict)v;
 	e.caller = texts[CALLER];
 	e.remote = texts[REMOTE];
 	e.service = texts[SERVICE];

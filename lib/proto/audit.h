@@ -38,6 +38,10 @@ struct audit_entry {
 };
 
 const char *audit_verdict_name(enum audit_verdict v);
+/** audit_verdict_find() - 0; AUDIT_E_FORMAT */
+MUST_CHECK int audit_verdict_find(const char *name, enum audit_verdict *ret);
+/** audit_key() - the keys of a line in their order; NULL behind the last */
+const char *audit_key(unsigned i);
 
 enum audit_outcome {
 	AUDIT_E_FORMAT = 1, /* no such line */

@@ -54,6 +54,16 @@ static int add(struct reading *r, char **path, char **text, size_t len)
 
 static int read_folder(struct reading *r, const char *on_disk, const char *prefix, unsigned depth);
 
+/*
+ * A file that cannot be read may be passed over: nothing reads it by itself, and who includes it is
+ * told that it is none. Editors leave such beside what they edit: links to nowhere that say who has
+ * it open, copies of any length and of any mode.
+ */
+static bool may_be_missed(const char *name, int error)
+{
+	return name[0] == '.' || (error == -ENOENT && !policy_is_file_name(name));
+}
+
 /* what is called @name in the folder @on_disk */
 static int read_entry(struct reading *r, const char *on_disk, const char *prefix, const char *name,
 		      unsigned depth)
@@ -81,6 +91,8 @@ static int read_entry(struct reading *r, const char *on_disk, const char *prefix
 		return add(r, &path, &text, len);
 	/* an editor's file that was there for a moment; a link that leads nowhere is a fault */
 	if (result == -ENOENT && lstat(from, &st) < 0)
+		return 0;
+	if (result != -ENOMEM && may_be_missed(name, result))
 		return 0;
 	if (!r->path)
 		r->path = take_ptr(&from);

@@ -6,6 +6,9 @@
  */
 #include "policy/policy.h"
 
+/** RULESET_LEGACY_DIR - the R4.0 folder, if none is named */
+#define RULESET_LEGACY_DIR "/etc/qubes-rpc/policy"
+
 /** struct ruleset - policy files in memory, as policy_measure() wants them */
 struct ruleset {
 	struct policy_files files;
@@ -22,7 +25,9 @@ struct ruleset {
  * @legacy:	the R4.0 folder, or NULL; if there is none in fact, there is none in @ret
  * @ret_path:	on a fault what it was about, for the caller to free; NULL = none
  *
- * Grants that are over (ruleset/grant.h) are there without text. Return: 0; -ENOENT if none of @folders exists; -EFBIG for a file over 1 MiB, -E2BIG for more than
+ * Grants that are over (ruleset/grant.h) are there without text. Files that nothing reads but
+ * an include, and that cannot be read, are not there: those whose names begin with a dot, and links
+ * to nowhere but *.policy. Return: 0; -ENOENT if none of @folders exists; -EFBIG for a file over 1 MiB, -E2BIG for more than
  * 4,096 files or 16 folders one in the other; -errno. @ret needs ruleset_done() in any case.
  */
 MUST_CHECK int ruleset_read(const char *const *folders, const char *legacy, struct ruleset *ret,
