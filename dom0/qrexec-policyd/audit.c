@@ -49,15 +49,19 @@ int audit_init(struct audit *a)
 
 static void put_file(struct audit *a, const char *line, size_t len)
 {
+	ssize_t n;
+
 	if (a->len + len > FILE_MAX) {
 		a->current = !a->current;
 		a->len = 0;
 		if (ftruncate(a->fds[a->current], 0) < 0)
 			return;
 	}
-	/* a full disk loses the line: a decision does not wait for its log */
-	if (write(a->fds[a->current], line, len) == (ssize_t)len)
-		a->len += len;
+	/* a full disk loses the line, all of it: the next one would go on behind its half. A decision does not wait for its
+	 * log */
+	n = write(a->fds[a->current], line, len);
+	if (n == (ssize_t)len || (n > 0 && ftruncate(a->fds[a->current], (off_t)a->len) < 0))
+		a->len += (size_t)n;
 }
 
 /* what `journalctl` shows of it; a qube's words quoted, so that no line of theirs becomes a field */

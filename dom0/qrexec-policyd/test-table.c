@@ -10,7 +10,10 @@
 #include "policyd.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #define ALL (F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
 
@@ -80,9 +83,39 @@ static void what_is_not_sealed_or_no_table_is_a_fault(void **state)
 	assert_string_equal(t.fault, "30-x.policy:1: no rule");
 }
 
+static void a_line_that_the_disk_has_no_room_for_is_not_there_in_half(void **state)
+{
+	static struct policyd d;
+	struct rlimit was, small;
+	char name[] = "/tmp/test-table.XXXXXX";
+	int fd = mkostemp(name, O_APPEND | O_CLOEXEC);
+	off_t one;
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(unlink(name), 0);
+	d.audit.fds[0] = d.audit.fds[1] = fd;
+	assert_int_equal(audit_init(&d.audit), 0);
+	audit_policy(&d, 1, "", NULL);
+	one = lseek(fd, 0, SEEK_END);
+	assert_true(one > 0);
+	/* a disk with room for half a line */
+	assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+	small = (struct rlimit){(rlim_t)(one + one / 2), was.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	audit_policy(&d, 1, "", NULL);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+	assert_int_equal(lseek(fd, 0, SEEK_END), one);
+	audit_policy(&d, 1, "", NULL);
+	assert_true(lseek(fd, 0, SEEK_END) > one);
+	(void)close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_line_that_the_disk_has_no_room_for_is_not_there_in_half),
 		cmocka_unit_test(what_is_not_sealed_or_no_table_is_a_fault),
 	};
 
