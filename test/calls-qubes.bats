@@ -111,6 +111,7 @@ feature() {
 	[ -z "$output" ]
 	# at its start it gets what stands then; what changes while it starts it gets as soon as it runs
 	qvm-features vault service.early 1
+	qvm-features vault anon-timezone 1
 	timeout 300 qvm-start vault 3>&- &
 	within 60 eval '[ "$(state vault)" = Transient ]'
 	qvm-features vault service.early ''
@@ -118,6 +119,13 @@ feature() {
 	wait $!
 	told() { [ "$(timeout 300 qvm-run -p vault 'qubesdb-read /qubes-service/early; qubesdb-read /qubes-service/late')" = $'0\n1' ]; }
 	within 60 told
+	# where this machine is, it tells those that may know
+	run timeout 300 qvm-run -p work 'qubesdb-read /qubes-timezone'
+	case $(readlink /etc/localtime) in
+	*/zoneinfo/*) [ "$output" = "$(readlink /etc/localtime | sed 's|.*/zoneinfo/||')" ] ;;
+	esac
+	run -1 timeout 300 qvm-run -p vault 'qubesdb-read -q /qubes-timezone'
+	qvm-features -D vault anon-timezone
 	timeout 300 qvm-shutdown --wait vault
 }
 

@@ -97,6 +97,7 @@ const struct command qvm_features = {
 		      "\tservice.NAME       /qubes-service/NAME of the qube's QubesDB: 1 or 0\n"
 		      "\tvm-config.NAME     /vm-config/NAME there, as it is\n"
 		      "\ttimezone           told the qube instead of this machine's\n"
+		      "\tanon-timezone      this machine's time zone is not told the qube\n"
 		      "\tqrexec             empty: a start does not wait for the qube's agent\n"
 		      "\tprohibit-start     the qube is not started, and this is said\n"
 		      "\tinternal           programs that show qubes leave this one out\n"

@@ -112,7 +112,8 @@ int complete_words(const char *kind)
 	static const char *const fixed[][2] = {
 		{"label", "red\norange\nyellow\ngreen\ngray\nblue\npurple\nblack"},
 		{"class", "AppVM\nTemplateVM\nStandaloneVM\nDispVM"},
-		{"feature", "internal\nprohibit-start\nqrexec\nservice.\ntimezone\nvm-config."},
+		{"feature",
+		 "anon-timezone\ninternal\nprohibit-start\nqrexec\nservice.\ntimezone\nvm-config."},
 		{"service", "clocksync\ncrond\ncups\nnetwork-manager\nqubes-firewall\n"
 			    "qubes-network\nqubes-update-check\nqubes-updates-proxy\n"
 			    "updates-proxy-setup"},

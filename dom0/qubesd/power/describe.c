@@ -47,11 +47,12 @@ static const char *vm_type(const struct model *m, const struct qube *q)
 	return "AppVM";
 }
 
-/* of this machine: where /etc/localtime points to */
+/* a qube's own, or that of this machine, where /etc/localtime points to; one that says where it is tells who it is */
 static void put_timezone(const struct model *m, const struct qube *q, struct request *r)
 {
 	static const char below[] = "/zoneinfo/";
-	const char *own = feature(m, q, "timezone"), *zone;
+	const char *own = feature(m, q, "timezone"), *anonymous = feature(m, q, "anon-timezone");
+	const char *zone;
 	char target[512];
 	ssize_t n;
 
@@ -59,6 +60,8 @@ static void put_timezone(const struct model *m, const struct qube *q, struct req
 		entry(r, "/qubes-timezone", own);
 		return;
 	}
+	if (anonymous && anonymous[0] != '\0')
+		return;
 	n = readlink("/etc/localtime", target, sizeof(target) - 1);
 	if (n <= 0)
 		return;
