@@ -202,6 +202,20 @@ static const struct {
 	{"a.B * @anyvm @anyvm allow autostart=No", 1},
 	{"a.B * @anyvm @anyvm deny notify=no", 0},
 	{"a.B * @anyvm @anyvm deny user=root", 1},
+	{"a.B * @anyvm @anyvm deny target=work", 1},
+	{"a.B * @anyvm @anyvm allow # of course", 1},
+	{"a.B * @anyvm @anyvm ask default_target=@tag:t1", 1},
+	{"a.B * @anyvm @anyvm ask default_target=work default_target=vault", 1},
+	{"a.B * @anyvm @anyvm allow user=a user=a", 1},
+	{"a.B * @anyvm @anyvm allow notify=yes notify=no", 1},
+	{"a.B * @anyvm @anyvm allow autostart=no autostart=no", 1},
+	{"a.B * @anyvm @anyvm allow =work", 1},
+	{"a.B * @adminvm:x vault allow", 1},
+	{"a.B * @tag vault allow", 1},
+	{"a.B * @dispvm:@dispvm vault allow", 1},
+	{"a.B * @ANYVM vault allow", 1},
+	{"a.B +* work vault allow", 1},
+	{"a.B ** work vault allow", 1},
 	{"!include", 1},
 	{"!include a b", 1},
 	{"!include nothing", 1},
@@ -235,6 +249,33 @@ static void test_faults_are_found_where_they_are(void **state)
 		}
 		world_done(&w);
 	}
+}
+
+/* NULs are bytes like others to a length, and the longest line is as long as the file */
+static void test_bytes_that_are_no_text_and_lines_without_end(void **state)
+{
+	static const char nul[] = "a.B * work vault allow\n# x\0y\n";
+	struct policy_file f = {"10-a.policy", nul, sizeof(nul) - 1};
+	const struct policy_files files = {.files = &f, .n_files = 1};
+	struct policy_error error;
+	const size_t len = 1 << 20;
+	char *line = malloc(len);
+	size_t size;
+
+	(void)state;
+	assert_non_null(line);
+	assert_int_equal(policy_measure(&files, &size, &error), POLICY_E_SYNTAX);
+	assert_int_equal(error.line, 2);
+	memset(line, '\t', len);
+	memcpy(line, "a.B * work vault", strlen("a.B * work vault"));
+	memcpy(line + len - 6, " allow", 6);
+	f.text = line;
+	f.len = len;
+	assert_int_equal(policy_measure(&files, &size, &error), 0);
+	memset(line, 'a', len);
+	assert_int_equal(policy_measure(&files, &size, &error), POLICY_E_SYNTAX);
+	assert_int_equal(error.line, 1);
+	free(line);
 }
 
 static void test_only_clear_names_of_files_are_read(void **state)
@@ -733,6 +774,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_faults_are_found_where_they_are),
+		cmocka_unit_test(test_bytes_that_are_no_text_and_lines_without_end),
 		cmocka_unit_test(test_only_clear_names_of_files_are_read),
 		cmocka_unit_test(test_files_out_of_order_are_our_own_mistake),
 		cmocka_unit_test(test_decisions),
