@@ -10,14 +10,27 @@
 #include "ruleset/ruleset.h"
 
 static const char *const anonymous[] = {"anon-vm"};
+static const char *const by_tor[] = {"whonix-updatevm"};
 
 static const struct policy_qube qubes[] = {
 	{.name = "dom0", .type = "AdminVM", .running = true},
 	{.name = "dvm", .type = "AppVM", .template_for_dispvms = true},
+	{.name = "dvm-anon",
+	 .type = "AppVM",
+	 .tags = anonymous,
+	 .n_tags = 1,
+	 .template_for_dispvms = true},
 	{.name = "hidden", .type = "AppVM", .tags = anonymous, .n_tags = 1, .default_dispvm = "dvm"},
 	{.name = "lone", .type = "AppVM"},
+	{.name = "mask",
+	 .type = "AppVM",
+	 .tags = anonymous,
+	 .n_tags = 1,
+	 .default_dispvm = "dvm-anon"},
 	{.name = "sys-net", .type = "AppVM", .running = true},
+	{.name = "sys-whonix", .type = "AppVM"},
 	{.name = "tmpl", .type = "TemplateVM"},
+	{.name = "tmpl-anon", .type = "TemplateVM", .tags = by_tor, .n_tags = 1},
 	{.name = "vault", .type = "AppVM", .default_dispvm = "dvm"},
 	{.name = "work", .type = "AppVM", .default_dispvm = "dvm", .running = true},
 };
@@ -36,6 +49,7 @@ static const struct {
 	{"work", "vault", "qubes.OpenInVM", "", POLICY_ASK},
 	{"work", "vault", "qubes.ClipboardPaste", "", POLICY_ASK},
 	{"work", "vault", "qubes.Gpg", "", POLICY_ASK},
+	{"work", "vault", "qubes.SshAgent", "", POLICY_ASK},
 	/* to a disposable of one's own without a question, if there is one */
 	{"work", "@dispvm", "qubes.OpenInVM", "", POLICY_ALLOW, "dvm"},
 	{"work", "@dispvm", "qubes.OpenURL", "", POLICY_ALLOW, "dvm"},
@@ -44,15 +58,25 @@ static const struct {
 	{"lone", "@dispvm", "qubes.VMShell", "", POLICY_DENY},
 	/* and of one that is not its own, when the person says so */
 	{"lone", "@dispvm:dvm", "qubes.VMShell", "", POLICY_ASK},
+	/* an anonymous qube has anonymous disposables only, but for those that the person agrees to */
+	{"mask", "@dispvm", "qubes.OpenURL", "", POLICY_ALLOW, "dvm-anon"},
+	{"mask", "@dispvm:dvm-anon", "qubes.VMShell", "", POLICY_ALLOW, "dvm-anon"},
+	{"hidden", "@dispvm", "qubes.OpenURL", "", POLICY_DENY},
+	{"hidden", "@dispvm", "qubes.VMExec", "ls", POLICY_DENY},
+	{"hidden", "@dispvm", "qubes.StartApp", "firefox", POLICY_DENY},
+	{"hidden", "@dispvm:dvm", "qubes.OpenURL", "", POLICY_ASK},
 	/* programs elsewhere */
 	{"work", "vault", "qubes.VMShell", "", POLICY_ASK},
 	{"work", "vault", "qubes.VMRootShell", "", POLICY_DENY},
 	{"work", "@dispvm", "qubes.VMRootShell", "", POLICY_DENY},
+	{"work", "vault", "qubes.VMRootExec", "ls", POLICY_DENY},
 	{"work", "dom0", "qubes.VMShell", "", POLICY_DENY},
 	{"work", "vault", "qubes.StartApp", "firefox", POLICY_DENY},
 	/* network and devices */
 	{"tmpl", "@default", "qubes.UpdatesProxy", "", POLICY_ALLOW, "sys-net"},
 	{"tmpl", "work", "qubes.UpdatesProxy", "", POLICY_DENY},
+	{"tmpl-anon", "@default", "qubes.UpdatesProxy", "", POLICY_ALLOW, "sys-whonix"},
+	{"tmpl-anon", "sys-net", "qubes.UpdatesProxy", "", POLICY_DENY},
 	{"work", "@default", "qubes.UpdatesProxy", "", POLICY_DENY},
 	{"work", "vault", "qubes.ConnectTCP", "22", POLICY_DENY},
 	{"work", "dom0", "qubes.InputKeyboard", "", POLICY_DENY},
