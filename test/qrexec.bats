@@ -399,6 +399,56 @@ teardown() {
 	done
 }
 
+# kinds ROLE N [CLIENT...]: every kind of message lied about in every way, or in a test of N of them, spread over all
+kinds() {
+	local all step=1
+	all=$("$hostile/qrexec-kinds" list "$1")
+	[ "$all" -gt 40 ]
+	[ -n "${BULKHEAD_TEST_FULL-}" ] || step=$((all / $2))
+	timeout 580 "$hostile/qrexec-kinds" "$1" "$dir" $((step / 2)) $step "${@:3}" 3>&-
+}
+
+@test "each kind of message, lied about in each way: by an agent to its daemon" {
+	kill "$agent"
+	wait "$agent" || true
+	until_true test ! -e "$dir/qrexec.42"
+	kinds agent 6
+	agent_begin
+	until_true test -S "$dir/qrexec.42"
+	run -0 call 'echo fine'
+}
+
+@test "each kind of message, lied about in each way: by a daemon to its agent" {
+	kill "$daemon"
+	wait "$daemon" || true
+	until_true test ! -e "$dir/qrexec.42"
+	kinds daemon 120
+	daemon_begin
+	run -0 call 'echo fine'
+	pkill -P "$agent" || true
+}
+
+@test "each kind of message, lied about in each way: by a caller to who runs its command" {
+	kill "$daemon"
+	wait "$daemon" || true
+	until_true test ! -e "$dir/qrexec.42"
+	kinds caller 60
+	until_true no_children "$agent"
+	daemon_begin
+	run -0 call 'echo fine'
+}
+
+@test "each kind of message, lied about in each way: by who runs a command to its caller" {
+	kill "$agent"
+	wait "$agent" || true
+	until_true test ! -e "$dir/qrexec.42"
+	# its client waits for the daemon to hear the liar
+	printf '#!/bin/sh\nwhile [ ! -S "%s" ]; do sleep 0.1; done\nexec "%s" --socket-dir="%s" -d work "%s:true" </dev/null 2>/dev/null\n' \
+		"$dir/qrexec.42" "$dom0/qrexec-client" "$dir" "$me" >"$dir/client"
+	chmod +x "$dir/client"
+	kinds service 60 "$dir/client"
+}
+
 @test "a client that is rude is dropped, and the others do not notice" {
 	local rude
 	for rude in $("$hostile/qrexec-rude" list client); do

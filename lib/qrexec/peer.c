@@ -214,6 +214,25 @@ static int wait_readable(int fd, uint64_t until_ms)
 	}
 }
 
+/* exactly @len bytes, waiting */
+static int read_until(struct vchan *v, uint8_t *to, size_t len, uint64_t until_ms)
+{
+	while (len > 0) {
+		size_t n = 0;
+		int r = vchan_read(v, to, len, &n);
+
+		if (r == -EAGAIN)
+			r = wait_readable(vchan_fd(v), until_ms);
+		else if (r == 0 && n == 0)
+			r = -ENODATA;
+		if (r < 0)
+			return r == -ECONNRESET ? -ENODATA : r;
+		to += n;
+		len -= n;
+	}
+	return 0;
+}
+
 int qrexec_handshake(struct vchan *v, enum qrexec_way in, unsigned timeout_ms,
 		     uint32_t *ret_version)
 {
@@ -222,30 +241,20 @@ int qrexec_handshake(struct vchan *v, enum qrexec_way in, unsigned timeout_ms,
 	uint8_t bytes[QREXEC_HEADER_LEN + 4];
 	struct qrexec_header h;
 	struct qrexec_msg m;
-	size_t len = 0;
-	int r;
+	int r = vchan_write_full(v, bytes, qrexec_msg_encode(&hello, bytes, sizeof(bytes)));
 
-	len = qrexec_msg_encode(&hello, bytes, sizeof(bytes));
-	r = vchan_write_full(v, bytes, len);
 	if (r < 0)
 		return r;
-	for (len = 0; len < sizeof(bytes);) {
-		size_t n = 0;
-
-		r = vchan_read(v, bytes + len, sizeof(bytes) - len, &n);
-		if (r == -EAGAIN)
-			r = wait_readable(vchan_fd(v), until);
-		else if (r == 0 && n == 0)
-			r = -ENODATA;
-		if (r < 0)
-			return r == -ECONNRESET ? -ENODATA : r;
-		len += n;
-	}
-	r = qrexec_header_decode(in, QREXEC_VERSION_MIN, bytes, &h);
+	/* the header alone may be the end: what it announces need not come */
+	r = read_until(v, bytes, QREXEC_HEADER_LEN, until);
+	if (r == 0)
+		r = qrexec_header_decode(in, QREXEC_VERSION_MIN, bytes, &h);
+	if (r == 0 && h.type != QREXEC_HELLO)
+		r = QREXEC_E_TYPE;
+	if (r == 0)
+		r = read_until(v, bytes + QREXEC_HEADER_LEN, h.len, until);
 	if (r != 0)
 		return r;
-	if (h.type != QREXEC_HELLO)
-		return QREXEC_E_TYPE;
 	r = qrexec_payload_decode(in, QREXEC_VERSION_MIN, &h, bytes + QREXEC_HEADER_LEN, &m);
 	if (r != 0)
 		return r;

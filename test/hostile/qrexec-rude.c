@@ -15,6 +15,8 @@
  *	qrexec-rude broker PROGRAM LIE	be the daemon of a qrexec-broker
  *	qrexec-rude program SOCKET LIE	be a program that asks the agent for a service
  */
+#include "rude.h"
+
 #include "base/io.h"
 #include "proto/qrexec.h"
 #include "vchan/vchan.h"
@@ -26,7 +28,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-enum { DOMID = 42, PATIENCE_MS = 20000, HOARD = 300 };
+enum { HOARD = 300 };
 
 enum expect { CUT_OFF, KEPT, REFUSED };
 
@@ -35,38 +37,6 @@ struct lie {
 	void (*tell)(struct vchan *v);
 	enum expect expect;
 };
-
-static void give_up(const char *what)
-{
-	(void)fprintf(stderr, "qrexec-rude: %s\n", what);
-	exit(1);
-}
-
-static void raw(struct vchan *v, const void *bytes, size_t len)
-{
-	int r = vchan_write_full(v, bytes, len);
-
-	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
-		give_up("write failed");
-}
-
-static void message(struct vchan *v, uint32_t type, const void *payload, uint32_t len)
-{
-	uint8_t head[QREXEC_HEADER_LEN];
-
-	qrexec_header_encode((enum qrexec_type)type, len, head);
-	raw(v, head, sizeof(head));
-	if (len > 0)
-		raw(v, payload, len);
-}
-
-static void number(struct vchan *v, uint32_t type, uint32_t n)
-{
-	const uint8_t le[4] = {(uint8_t)n, (uint8_t)(n >> 8), (uint8_t)(n >> 16),
-			       (uint8_t)(n >> 24)};
-
-	message(v, type, le, sizeof(le));
-}
 
 static void hello(struct vchan *v)
 {
@@ -131,11 +101,8 @@ static void dom0s_message(struct vchan *v)
 
 static void endless_length(struct vchan *v)
 {
-	uint8_t head[QREXEC_HEADER_LEN];
-
 	hello(v);
-	qrexec_header_encode(QREXEC_TRIGGER_SERVICE4, 0xffffffff, head);
-	raw(v, head, sizeof(head));
+	header(v, QREXEC_TRIGGER_SERVICE4, 0xffffffff);
 }
 
 static void no_service(struct vchan *v)
@@ -310,11 +277,8 @@ static void data_stdin(struct vchan *v)
 
 static void data_huge(struct vchan *v)
 {
-	uint8_t head[QREXEC_HEADER_LEN];
-
 	hello(v);
-	qrexec_header_encode(QREXEC_DATA_STDOUT, 65537, head);
-	raw(v, head, sizeof(head));
+	header(v, QREXEC_DATA_STDOUT, 65537);
 }
 
 static void data_after_end(struct vchan *v)
@@ -404,11 +368,8 @@ static void caller_code(struct vchan *v)
 
 static void caller_huge(struct vchan *v)
 {
-	uint8_t head[QREXEC_HEADER_LEN];
-
 	hello(v);
-	qrexec_header_encode(QREXEC_DATA_STDIN, 65537, head);
-	raw(v, head, sizeof(head));
+	header(v, QREXEC_DATA_STDIN, 65537);
 }
 
 static void caller_after_end(struct vchan *v)
@@ -506,10 +467,7 @@ static void program_old(struct vchan *v)
 
 static void program_endless(struct vchan *v)
 {
-	uint8_t head[QREXEC_HEADER_LEN];
-
-	qrexec_header_encode(QREXEC_TRIGGER_SERVICE4, 0xffffffff, head);
-	raw(v, head, sizeof(head));
+	header(v, QREXEC_TRIGGER_SERVICE4, 0xffffffff);
 }
 
 static void program_empty(struct vchan *v)
@@ -565,11 +523,8 @@ static void client_twice(struct vchan *v)
 
 static void client_huge(struct vchan *v)
 {
-	uint8_t head[QREXEC_HEADER_LEN];
-
 	client_hello(v);
-	qrexec_header_encode(QREXEC_EXEC_CMDLINE, 8 + 65536, head);
-	raw(v, head, sizeof(head));
+	header(v, QREXEC_EXEC_CMDLINE, 8 + 65536);
 }
 
 static void client_own_domain(struct vchan *v)
@@ -620,36 +575,6 @@ static const struct lie client_lies[] = {
 
 /* ---- how it is taken ----------------------------------------------------------------------- */
 
-/* what comes until the end of the stream or of our patience; *@ret_refused: SERVICE_REFUSED came */
-static bool cut_off(struct vchan *v, unsigned patience_ms, bool *ret_refused)
-{
-	const uint64_t until = io_now_ms() + patience_ms;
-	static uint8_t all[1 << 16];
-	size_t len = 0;
-
-	*ret_refused = false;
-	for (uint64_t now; (now = io_now_ms()) < until;) {
-		struct pollfd p = {.fd = vchan_fd(v), .events = POLLIN};
-		size_t n = 0;
-		int r;
-
-		(void)poll(&p, 1, (int)(until - now));
-		r = vchan_read(v, all + len, sizeof(all) - len, &n);
-		if (r == -EAGAIN)
-			continue;
-		if (r < 0 || n == 0)
-			return true;
-		len += n;
-		if (memmem(all, len, "\3\2\0\0\x20\0\0\0S1", 10)) {
-			*ret_refused = true;
-			return false;
-		}
-		if (len == sizeof(all))
-			len = 0;
-	}
-	return false;
-}
-
 static const struct lie *lie_find(const struct lie *lies, size_t n, const char *name)
 {
 	for (size_t i = 0; i < n; i++)
@@ -657,22 +582,6 @@ static const struct lie *lie_find(const struct lie *lies, size_t n, const char *
 			return &lies[i];
 	give_up("no such lie");
 	return NULL;
-}
-
-static struct vchan *agent_serve(const char *dir)
-{
-	struct vchan *v;
-
-	if (vchan_server_new(dir, DOMID, 0, QREXEC_PORT_CONTROL, &v) < 0)
-		give_up("cannot listen");
-	for (;;) {
-		struct pollfd p = {.fd = vchan_fd(v), .events = POLLIN};
-
-		if (poll(&p, 1, PATIENCE_MS) <= 0)
-			give_up("the daemon did not come");
-		if (vchan_accept(v) == 0)
-			return v;
-	}
 }
 
 static int agent(const char *dir, const struct lie *lie)
