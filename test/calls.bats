@@ -306,6 +306,29 @@ requested_target=vault"; do
 	no_sockets_left
 }
 
+@test "a thousand calls at once: those that find a port run together, the others after them, and each has its own answer" {
+	local i held n=150 pids=()
+	[ -z "${BULKHEAD_TEST_FULL-}" ] || n=1000
+	mkdir "$dir/many"
+	service test.Hold "read x; echo \"begun \$x\"; until [ -e '$dir/go' ]; do sleep 0.2; done; echo \"ended \$x\""
+	allow test.Hold vault target=vault requested_target=vault
+	for ((i = 0; i < n; i++)); do
+		CALL_TIMEOUT=120 call_vm vault test.Hold <<<"$i" >"$dir/many/$i" 2>&1 3>&- &
+		pids+=($!)
+	done
+	# between two qubes half of the ports are the one's, half the other's
+	held='[ "$(cat "$dir"/many/* | grep -c begun)" -ge 128 ]'
+	until_true eval "$held" || until_true eval "$held" || until_true eval "$held"
+	touch "$dir/go"
+	for i in "${!pids[@]}"; do
+		wait "${pids[$i]}"
+		[ "$(cat "$dir/many/$i")" = "begun $i
+ended $i" ]
+	done
+	no_sockets_left
+	until_true no_children "${others[0]}"
+}
+
 # ---- sessions
 
 @test "a session's fork server starts its user's commands, and is not needed" {
