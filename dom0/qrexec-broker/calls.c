@@ -262,9 +262,14 @@ unsigned calls_poll(struct broker *b, struct pollfd *p, unsigned first)
 			break;
 		case CALL_CALLEE:
 		case CALL_CALLER:
-		case CALL_LIVE:
 			p[n] = caller_entry(c);
 			p[n + 1] = peer_entry(c->callee);
+			break;
+		case CALL_LIVE:
+			p[n] = caller_entry(c);
+			/* its end is not awaited before the caller's */
+			if (!c->caller)
+				p[n + 1] = peer_entry(c->callee);
 			break;
 		case CALL_MAKING:
 		case CALL_REFUSED:

@@ -67,6 +67,30 @@ static int question_write(struct broker *b, struct call *c)
 	return c->len == 0 ? -EINVAL : 0;
 }
 
+static int question_send(struct call *c)
+{
+	while (c->at < c->len) {
+		ssize_t n = send(c->fd, c->text + c->at, c->len - c->at, MSG_NOSIGNAL);
+
+		if (n < 0)
+			return fail_errno();
+		c->at += (size_t)n;
+	}
+	c->asked = true;
+	c->len = 0;
+	return 0;
+}
+
+/* a new socket has room for it, as a rule */
+static int question_ask(struct broker *b, struct call *c)
+{
+	int r = question_write(b, c);
+
+	if (r == 0)
+		r = question_send(c);
+	return r == -EAGAIN ? 0 : r;
+}
+
 void decide_start(struct broker *b, struct call *c)
 {
 	int r;
@@ -78,7 +102,7 @@ void decide_start(struct broker *b, struct call *c)
 		return;
 	}
 	if (r == 0)
-		r = question_write(b, c);
+		r = question_ask(b, c);
 	else if ((r == -ENOENT || r == -ECONNREFUSED) && b->policy_program)
 		r = program_start(b, c);
 	if (r < 0)
@@ -181,20 +205,6 @@ static void answer_take(struct broker *b, struct call *c)
 		callee_make(b, c);
 	else
 		callee_start(b, c);
-}
-
-static int question_send(struct call *c)
-{
-	while (c->at < c->len) {
-		ssize_t n = send(c->fd, c->text + c->at, c->len - c->at, MSG_NOSIGNAL);
-
-		if (n < 0)
-			return fail_errno();
-		c->at += (size_t)n;
-	}
-	c->asked = true;
-	c->len = 0;
-	return 0;
 }
 
 /* 0: the end; -EAGAIN; -errno */

@@ -172,6 +172,7 @@ static int message_handle(struct daemon *d, const struct qrexec_msg *m)
 	case QREXEC_CONNECTION_TERMINATED:
 		r = ports_release(&d->ports, m->domid, m->port);
 		r |= clients_end_call(d, m->domid, m->port);
+		agent_watch_turn(d); /* the news that its sockets made do not pile up */
 		if (!r && log_allowed(&d->noise, d->name))
 			log_warn(d->name, "agent ended a call on port %u that is not, ignored",
 				 m->port);

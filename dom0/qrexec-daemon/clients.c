@@ -44,47 +44,6 @@ void clients_drop_all(struct daemon *d)
 	clients_sweep(d);
 }
 
-static int client_new(struct daemon *d, int *fd)
-{
-	struct client *c = calloc(1, sizeof(*c)), **at = &d->clients;
-	struct vchan *v = NULL;
-	int r;
-
-	if (!c)
-		return -ENOMEM;
-	r = vchan_new_from_fd(fd, &v);
-	if (r == 0)
-		r = qrexec_peer_new(&v, QREXEC_CLIENT_TO_DAEMON, QREXEC_VERSION_LOCAL, &c->peer);
-	if (r < 0) {
-		vchan_free(v);
-		free(c);
-		return r;
-	}
-	c->until_ms = io_now_ms() + REQUEST_MS;
-	while (*at)
-		at = &(*at)->next;
-	*at = c;
-	d->n_clients++;
-	return 0;
-}
-
-int clients_accept(struct daemon *d)
-{
-	while (d->listen_fd >= 0 && d->n_clients < CLIENTS_MAX) {
-		AUTO_CLOSE int fd = accept4(d->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		int r;
-
-		if (fd < 0)
-			return errno == EAGAIN || errno == EINTR || errno == ECONNABORTED
-				       ? 0
-				       : fail_errno();
-		r = client_new(d, &fd);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
 static void client_refuse(const struct daemon *d, struct client *c, const char *why)
 {
 	log_warn(d->name, "client dropped: %s", why);
@@ -122,6 +81,48 @@ static void client_read(struct daemon *d, struct client *c)
 	c->request = m;
 	c->state = CLIENT_WAITING;
 	c->until_ms = io_now_ms() + WAIT_MS;
+}
+
+static int client_new(struct daemon *d, int *fd)
+{
+	struct client *c = calloc(1, sizeof(*c)), **at = &d->clients;
+	struct vchan *v = NULL;
+	int r;
+
+	if (!c)
+		return -ENOMEM;
+	r = vchan_new_from_fd(fd, &v);
+	if (r == 0)
+		r = qrexec_peer_new(&v, QREXEC_CLIENT_TO_DAEMON, QREXEC_VERSION_LOCAL, &c->peer);
+	if (r < 0) {
+		vchan_free(v);
+		free(c);
+		return r;
+	}
+	c->until_ms = io_now_ms() + REQUEST_MS;
+	while (*at)
+		at = &(*at)->next;
+	*at = c;
+	d->n_clients++;
+	client_read(d, c); /* most have said all when they are accepted */
+	return 0;
+}
+
+int clients_accept(struct daemon *d)
+{
+	while (d->listen_fd >= 0 && d->n_clients < CLIENTS_MAX) {
+		AUTO_CLOSE int fd = accept4(d->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int r;
+
+		if (fd < 0)
+			return errno == EAGAIN || errno == EINTR || errno == ECONNABORTED
+				       ? 0
+				       : fail_errno();
+		r = client_new(d, &fd);
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }
 
 unsigned clients_poll(struct daemon *d, struct pollfd *p, unsigned first)

@@ -364,7 +364,8 @@ static int turn(struct daemon *d)
 	p[P_SIGNAL] = (struct pollfd){.fd = d->signal_fd, .events = POLLIN};
 	/* nothing comes unasked; only that the parent is gone */
 	p[P_ASK] = (struct pollfd){.fd = d->ask_fd};
-	p[P_WATCH] = (struct pollfd){.fd = d->watch_fd, .events = POLLIN};
+	/* each call makes sockets beside the agent's: none of them is worth waking up for */
+	p[P_WATCH] = (struct pollfd){.fd = d->agent ? NO_FD : d->watch_fd, .events = POLLIN};
 	p[P_AGENT] = (struct pollfd){.fd = NO_FD};
 	if (d->agent)
 		p[P_AGENT] =

@@ -272,11 +272,12 @@ int io_unix_listen(const char *path, int type, mode_t mode, int *ret_fd)
 		r = io_unix_address(&addr, beside);
 	if (r < 0)
 		return r;
-	if (unlink(beside) < 0 && errno != ENOENT)
-		return fail_errno();
 	/* the mode of the socket itself decides the mode of its file: no moment with another one */
-	if (fchmod(fd, mode) < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+	if (fchmod(fd, mode) < 0)
 		return fail_errno();
+	while (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+		if (errno != EADDRINUSE || unlink(beside) < 0)
+			return fail_errno(); /* what a process of our number left is not in the way */
 	if (chmod(beside, mode) < 0 || listen(fd, SOMAXCONN) < 0 || rename(beside, path) < 0) {
 		r = fail_errno();
 		(void)unlink(beside);

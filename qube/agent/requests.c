@@ -57,26 +57,6 @@ static void sweep(struct agent *a)
 	}
 }
 
-void requests_accept(struct agent *a)
-{
-	while (a->n_requests < REQUESTS_MAX) {
-		AUTO_CLOSE int fd = accept4(a->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		struct request *q, **at = &a->requests;
-
-		if (fd < 0)
-			return;
-		q = calloc(1, sizeof(*q));
-		if (!q)
-			return;
-		q->fd = take_fd(&fd);
-		q->until_ms = io_now_ms() + REQUEST_MS;
-		while (*at)
-			at = &(*at)->next;
-		*at = q;
-		a->n_requests++;
-	}
-}
-
 /* 0 once @to holds @want bytes; -EAGAIN; -ENODATA */
 static int fill(struct request *q, uint8_t *to, size_t want)
 {
@@ -132,6 +112,27 @@ static void request_take(struct agent *a, struct request *q)
 	memcpy(q->m.ident, q->ident, sizeof(q->ident));
 	q->until_ms = io_now_ms() + DAEMON_MS;
 	q->state = READY;
+}
+
+void requests_accept(struct agent *a)
+{
+	while (a->n_requests < REQUESTS_MAX) {
+		AUTO_CLOSE int fd = accept4(a->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		struct request *q, **at = &a->requests;
+
+		if (fd < 0)
+			return;
+		q = calloc(1, sizeof(*q));
+		if (!q)
+			return;
+		q->fd = take_fd(&fd);
+		q->until_ms = io_now_ms() + REQUEST_MS;
+		while (*at)
+			at = &(*at)->next;
+		*at = q;
+		a->n_requests++;
+		request_take(a, q); /* most have said all when they are accepted */
+	}
 }
 
 unsigned requests_poll(struct agent *a, struct pollfd *p)
