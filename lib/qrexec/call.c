@@ -386,8 +386,7 @@ static int run_socket(struct call *c, struct vchan *v, uint32_t version)
 	r = c->q->confine ? c->q->confine(0) : 0;
 	if (r == 0)
 		r = relay_run(relay, &code);
-	relay_free(relay);
-	return r;
+	return r; /* the relay's memory ends with the process, at once */
 }
 
 /* Afterwards we are its user too, as far as it has one. */
@@ -440,7 +439,7 @@ static int run(struct call *c, struct vchan *v, uint32_t version)
 	r = c->q->confine ? c->q->confine(o.pid) : 0;
 	if (r == 0)
 		r = relay_run(relay, &code);
-	relay_free(relay);
+	/* the relay's memory ends with the process, at once */
 	if (r != 0) {
 		/* its number is still its own: it has not been reaped */
 		(void)kill(-o.pid, SIGHUP);

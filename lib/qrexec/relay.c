@@ -21,6 +21,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 
 /* SMALL - what a descriptor that may block takes for sure once poll() says it is writable */
@@ -42,7 +43,8 @@ struct relay {
 	struct stream in[2], out[2];
 	unsigned n_in, n_out, next_in;
 
-	/* towards the channel: one message, tx[tx_at..tx_end] still to be written */
+	/* towards the channel: one message of data, or short ones that say an end; tx[tx_at..tx_end] still to be
+	 * written */
 	uint8_t *tx;
 	size_t tx_at, tx_end;
 	bool tx_dead; /* the other side reads no more; what it had written may still come */
@@ -63,9 +65,18 @@ struct relay {
 	uint64_t quiet_since_ms; /* service: when the command had ended and bytes last came */
 };
 
+/** ENDS_LEN - room for what is said at the end: both streams are over, the exit code */
+#define ENDS_LEN (3u * QREXEC_HEADER_LEN + 4)
+
 enum { P_VCHAN, P_BELL, P_SIGNAL, P_IN, P_OUT = P_IN + 2, N_POLL };
 
 /* ---- descriptors --------------------------------------------------------------------------- */
+
+/* a file, or /dev/null */
+static bool never_blocks(const struct stat *st)
+{
+	return S_ISREG(st->st_mode) || (S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3));
+}
 
 int relay_fd_own(int fd)
 {
@@ -76,7 +87,7 @@ int relay_fd_own(int fd)
 
 	if (fstat(fd, &st) < 0)
 		return fail_errno();
-	if (!S_ISFIFO(st.st_mode) && !S_ISCHR(st.st_mode))
+	if ((!S_ISFIFO(st.st_mode) && !S_ISCHR(st.st_mode)) || never_blocks(&st))
 		return 0;
 	flags = fcntl(fd, F_GETFL);
 	if (flags < 0)
@@ -101,7 +112,7 @@ static void stream_init(struct stream *s, int fd, enum qrexec_type type)
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return;
 	s->socket = S_ISSOCK(st.st_mode);
-	s->blocks = !s->socket && flags >= 0 && (flags & O_NONBLOCK) == 0 && !S_ISREG(st.st_mode);
+	s->blocks = !s->socket && flags >= 0 && (flags & O_NONBLOCK) == 0 && !never_blocks(&st);
 }
 
 static ssize_t stream_read(const struct stream *s, void *to, size_t size)
@@ -199,7 +210,7 @@ int relay_new(const struct relay_options *o, struct relay **ret)
 	if (!r)
 		return -ENOMEM;
 	r->o = *o;
-	r->tx = malloc(size);
+	r->tx = malloc(ENDS_LEN + size);
 	r->rx = malloc(size);
 	if (!r->tx || !r->rx) {
 		relay_free(r);
@@ -272,23 +283,38 @@ static bool tx_idle(const struct relay *r)
 	return r->tx_at == r->tx_end;
 }
 
-/* a message whose @len payload bytes are in place behind the header's room */
-static int tx_start(struct relay *r, enum qrexec_type type, size_t len)
+/* there is room for a message; behind others only as long as these are nothing but ends */
+static bool tx_ready(const struct relay *r)
 {
-	qrexec_header_encode(type, len, r->tx);
-	r->tx_at = 0;
-	r->tx_end = QREXEC_HEADER_LEN + len;
-	return tx_flush(r);
+	return tx_idle(r) || r->tx_end + QREXEC_HEADER_LEN + 4 <= ENDS_LEN;
 }
 
-static int in_end(struct relay *r, struct stream *s)
+/* where the payload of the next message goes; tx_ready() */
+static uint8_t *tx_payload(struct relay *r)
+{
+	if (tx_idle(r))
+		r->tx_at = r->tx_end = 0;
+	return r->tx + r->tx_end + QREXEC_HEADER_LEN;
+}
+
+/* A message whose @len bytes are at tx_payload(). It leaves at the next tx_flush(): who reads it wakes up once for what
+ * comes at once. */
+static void tx_put(struct relay *r, enum qrexec_type type, size_t len)
+{
+	uint8_t *at = tx_payload(r) - QREXEC_HEADER_LEN;
+
+	qrexec_header_encode(type, len, at);
+	r->tx_end += QREXEC_HEADER_LEN + len;
+}
+
+static void in_end(struct relay *r, struct stream *s)
 {
 	/* with stdin in both directions the descriptor is the other stream's too */
 	if (!(r->two_way && s == &r->in[0]))
 		stream_close(s);
 	s->fd = NO_FD;
 	s->ended = true;
-	return tx_start(r, s->type, 0);
+	tx_put(r, s->type, 0);
 }
 
 static int in_move(struct relay *r, struct stream *s)
@@ -296,37 +322,41 @@ static int in_move(struct relay *r, struct stream *s)
 	ssize_t n;
 
 	if (r->o.role == RELAY_SERVICE && !s->socket && !r->exited && !r->out[0].ended)
-		return pump_start(s, r->tx, QREXEC_HEADER_LEN + chunk_max(r));
-	n = stream_read(s, r->tx + QREXEC_HEADER_LEN, chunk_max(r));
+		return pump_start(s, tx_payload(r), chunk_max(r));
+	n = stream_read(s, tx_payload(r), chunk_max(r));
 	if (n < 0 && errno == EAGAIN)
 		return 0;
-	if (n <= 0)
-		return in_end(r, s); /* an error of the descriptor is its end */
+	if (n <= 0) {
+		in_end(r, s); /* an error of the descriptor is its end */
+		return 0;
+	}
 	if (r->exited)
 		r->quiet_since_ms = io_now_ms();
-	return tx_start(r, s->type, (size_t)n);
+	tx_put(r, s->type, (size_t)n);
+	return tx_flush(r);
 }
 
 static int prefix_move(struct relay *r)
 {
 	const size_t n = r->o.prefix_len < chunk_max(r) ? r->o.prefix_len : chunk_max(r);
 
-	memcpy(r->tx + QREXEC_HEADER_LEN, r->o.prefix, n);
+	memcpy(tx_payload(r), r->o.prefix, n);
 	r->o.prefix = (const uint8_t *)r->o.prefix + n;
 	r->o.prefix_len -= n;
-	return tx_start(r, r->in[0].type, n);
+	tx_put(r, r->in[0].type, n);
+	return tx_flush(r);
 }
 
 /* what can be sent without waiting for a descriptor */
 static int tx_next(struct relay *r)
 {
-	int e = tx_flush(r);
+	int e = 0;
 
-	if (e == 0 && tx_idle(r) && r->o.prefix_len > 0)
+	while (e == 0 && tx_idle(r) && r->o.prefix_len > 0)
 		e = prefix_move(r);
-	for (unsigned i = 0; e == 0 && i < r->n_in && tx_idle(r); i++)
+	for (unsigned i = 0; i < r->n_in && tx_ready(r) && r->o.prefix_len == 0; i++)
 		if (r->in[i].fd < 0 && !r->in[i].ended)
-			e = in_end(r, &r->in[i]);
+			in_end(r, &r->in[i]);
 	return e;
 }
 
@@ -554,37 +584,28 @@ static void linger_end(struct relay *r)
 }
 
 /* a service without a command has its exit code when its streams are over */
-static int socket_look(struct relay *r)
+static void socket_look(struct relay *r)
 {
-	int e = 0;
-
 	/* what it would still say is not waited for */
-	if (r->o.until_client_eof && r->out[0].ended && !r->in[0].ended && tx_idle(r))
-		e = in_end(r, &r->in[0]);
+	if (r->o.until_client_eof && r->out[0].ended && !r->in[0].ended && tx_ready(r))
+		in_end(r, &r->in[0]);
 	if (r->in[0].ended && (r->out[0].ended || r->o.until_service_eof))
 		r->code_known = true;
-	return e;
 }
 
-static int service_finish(struct relay *r, bool *ret_over)
+static void service_finish(struct relay *r)
 {
-	uint8_t *p = r->tx + QREXEC_HEADER_LEN;
+	uint8_t *p;
 
-	int e = r->o.socket ? socket_look(r) : 0;
-
-	if (e != 0)
-		return e;
-
-	if (r->code_sent) {
-		*ret_over = tx_idle(r);
-		return 0;
-	}
-	if (!r->code_known || !in_all_ended(r) || !tx_idle(r))
-		return 0;
-	r->code_sent = true;
+	if (r->o.socket)
+		socket_look(r);
+	if (r->code_sent || !r->code_known || !in_all_ended(r) || !tx_ready(r))
+		return;
+	p = tx_payload(r);
 	p[0] = (uint8_t)r->code;
 	p[1] = p[2] = p[3] = 0;
-	return tx_start(r, QREXEC_DATA_EXIT_CODE, 4);
+	tx_put(r, QREXEC_DATA_EXIT_CODE, 4);
+	r->code_sent = true;
 }
 
 /* ---- the loop ------------------------------------------------------------------------------ */
@@ -626,7 +647,7 @@ static int inputs_move(struct relay *r, const struct pollfd p[N_POLL])
 {
 	const unsigned first = r->next_in;
 
-	for (unsigned i = 0; i < r->n_in && tx_idle(r); i++) {
+	for (unsigned i = 0; i < r->n_in && tx_ready(r); i++) {
 		const unsigned k = (first + i) % r->n_in;
 		int e;
 
@@ -654,9 +675,9 @@ static bool is_over_quiet(const struct relay *r, const struct pollfd p[N_POLL])
 static int caller_finish(struct relay *r, bool *ret_over)
 {
 	*ret_over = true;
-	if (r->in[0].ended || !tx_idle(r))
-		return 0;
-	return in_end(r, &r->in[0]);
+	if (!r->in[0].ended && tx_ready(r))
+		in_end(r, &r->in[0]);
+	return tx_flush(r);
 }
 
 /* one turn; *@ret_over: the call is over */
@@ -671,7 +692,10 @@ static int turn(struct relay *r, bool *ret_over)
 	if (e == 0)
 		e = rx_parse(r, &stuck);
 	if (e == 0 && service)
-		e = service_finish(r, ret_over);
+		service_finish(r);
+	if (e == 0)
+		e = tx_flush(r);
+	*ret_over = r->code_sent && tx_idle(r);
 	if (e != 0 || *ret_over)
 		return e;
 	if (!service && r->code_known)
