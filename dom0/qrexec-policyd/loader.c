@@ -126,7 +126,6 @@ static int watch_all(struct loader *l)
 {
 	int r = 0;
 
-	close_fd(&l->watch_fd);
 	l->n_parents = 0;
 	l->watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (l->watch_fd < 0)
@@ -247,6 +246,8 @@ static void set_timer(const struct loader *l, int64_t until)
 /* read everything and say what came of it */
 static int load(struct loader *l)
 {
+	/* watches take the kernel many milliseconds to end: after all else */
+	AUTO_CLOSE int watched_fd = take_fd(&l->watch_fd);
 	struct ruleset AUTO(ruleset_done) rules = {0};
 	AUTO_FREE char *path = NULL;
 	struct loader_note note = {0};
