@@ -2,8 +2,8 @@
 #pragma once
 /*
  * Two qubes as plain processes, for what is measured of qrexec: agent and daemon of "work" (42) and "vault" (43) over vchan
- * sockets in a folder of their own, and one who decides by a policy of 156 rules, as many as Qubes' default policy has.
- * Whatever fails ends the program.
+ * sockets in a folder of their own, in memory as theirs are, and one who decides by a policy of 156 rules, as many as
+ * Qubes' default policy has. Whatever fails ends the program.
  */
 #include "base/attr.h"
 
