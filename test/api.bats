@@ -130,3 +130,201 @@ heard() {
 	[ "$(call admin.vm.firewall.Reload work)" = '0|' ]
 	within 5 grep -q firewall-changed "$BULKHEAD_HOME/again"
 }
+
+@test "a qube is suspended and resumed" {
+	make_template tmpl
+	make_app work tmpl
+	kernel_set
+	[[ $(call admin.vm.Suspend work) == '2|QubesVMNotRunningError||'* ]]
+	[[ $(call admin.vm.Resume work) == '2|QubesVMNotSuspendedError||'* ]]
+	[ "$(call admin.vm.Start work)" = '0|' ]
+	[[ $(call admin.vm.Resume work) == '2|QubesVMNotSuspendedError||'* ]]
+	hear events work
+	[ "$(call admin.vm.Suspend work)" = '0|' ]
+	[[ $(call admin.vm.CurrentState work) == *power_state=Suspended ]]
+	[[ $(call admin.vm.Suspend work) == '2|QubesVMNotRunningError||'* ]]
+	[ "$(call admin.vm.Resume work)" = '0|' ]
+	[[ $(call admin.vm.CurrentState work) == *power_state=Running ]]
+	[ "$(heard events | tail -n +2 | cut -d '|' -f 3 | tr '\n' ' ')" = 'domain-pre-paused domain-paused domain-pre-unpaused domain-unpaused domain-resumed ' ]
+	[[ $(call admin.vm.Suspend dom0) == '2|QubesVMError||'* ]]
+}
+
+@test "statistics: running qubes, every stats_interval, to who asks" {
+	make_template tmpl
+	make_app work tmpl
+	make_app other tmpl
+	kernel_set
+	[ "$(call admin.property.Set+stats_interval dom0 1)" = '0|' ]
+	[ "$(call admin.vm.Start work)" = '0|' ]
+	stats() { printf 'admin.vm.Stats dom0 name %s\0' "$1" | timeout 60 socat -t60 - "UNIX-CONNECT:$BULKHEAD_HOME/run/qubesd.sock" >"$BULKHEAD_HOME/stats-$1" 3>&- & }
+	stats dom0
+	stats other
+	told() { [ "$(heard stats-dom0 | grep -c '^1|work|vm-stats|')" -ge 2 ]; }
+	within 20 told
+	heard stats-dom0
+	[ "$(heard stats-dom0 | head -n 1)" = '1||connection-established||' ]
+	heard stats-dom0 | grep -q '^1|work|vm-stats|memory_kb|409600|memory_assigned_total|409600|memory_assigned_usable|409600|cpu_time|0|cpu_usage|0|online_vcpus|2||$'
+	heard stats-dom0 | grep -qE '^1\|dom0\|vm-stats\|memory_kb\|[1-9][0-9]*\|.*\|cpu_time\|[1-9]'
+	[ "$(heard stats-other)" = '1||connection-established||' ]
+	# no events of other kinds there, and none of these on admin.Events
+	hear events
+	[ "$(call admin.vm.Kill work)" = '0|' ]
+	run ! grep -q domain-shutdown "$BULKHEAD_HOME/stats-dom0"
+	run ! grep -q vm-stats "$BULKHEAD_HOME/events"
+}
+
+@test "a stream about a qube that is gone hears nothing of the next one" {
+	make_template tmpl
+	make_app work tmpl
+	hear gone work
+	local qid
+	qid=$(property work qid)
+	[ "$(call admin.vm.Remove work)" = '0|' ]
+	make_app next tmpl
+	[ "$(property next qid)" = "$qid" ]
+	hear all
+	[ "$(call admin.vm.tag.Set+mine next)" = '0|' ]
+	within 5 grep -q 'domain-tag-add:mine' "$BULKHEAD_HOME/all"
+	run ! grep -q 'domain-tag-add' "$BULKHEAD_HOME/gone"
+}
+
+@test "volumes: imported, cleared, not to be written, and what is refused" {
+	make_template tmpl
+	make_app work tmpl
+	head -c 20000 /dev/urandom >"$BULKHEAD_HOME/image"
+	import() { { printf 'admin.vm.volume.%s dom0 name work\0' "$1"; cat; } | timeout 20 socat -t20 - "UNIX-CONNECT:$BULKHEAD_HOME/run/qubesd.sock" | tr '\0' '|'; }
+	hear events
+	[ "$({ echo 20000; cat "$BULKHEAD_HOME/image"; } | import ImportWithSize+private)" = '0|' ]
+	heard events | grep -q '^1|work|domain-volume-import-begin|volume|private|size|20000||$'
+	heard events | grep -q '^1|work|domain-volume-import-end|volume|private|success|True||$'
+	[[ $({ echo 20001; cat "$BULKHEAD_HOME/image"; } | import ImportWithSize+private) == '2|ProtocolError||'* ]]
+	[[ $({ echo -5; cat "$BULKHEAD_HOME/image"; } | import ImportWithSize+private) == '2|ProtocolError||'* ]]
+	[[ $(import ImportWithSize+private <<<'12') == '2|ProtocolError||'* ]]
+	[[ $(import Import+private <"$BULKHEAD_HOME/image") == '2|ProtocolError||'*2147483648* ]]
+	[[ $({ echo 20000; cat "$BULKHEAD_HOME/image"; } | import ImportWithSize+root) == '2|StoragePoolException||'* ]]
+	[[ $({ echo 20000; cat "$BULKHEAD_HOME/image"; } | import ImportWithSize+none) == '2|PermissionDenied||'* ]]
+	[ "$(call admin.vm.volume.ListSnapshots+private work | grep -c -- -)" = 1 ]
+	[ "$(call admin.vm.volume.Clear+private work)" = '0|' ]
+	[[ $(call admin.vm.volume.Clear+volatile work) == '2|StoragePoolException||'* ]]
+	[[ $(call admin.vm.volume.Clear+kernel work) == '2|QubesException||'* ]]
+	[ "$(call admin.vm.volume.Set.rw+private work False)" = '0|' ]
+	[[ $(call admin.vm.volume.Info+private work) == *$'\nrw=False\n'* ]]
+	[[ $(call admin.vm.volume.Set.rw+private work maybe) == '2|ProtocolError||'* ]]
+	[ "$(call admin.vm.volume.Set.rw+private work yes)" = '0|' ]
+	[ "$(call admin.vm.volume.Set.ephemeral+volatile work False)" = '0|' ]
+	[[ $(call admin.vm.volume.Set.ephemeral+volatile work True) == '2|QubesNotImplementedError||'* ]]
+	[[ $(call admin.vm.volume.Set.ephemeral+private work True) == '2|StoragePoolException||'* ]]
+	kernel_set
+	[ "$(call admin.vm.Start work)" = '0|' ]
+	[[ $(call admin.vm.volume.Clear+private work) == '2|QubesVMNotHaltedError||'* ]]
+	[[ $(call admin.vm.volume.Set.rw+private work False) == '2|QubesVMNotHaltedError||'* ]]
+}
+
+@test "an import makes a volume as large as it must be, and holds what came" {
+	make_template tmpl
+	make_app small tmpl
+
+	[ "$(call admin.vm.volume.Resize+private small 4096)" = '0|' ]
+	head -c 20000 /dev/urandom >"$BULKHEAD_HOME/image"
+	import() { { printf 'admin.vm.volume.%s dom0 name small\0' "$1"; cat; } | timeout 20 socat -t20 - "UNIX-CONNECT:$BULKHEAD_HOME/run/qubesd.sock" | tr '\0' '|'; }
+	[[ $(import Import+private <"$BULKHEAD_HOME/image") == '2|ProtocolError||'*4096* ]]
+	[ "$(head -c 4096 "$BULKHEAD_HOME/image" | import Import+private)" = '0|' ]
+	[ "$({ echo 20000; cat "$BULKHEAD_HOME/image"; } | import ImportWithSize+private)" = '0|' ]
+	[[ $(call admin.vm.volume.Info+private small) == *$'\nsize=20480\n'* ]]
+	# what its newest file holds
+	held() { qemu-img convert -O raw "$(find "$BULKHEAD_HOME/state/pools/default/vm/$(property small uuid)/private" -type f -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d ' ' -f 2-)" "$BULKHEAD_HOME/raw"; }
+	held
+	head -c 20000 "$BULKHEAD_HOME/raw" | cmp - "$BULKHEAD_HOME/image"
+	[ "$(call admin.vm.volume.Clear+private small)" = '0|' ]
+	[[ $(call admin.vm.volume.Info+private small) == *$'\nsize=20480\n'* ]]
+	held
+	cmp "$BULKHEAD_HOME/raw" <(head -c 20480 /dev/zero)
+}
+
+@test "pools: added, used, in use, removed" {
+	make_template tmpl
+	hear events
+	[[ $(call admin.pool.ListDrivers dom0) == *'qcow2 dir_path'* ]]
+	local dir="$BULKHEAD_HOME/other pool" row
+	[ "$(call admin.pool.Add+qcow2 dom0 "name=other\ndir_path=$dir\nrevisions_to_keep=3\n")" = '0|' ]
+	heard events | grep -q '^1||pool-add|pool|other||$'
+	[[ $(call admin.pool.List dom0) == *$'\nother'* ]]
+	[[ $(call admin.pool.Info+other dom0) == *'driver=qcow2'*'revisions_to_keep=3'*"dir_path=$dir"* ]]
+	[ "$(call admin.vm.CreateInPool.AppVM+tmpl dom0 'name=work label=red pool:private=other')" = '0|' ]
+	[ -d "$dir/vm/$(property work uuid)/private" ]
+	[[ $(call admin.pool.volume.List+other dom0) == "0|vm/$(property work uuid)/private" ]]
+	[[ $(call admin.pool.Remove+other dom0) == '2|QubesPoolInUseError||'*private*work* ]]
+	kernel_set
+	[ "$(call admin.vm.Start work)" = '0|' ]
+	[ "$(call admin.vm.Kill work)" = '0|' ]
+	daemon_kill
+	daemon_start
+	[ "$(call admin.vm.Remove work)" = '0|' ]
+	[ "$(call admin.property.Set+default_pool_private dom0 other)" = '0|' ]
+	[[ $(call admin.pool.Remove+other dom0) == '2|QubesPoolInUseError||'*default_pool_private* ]]
+	[ "$(call admin.property.Reset+default_pool_private dom0)" = '0|' ]
+	while IFS='~' read -r row type; do
+		[[ $(ask "$row") == "2|$type||"* ]] || {
+			echo "$row: $(ask "$row")"
+			false
+		}
+	done <<-END
+		admin.pool.Add+lvm dom0 name dom0\0name=x~PermissionDenied
+		admin.pool.Add+linux-kernel dom0 name dom0\0name=x\ndir_path=$dir x~PermissionDenied
+		admin.pool.Add+qcow2 dom0 name dom0\0name=other\ndir_path=$dir x~QubesPoolInUseError
+		admin.pool.Add+qcow2 dom0 name dom0\0name=x~QubesValueError
+		admin.pool.Add+qcow2 dom0 name dom0\0name=x\ndir_path=relative~QubesValueError
+		admin.pool.Add+qcow2 dom0 name dom0\0name=x\ndir_path=$dir~StoragePoolException
+		admin.pool.Add+qcow2 dom0 name dom0\0name=x\ndir_path=$dir/below~StoragePoolException
+		admin.pool.Add+qcow2 dom0 name dom0\0name=x\ndir_path=/proc/no~StoragePoolException
+		admin.pool.Add+qcow2 dom0 name dom0\0name=x/y\ndir_path=$dir x~QubesValueError
+		admin.pool.Add+qcow2 dom0 name dom0\0name=x\nsize=5\ndir_path=$dir x~QubesValueError
+		admin.pool.Add+qcow2 dom0 name dom0\0name=x\nephemeral_volatile=True\ndir_path=$dir x~QubesNotImplementedError
+		admin.pool.Add+qcow2 dom0 name dom0\0dir_path=$dir x~QubesValueError
+		admin.pool.Add+qcow2 dom0 name dom0\0rubbish~ProtocolError
+		admin.pool.Set.ephemeral_volatile+other dom0 name dom0\0True~QubesNotImplementedError
+		admin.pool.Remove+default dom0 name dom0\0~QubesPoolInUseError
+		admin.pool.Remove+none dom0 name dom0\0~PermissionDenied
+	END
+	[ "$(call admin.pool.Remove+other dom0)" = '0|' ]
+	[[ $(call admin.pool.List dom0) != *other* ]]
+	[ -d "$dir" ]
+}
+
+@test "a qube is renamed: what refers to it stays, what names it follows" {
+	make_template tmpl
+	make_app work tmpl
+	kernel_set
+	[ "$(call admin.vm.Create.AppVM+tmpl dom0 'name=net label=blue')" = '0|' ]
+	[ "$(call admin.vm.property.Set+provides_network net True)" = '0|' ]
+	[ "$(call admin.vm.property.Set+netvm work net)" = '0|' ]
+	[ "$(call admin.vm.tag.Set+created-by-net work)" = '0|' ]
+	[ "$(call admin.vm.notes.Set net 'mine')" = '0|' ]
+	local uuid
+	uuid=$(property net uuid)
+	hear events
+	[[ $(call bulkhead.vm.Rename+work net) == '2|QubesVMAlreadyExistsError||'* ]]
+	[[ $(call bulkhead.vm.Rename+1x net) == '2|QubesValueError||'* ]]
+	[[ $(call bulkhead.vm.Rename+new dom0) == '2|ProtocolError||'* ]]
+	[[ $(call bulkhead.vm.Rename net) == '2|ProtocolError||'* ]]
+	[ "$(call admin.vm.Start net)" = '0|' ]
+	[[ $(call bulkhead.vm.Rename+sys net) == '2|QubesVMNotHaltedError||'* ]]
+	[ "$(call admin.vm.Kill net)" = '0|' ]
+	[ "$(call bulkhead.vm.Rename+sys net)" = '0|' ]
+	for round in 1 2; do
+		[[ $(call admin.vm.List net) == '2|QubesVMNotFoundError||'* ]]
+		[ "$(property sys uuid)" = "$uuid" ]
+		[ "$(property sys name)" = sys ]
+		[ "$(property work netvm)" = sys ]
+		[ "$(call admin.vm.tag.Get+created-by-net work)" = '0|0' ]
+		[ "$(call admin.vm.tag.Get+created-by-sys work)" = '0|1' ]
+		[ "$(call admin.vm.notes.Get sys)" = '0|mine' ]
+		[ "$(call admin.vm.List dom0 | cut -d ' ' -f 1 | tr '\n' ' ')" = '0|dom0 sys tmpl work ' ]
+		daemon_kill
+		daemon_start
+	done
+	[ "$(heard events | grep -n -e 'domain-delete|vm|net|' -e 'domain-add|vm|sys|' -e 'property-set:name|name|name|newvalue|sys|oldvalue|net|' -e 'domain-tag-add:created-by-sys' | cut -d '|' -f 2,3 | tr '\n' ' ')" = '|domain-delete |domain-add sys|property-set:name work|domain-tag-add:created-by-sys ' ]
+	make_app net tmpl
+	[ "$(call admin.vm.Start sys)" = '0|' ]
+	grep -qx '/name=sys' "$BULKHEAD_HOME/run/none/"*.qdb
+}

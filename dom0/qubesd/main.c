@@ -15,6 +15,7 @@
  * again.
  */
 #include "api/client.h"
+#include "api/stats.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/machine.h"
@@ -305,6 +306,7 @@ static int run(const struct options *o)
 		log_err(NULL, "ends: %s", log_errno_str(r));
 	disposables_detach(&d);
 	clients_done(&d);
+	stats_done(&d);
 	policyd_end(&d);
 	power_detach_all(&d);
 	jobs_done(&d);

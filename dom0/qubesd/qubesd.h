@@ -10,6 +10,7 @@
 struct client;
 struct job;
 struct policyd;
+struct stats;
 struct store;
 struct model;
 
@@ -30,7 +31,10 @@ struct qubesd {
 
 	struct listener *listeners;
 	struct client *clients, *clients_last;
-	unsigned n_clients, max_clients, n_streams;
+	unsigned n_clients, max_clients;
+	unsigned n_streams[2]; /* by enum topic */
+	size_t n_queued;       /* bytes that clients have not read */
+	struct stats *stats;   /* NULL: nobody asks */
 	struct job *jobs;
 	unsigned n_jobs;
 	struct policyd *policyd; /* NULL: qubesd is beginning or ending */

@@ -170,7 +170,8 @@ int bulkhead_status(struct call *c)
 		 BULKHEAD_VERSION, getpid(), io_now_ms() - d->started_ms,
 		 (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 +
 			 (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec),
-		 n_qubes, n_running, d->n_jobs, d->n_clients, d->n_streams, d->paths.state);
+		 n_qubes, n_running, d->n_jobs, d->n_clients, d->n_streams[TOPIC_EVENTS],
+		 d->paths.state);
 	return 0;
 }
 

@@ -100,8 +100,8 @@ static int dispatch(struct call *c)
 		r = part_check(c, m->arg, c->q.arg[0] != '\0', "argument");
 	if (r != 0)
 		return r;
-	/* no method takes raw bytes: a NUL would cut what a handler reads */
-	if (memchr(c->payload, 0, c->q.payload_len))
+	/* a NUL would cut what a handler reads */
+	if (!m->bytes && memchr(c->payload, 0, c->q.payload_len))
 		return refuse(&c->why, "ProtocolError", "%s: a NUL byte in the payload",
 			      c->q.method);
 	if (m->dest == DEST_DOM0 && c->dest->qid != 0)

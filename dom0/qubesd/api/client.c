@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "proto/admin.h"
 #include "qubesd.h"
+#include "store/model.h"
 
 #include <string.h>
 #include <sys/epoll.h>
@@ -28,7 +29,10 @@ struct client {
 	enum door door;
 	int fd, sent_fd;
 	bool reading, ending, subscribed;
-	unsigned qid; /* whose events; 0 = all */
+	enum topic topic;
+	unsigned qid; /* what it hears about; 0 = all */
+	char uuid[UUID_LEN + 1];
+	size_t n_counted; /* of @out, in the sum of all */
 };
 
 enum door client_door(const struct client *c)
@@ -50,7 +54,8 @@ static void client_free(struct client *c)
 		d->clients_last = c->previous;
 	d->n_clients--;
 	if (c->subscribed)
-		d->n_streams--;
+		d->n_streams[c->topic]--;
+	d->n_queued -= c->n_counted;
 	if (c->call)
 		call_abandon(c->call);
 	sd_event_source_disable_unref(c->source);
@@ -67,6 +72,8 @@ static void watch(struct client *c)
 
 	/* with neither, a socket closed on the other side is still told: EPOLLHUP */
 	(void)sd_event_source_set_io_events(c->source, events);
+	c->d->n_queued += c->out.len - c->n_counted;
+	c->n_counted = c->out.len;
 }
 
 /* true while the client is there */
@@ -115,25 +122,36 @@ void client_release(struct client *c)
 	c->call = NULL;
 }
 
-void client_subscribe(struct client *c, unsigned qid)
+void client_subscribe(struct client *c, enum topic topic, const struct qube *q)
 {
 	if (!c->subscribed)
-		c->d->n_streams++;
+		c->d->n_streams[topic]++;
 	c->subscribed = true;
-	c->qid = qid;
+	c->topic = topic;
+	c->qid = q->qid;
+	memcpy(c->uuid, q->uuid, sizeof(c->uuid));
 }
 
-void clients_publish(struct qubesd *d, unsigned qid, const void *bytes, size_t len)
+static bool hears(const struct client *c, enum topic topic, const struct qube *q)
+{
+	if (!c->subscribed || c->topic != topic)
+		return false;
+	return c->qid == 0 || (q && q->qid == c->qid && strcmp(q->uuid, c->uuid) == 0);
+}
+
+void clients_publish(struct qubesd *d, enum topic topic, const struct qube *q, const void *bytes,
+		     size_t len)
 {
 	struct client *next;
 
-	if (d->n_streams == 0)
+	if (d->n_streams[topic] == 0)
 		return;
 	for (struct client *c = d->clients; c; c = next) {
 		next = c->next;
-		if (!c->subscribed || (c->qid != 0 && c->qid != qid))
+		if (!hears(c, topic, q))
 			continue;
-		if (c->out.len + len > CLIENT_MAX_QUEUE)
+		if (c->out.len + len > CLIENT_MAX_QUEUE ||
+		    (c->out.len > 0 && d->n_queued + len > CLIENTS_MAX_QUEUE))
 			client_free(c); /* it does not read: its stream ends, others go on */
 		else
 			(void)client_send(c, bytes, len);

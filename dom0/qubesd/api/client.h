@@ -4,16 +4,19 @@
  * Connections: bytes in until end of file, a call, bytes out.
  *
  * A connection costs what it has sent (at most ADMIN_MAX_REQUEST) and what it has not read (a
- * stream: CLIENT_MAX_QUEUE, then it is closed). When all places are taken, the oldest connection
+ * stream: CLIENT_MAX_QUEUE, then it is closed; all streams together CLIENTS_MAX_QUEUE, then those
+ * that have not read are closed). When all places are taken, the oldest connection
  * that has not finished its request makes room.
  */
 #include "api/text.h"
 #include "base/attr.h"
 
-#define CLIENT_MAX_QUEUE (1u << 20)
+#define CLIENT_MAX_QUEUE  (1u << 20)
+#define CLIENTS_MAX_QUEUE (64u << 20)
 
 struct call;
 struct client;
+struct qube;
 struct qubesd;
 
 /** enum door - which socket a client came through: what it may call */
@@ -32,8 +35,13 @@ bool client_send(struct client *c, const void *bytes, size_t len);
 void client_end(struct client *c);
 /** client_release() - its call is over, the connection goes on (a stream of events) */
 void client_release(struct client *c);
-/** client_subscribe() - it hears events of the qube with this number; 0 = all */
-void client_subscribe(struct client *c, unsigned qid);
-/** clients_publish() - an encoded event of qube @qid (0 = the system's or dom0's) to those who hear
- * it */
-void clients_publish(struct qubesd *d, unsigned qid, const void *bytes, size_t len);
+/** enum topic - what a stream is about: admin.Events, admin.vm.Stats */
+enum topic { TOPIC_EVENTS, TOPIC_STATS };
+#define N_TOPICS 2
+
+/** client_subscribe() - it hears what is published about @q; dom0: about all. A stream about a qube
+ * that has been removed stays silent, whoever gets its number */
+void client_subscribe(struct client *c, enum topic topic, const struct qube *q);
+/** clients_publish() - an encoded event about @q (NULL or dom0: those who hear all) to who hears it */
+void clients_publish(struct qubesd *d, enum topic topic, const struct qube *q, const void *bytes,
+		     size_t len);

@@ -17,7 +17,7 @@ void event_emit(struct qubesd *d, const struct qube *q, const char *name, ...)
 	va_list args;
 	size_t len;
 
-	if (d->n_streams == 0)
+	if (d->n_streams[TOPIC_EVENTS] == 0)
 		return;
 	va_start(args, name);
 	while (e.n < ADMIN_MAX_KEYS && (key = va_arg(args, const char *))) {
@@ -28,12 +28,12 @@ void event_emit(struct qubesd *d, const struct qube *q, const char *name, ...)
 	}
 	va_end(args);
 	if (admin_event_encode(&e, buf, sizeof(buf), &len) == 0)
-		clients_publish(d, q ? q->qid : 0, buf, len);
+		clients_publish(d, TOPIC_EVENTS, q, buf, len);
 	else
 		log_warn(e.subject, "event %s is too long and was not sent", name);
 }
 
-int events_subscribe(struct call *c)
+int event_stream(struct call *c, enum topic topic)
 {
 	static const struct admin_event first = {.subject = "", .name = "connection-established"};
 	uint8_t buf[64];
@@ -42,8 +42,13 @@ int events_subscribe(struct call *c)
 
 	if (r != 0)
 		return fault(r);
-	client_subscribe(c->client, c->dest_qid);
+	client_subscribe(c->client, topic, c->dest);
 	(void)client_send(c->client, buf, len);
 	call_drop(c); /* there is never an answer */
 	return CALL_LATER;
+}
+
+int events_subscribe(struct call *c)
+{
+	return event_stream(c, TOPIC_EVENTS);
 }

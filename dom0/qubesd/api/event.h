@@ -3,6 +3,9 @@
 /* Telling subscribers what happened. Nothing here fails: who cannot be told loses the stream. */
 #include "base/attr.h"
 
+#include "api/client.h"
+
+struct call;
 struct qube;
 struct qubesd;
 
@@ -13,3 +16,6 @@ struct qubesd;
  */
 void event_emit(struct qubesd *d, const struct qube *q, const char *name, ...)
 	__attribute__((sentinel));
+
+/** event_stream() - the call becomes a stream about its destination, and has no answer; CALL_LATER */
+MUST_CHECK int event_stream(struct call *c, enum topic topic);

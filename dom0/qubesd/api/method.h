@@ -18,6 +18,7 @@ struct method {
 	enum method_part arg, payload;
 	int (*handler)(struct call *c);
 	bool stream; /* its answer may be preceded by events */
+	bool bytes;  /* its payload may hold NULs */
 };
 
 /** method_find() - NULL if there is no such method behind that door */
@@ -80,6 +81,11 @@ int volume_set_revisions(struct call *c);
 int volume_clone_from(struct call *c);
 int volume_clone_to(struct call *c);
 int volume_import_file(struct call *c);
+int volume_import(struct call *c);
+int volume_import_with_size(struct call *c);
+int volume_clear(struct call *c);
+int volume_set_rw(struct call *c);
+int volume_set_ephemeral(struct call *c);
 
 int pool_list(struct call *c);
 int pool_drivers(struct call *c);
@@ -87,6 +93,9 @@ int pool_info(struct call *c);
 int pool_usage(struct call *c);
 int pool_set_revisions(struct call *c);
 int pool_volumes(struct call *c);
+int pool_add(struct call *c);
+int pool_remove(struct call *c);
+int pool_set_ephemeral(struct call *c);
 
 int power_start(struct call *c);
 int power_shutdown(struct call *c);
@@ -94,9 +103,12 @@ int power_shutdown_wait(struct call *c);
 int power_kill(struct call *c);
 int power_pause(struct call *c);
 int power_unpause(struct call *c);
+int power_suspend(struct call *c);
+int power_resume(struct call *c);
 int power_state(struct call *c);
 
 int events_subscribe(struct call *c);
+int stats_subscribe(struct call *c);
 
 int internal_system_info(struct call *c);
 
@@ -106,5 +118,6 @@ int report_updates(struct call *c);
 int bulkhead_list(struct call *c);
 int bulkhead_status(struct call *c);
 int bulkhead_quit(struct call *c);
+int rename_vm(struct call *c);
 
 int disposable_hold(struct call *c);

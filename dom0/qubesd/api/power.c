@@ -58,6 +58,16 @@ int power_unpause(struct call *c)
 	return power_call_pause(c, c->dest, false);
 }
 
+int power_suspend(struct call *c)
+{
+	return power_call_suspend(c, c->dest, true);
+}
+
+int power_resume(struct call *c)
+{
+	return power_call_suspend(c, c->dest, false);
+}
+
 int power_state(struct call *c)
 {
 	const struct model *m = c->d->model;

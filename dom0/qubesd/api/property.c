@@ -134,7 +134,7 @@ static void emit_dependants(struct call *c, const struct qube *q, const struct p
 {
 	const struct model *m = c->d->model;
 
-	if (c->d->n_streams == 0)
+	if (c->d->n_streams[TOPIC_EVENTS] == 0)
 		return;
 	if (q && (p->id == PROP_label || p->id == PROP_provides_network))
 		emit(c, q, "property-reset", "icon", NULL, NULL);

@@ -5,6 +5,7 @@
 #include "api/call.h"
 #include "api/event.h"
 #include "api/method.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "job/job.h"
 #include "kernel.h"
@@ -16,6 +17,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 
@@ -321,6 +323,57 @@ int volume_set_revisions(struct call *c)
 	return call_apply(c, &changes);
 }
 
+static int parse_truth(struct call *c, bool *ret)
+{
+	char raw[PROPERTY_VALUE_MAX + 1];
+
+	if (!property_parse_bool(c->payload, raw))
+		return refuse(&c->why, "ProtocolError", "it is True or False, not '%.32s'",
+			      c->payload);
+	*ret = str_eq(raw, "True");
+	return 0;
+}
+
+int volume_set_rw(struct call *c)
+{
+	struct changes AUTO(changes_done) changes = {0};
+	struct volume v;
+	enum disk disk;
+	bool rw = false;
+	int r = find(c, &disk);
+
+	if (r == 0)
+		r = parse_truth(c, &rw);
+	if (r == 0)
+		r = idle(c);
+	if (r != 0)
+		return r;
+	v = c->dest->volumes[disk];
+	v.rw = rw;
+	changes_set_volume(&changes, c->dest->qid, disk, &v);
+	return call_apply(c, &changes);
+}
+
+/* an ephemeral volume is encrypted with a key that nobody keeps: none is, so far */
+int volume_set_ephemeral(struct call *c)
+{
+	enum disk disk;
+	bool ephemeral = false;
+	int r = find(c, &disk);
+
+	if (r == 0)
+		r = parse_truth(c, &ephemeral);
+	if (r != 0 || !ephemeral)
+		return r;
+	if (c->dest->volumes[disk].save_on_stop || c->dest->volumes[disk].snap_on_start)
+		return refuse(&c->why, "StoragePoolException",
+			      "'%s' of '%s' keeps what is written, so it cannot be ephemeral",
+			      c->q.arg, c->dest_name);
+	return refuse(&c->why, "QubesNotImplementedError",
+		      "volumes that are encrypted with a key of one start are not available in "
+		      "this version of Bulkhead");
+}
+
 /* One-time tickets of CloneFrom, redeemed by CloneTo; the oldest is forgotten when there are too
  * many. */
 static struct token {
@@ -420,14 +473,41 @@ int volume_clone_to(struct call *c)
 	return r;
 }
 
-int volume_import_file(struct call *c)
+/* the first @size bytes of @c->fd become what volume @disk holds */
+static int import(struct call *c, enum disk disk, uint64_t size)
 {
 	struct request AUTO(request_done) request = {0};
-	struct work w = {.import = true};
+	struct work w = {.import = true, .disk = disk};
+	char text[32];
+	int r;
+
+	/* a larger image makes the volume larger; a smaller one leaves its size */
+	if (size > INT64_MAX - 511)
+		return refuse(&c->why, "ProtocolError", "an image cannot be that large");
+	if (size > c->dest->volumes[disk].size) {
+		w.new_size = (size + 511) / 512 * 512;
+		/* said before what the store still knows: the first one counts */
+		request_put(&request, "volume.size", "%" PRIu64, w.new_size);
+	}
+	request_put_volume(&request, "volume", c->d, c->dest, w.disk);
+	request_put(&request, "size", "%" PRIu64, size);
+	request_put_fd(&request, "image", &c->fd);
+	(void)snprintf(text, sizeof(text), "%" PRIu64, size);
+	event_emit(c->d, c->dest, "domain-volume-import-begin", "volume", disk_name(w.disk), "size",
+		   text, NULL);
+	r = work_start(c, &w, "import", &request, true);
+	if (r != CALL_LATER)
+		event_emit(c->d, c->dest, "domain-volume-import-end", "volume", disk_name(w.disk),
+			   "success", "False", NULL);
+	return r;
+}
+
+int volume_import_file(struct call *c)
+{
 	uint64_t size = 0;
 	struct stat st;
-	char text[32];
-	int r = find_kept(c, "imported", &w.disk);
+	enum disk disk;
+	int r = find_kept(c, "imported", &disk);
 
 	if (r != 0)
 		return r;
@@ -443,20 +523,74 @@ int volume_import_file(struct call *c)
 		size = (uint64_t)st.st_size;
 	if (size == 0)
 		return refuse(&c->why, "ProtocolError", "the image is empty, or its size unknown");
-	/* a larger image makes the volume larger; a smaller one leaves its size */
-	if (size > c->dest->volumes[w.disk].size)
-		w.new_size = size;
-	request_put_volume(&request, "volume", c->d, c->dest, w.disk);
-	request_put(&request, "size", "%" PRIu64, size);
-	request_put_fd(&request, "image", &c->fd);
-	(void)snprintf(text, sizeof(text), "%" PRIu64, size);
-	event_emit(c->d, c->dest, "domain-volume-import-begin", "volume", disk_name(w.disk), "size",
-		   text, NULL);
-	r = work_start(c, &w, "import", &request, true);
-	if (r != CALL_LATER)
-		event_emit(c->d, c->dest, "domain-volume-import-end", "volume", disk_name(w.disk),
-			   "success", "False", NULL);
-	return r;
+	return import(c, disk, size);
+}
+
+/* @len bytes and then zeros, @size in all, as a file that takes no room for the zeros */
+static int import_bytes(struct call *c, enum disk disk, const void *bytes, size_t len,
+			uint64_t size)
+{
+	int r;
+
+	close_fd(&c->fd);
+	c->fd = memfd_create("image", MFD_CLOEXEC);
+	if (c->fd < 0)
+		return fail_errno();
+	r = io_write_full(c->fd, bytes, len);
+	if (r < 0)
+		return r;
+	if (ftruncate(c->fd, (off_t)size) < 0 || lseek(c->fd, 0, SEEK_SET) < 0)
+		return fail_errno();
+	return import(c, disk, size);
+}
+
+/* what an import takes has come with the request, so it is small; larger ones come as a stream to
+ * the service of this name, which hands it on to volume_import_file() */
+int volume_import(struct call *c)
+{
+	uint64_t size;
+	enum disk disk;
+	int r = find_kept(c, "imported", &disk);
+
+	if (r != 0)
+		return r;
+	size = c->dest->volumes[disk].size;
+	if (c->q.payload_len != size)
+		return refuse(&c->why, "ProtocolError",
+			      "volume '%s' of '%s' takes %" PRIu64 " bytes, and %zu came", c->q.arg,
+			      c->dest_name, size, c->q.payload_len);
+	return import_bytes(c, disk, c->payload, c->q.payload_len, size);
+}
+
+int volume_import_with_size(struct call *c)
+{
+	const char *nl = memchr(c->payload, '\n', c->q.payload_len);
+	char digits[24] = "";
+	uint64_t size;
+	size_t len;
+	enum disk disk;
+	int r = find_kept(c, "imported", &disk);
+
+	if (r != 0)
+		return r;
+	if (!nl || str_copy(digits, sizeof(digits), c->payload, (size_t)(nl - c->payload)) < 0 ||
+	    str_u64(digits, INT64_MAX, &size) < 0)
+		return refuse(&c->why, "ProtocolError",
+			      "the payload is the size in bytes, a newline and the image");
+	len = c->q.payload_len - (size_t)(nl + 1 - c->payload);
+	if (size == 0 || size != len)
+		return refuse(&c->why, "ProtocolError",
+			      "an image of %" PRIu64 " bytes was announced, and %zu came", size,
+			      len);
+	return import_bytes(c, disk, nl + 1, len, size);
+}
+
+int volume_clear(struct call *c)
+{
+	enum disk disk;
+	int r = find_kept(c, "cleared", &disk);
+
+	return r == 0 ? import_bytes(c, disk, "", 0, c->dest->volumes[disk].size) : r;
 }
 
 /* "DISK QID" */

@@ -43,6 +43,7 @@ struct power {
 	sd_event_source *timer;
 	int64_t patience_s; /* what is left of shutdown_timeout; 0: not being shut down */
 	bool job;           /* a start or stop job works on it */
+	bool suspended;     /* PAUSED is for that */
 	bool kill_wanted;   /* before there was anything to kill */
 	bool announced;     /* domain-start was told */
 	bool gone;          /* the monitor has ended */
@@ -76,6 +77,8 @@ const char *power_state_name(const struct qube *q)
 
 	if (q->qid == 0)
 		return "Running";
+	if (q->power && q->power->state == PAUSED && q->power->suspended)
+		return "Suspended";
 	return q->power ? names[q->power->state] : "Halted";
 }
 
@@ -294,6 +297,9 @@ static void on_state(void *data, struct vmm *v, enum vmm_state state, bool clean
 			if (p->state == HALTING)
 				shutdown_wait(p);
 			event_emit(p->d, q, "domain-unpaused", NULL);
+			if (p->suspended)
+				event_emit(p->d, q, "domain-resumed", NULL);
+			p->suspended = false;
 		} else if (p->state == STARTING && !p->job) {
 			started(p); /* taken back from an earlier qubesd */
 			go_on_halting(p);
@@ -651,6 +657,19 @@ static void on_unpause_done(void *data, int r, const char *error)
 	refuse_waiting(p, &p->unpausers, r, "unpaused", error);
 }
 
+static int pause_or_go_on(struct call *c, struct qube *q, bool pause)
+{
+	struct power *p = q->power;
+	int r;
+
+	event_emit(c->d, q, pause ? "domain-pre-paused" : "domain-pre-unpaused", NULL);
+	r = pause ? vmm_pause(p->vmm, on_pause_done, p) : vmm_unpause(p->vmm, on_unpause_done, p);
+	if (r < 0)
+		return refuse(&c->why, "QubesVMError", "'%s' does not take the command: %s",
+			      q->name, log_errno_str(r));
+	return wait_in(pause ? &p->pausers : &p->unpausers, c);
+}
+
 int power_call_pause(struct call *c, struct qube *q, bool pause)
 {
 	struct power *p = q->power;
@@ -664,12 +683,25 @@ int power_call_pause(struct call *c, struct qube *q, bool pause)
 		return refuse(&c->why, "QubesVMNotRunningError", "'%s' is paused already", q->name);
 	if (!pause && p->state != PAUSED)
 		return refuse(&c->why, "QubesVMNotPausedError", "'%s' is not paused", q->name);
-	event_emit(c->d, q, pause ? "domain-pre-paused" : "domain-pre-unpaused", NULL);
-	r = pause ? vmm_pause(p->vmm, on_pause_done, p) : vmm_unpause(p->vmm, on_unpause_done, p);
-	if (r < 0)
-		return refuse(&c->why, "QubesVMError", "'%s' does not take the command: %s",
-			      q->name, log_errno_str(r));
-	return wait_in(pause ? &p->pausers : &p->unpausers, c);
+	p->suspended = false;
+	return pause_or_go_on(c, q, pause);
+}
+
+int power_call_suspend(struct call *c, struct qube *q, bool suspend)
+{
+	struct power *p = q->power;
+	int r = not_running(c, q);
+
+	if (q->qid == 0)
+		return r;
+	if (suspend && (!p || p->state != RUNNING))
+		return refuse(&c->why, "QubesVMNotRunningError", "'%s' is not running", q->name);
+	/* one that was suspended under an earlier qubesd is merely paused */
+	if (!suspend && (!p || p->state != PAUSED))
+		return refuse(&c->why, "QubesVMNotSuspendedError", "'%s' is not suspended",
+			      q->name);
+	p->suspended = true;
+	return pause_or_go_on(c, q, suspend);
 }
 
 /* qubesd starts, or ends. */

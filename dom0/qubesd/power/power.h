@@ -37,6 +37,9 @@ MUST_CHECK int power_call_start(struct call *c, struct qube *q);
 MUST_CHECK int power_call_shutdown(struct call *c, struct qube *q, bool force, bool wait);
 MUST_CHECK int power_call_kill(struct call *c, struct qube *q);
 MUST_CHECK int power_call_pause(struct call *c, struct qube *q, bool pause);
+/** power_call_suspend() - a qube has no devices of its own yet that would have to be put to sleep: it
+ * stands still, and is called Suspended */
+MUST_CHECK int power_call_suspend(struct call *c, struct qube *q, bool suspend);
 
 /** power_end() - kill it as soon as there is something to kill; @q is not halted */
 MUST_CHECK int power_end(struct qube *q, struct refusal *why);

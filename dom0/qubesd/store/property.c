@@ -679,7 +679,7 @@ struct qube *global_qube(const struct model *m, enum global_id id)
 
 /* Setting. */
 
-static int parse_bool(const struct property *p, const char *shown, char *raw, struct refusal *why)
+bool property_parse_bool(const char *shown, char *raw)
 {
 	static const struct {
 		const char *word;
@@ -690,7 +690,14 @@ static int parse_bool(const struct property *p, const char *shown, char *raw, st
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		if (strcasecmp(words[i].word, shown) == 0)
 			return str_format(raw, PROPERTY_VALUE_MAX, "%s",
-					  words[i].value ? "True" : "False");
+					  words[i].value ? "True" : "False") == 0;
+	return false;
+}
+
+static int parse_bool(const struct property *p, const char *shown, char *raw, struct refusal *why)
+{
+	if (property_parse_bool(shown, raw))
+		return 0;
 	return refuse(why, value_error, "%s is True or False, not '%s'", p->name, shown);
 }
 

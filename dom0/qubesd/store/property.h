@@ -80,6 +80,8 @@ struct qube *global_qube(const struct model *m, enum global_id id);
  */
 MUST_CHECK int property_parse(const struct model *m, const struct qube *q, const struct property *p,
 			      const void *shown, size_t len, char *raw, struct refusal *why);
+/** property_parse_bool() - "True" or "False" into @raw, from any of the words for them; false: it is none */
+bool property_parse_bool(const char *shown, char *raw);
 /** property_may_reset() - the default is acceptable now; 0 or REFUSED */
 MUST_CHECK int property_may_reset(const struct model *m, const struct qube *q,
 				  const struct property *p, struct refusal *why);

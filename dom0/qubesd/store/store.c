@@ -382,8 +382,9 @@ static void untell(struct model *m, const struct change *c)
 		m->untold = true; /* one that was never told is told */
 	if (q && is_told(c))
 		model_untell(m, q);
-	for (size_t i = 0; c->what == SET_GLOBAL && i < m->n_qubes; i++)
-		if (c->index == GLOBAL_default_dispvm)
+	/* policyd knows qubes that others refer to by name */
+	if (c->what == RENAME || (c->what == SET_GLOBAL && c->index == GLOBAL_default_dispvm))
+		for (size_t i = 0; i < m->n_qubes; i++)
 			model_untell(m, m->by_name[i]);
 }
 
