@@ -181,11 +181,11 @@ static unsigned payload_make(const struct kind *k)
 	if (k->type == 0x211)
 		payload[4] = 1; /* no port */
 	if (k->type == 0x210)
-		memcpy(payload, "a.B", 3);
+		memcpy(payload, "a.B", 4);
 	if (k->field >= 0)
-		memcpy(payload + k->field, "dom0", 4);
+		memcpy(payload + k->field, "dom0", 5);
 	if (k->ident >= 0)
-		memcpy(payload + k->ident, "S9", 2);
+		memcpy(payload + k->ident, "S9", 3);
 	if (k->text > 0) {
 		/* a service that no policy allows; a command of nobody's */
 		memcpy(payload + k->text, "nosuch:x", 9);
