@@ -27,6 +27,8 @@ struct vchan;
 
 /** CALLS_MAX - calls at a time, refusals that wait to be said included */
 #define CALLS_MAX 2048
+/** DISPOSABLES_MAX - that the qube's calls may have at a time: each is a machine */
+#define DISPOSABLES_MAX 32
 /** CALL_FDS - that are polled for a call */
 #define CALL_FDS 3
 /** ANSWER_MS - how long daemons and vchands may take */

@@ -80,10 +80,26 @@ void callee_started(struct broker *b, struct call *c, short revents)
 		callee_start(b, c);
 }
 
+static unsigned n_disposables(const struct broker *b)
+{
+	unsigned n = 0;
+
+	for (const struct call *c = b->calls; c; c = c->next)
+		n += c->hold != NULL;
+	return n;
+}
+
 void callee_make(struct broker *b, struct call *c)
 {
-	int r = b->qubesd_socket ? hold_new(b->qubesd_socket, b->name, c->callee_name, &c->hold)
-				 : -ENOTSUP;
+	int r;
+
+	if (n_disposables(b) >= DISPOSABLES_MAX) {
+		call_refuse(b, c, "it has %u disposables already, which is the most at a time",
+			    DISPOSABLES_MAX);
+		return;
+	}
+	r = b->qubesd_socket ? hold_new(b->qubesd_socket, b->name, callee_id(c), &c->hold)
+			     : -ENOTSUP;
 
 	if (r < 0) {
 		call_refuse(b, c, "no disposable of %s can be made: %s", c->callee_name,

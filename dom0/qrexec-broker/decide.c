@@ -184,12 +184,15 @@ static void answer_take(struct broker *b, struct call *c)
 	}
 	c->autostart = a.autostart;
 	made = str_starts(a.target, disposable);
-	if (made)
+	if (made) {
 		a.target += strlen(disposable);
+		if (a.target_uuid && str_starts(a.target_uuid, disposable))
+			a.target_uuid += strlen(disposable);
+	}
 	r = command_make(b, c, &a);
 	if (r == 0 && !c->to_dom0)
 		r = str_copy(c->callee_name, sizeof(c->callee_name), a.target, strlen(a.target));
-	if (r == 0 && !c->to_dom0 && !made && a.target_uuid && !str_eq(a.target_uuid, "uuid:"))
+	if (r == 0 && !c->to_dom0 && a.target_uuid && !str_eq(a.target_uuid, "uuid:"))
 		r = str_copy(c->callee_uuid, sizeof(c->callee_uuid), a.target_uuid,
 			     strlen(a.target_uuid));
 	if (r == 0 && !c->to_dom0 && (!is_word(c->callee_name) || is_keyword(c->callee_name)))
