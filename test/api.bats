@@ -328,3 +328,105 @@ heard() {
 	[ "$(call admin.vm.Start sys)" = '0|' ]
 	grep -qx '/name=sys' "$BULKHEAD_HOME/run/none/"*.qdb
 }
+
+# hold DEST NAME: hold a disposable until `kill $holder`; NAME gets what is heard
+hold() {
+	printf 'bulkhead.vm.Disposable dom0 name %s\0' "$1" | timeout 60 socat -t60 - "UNIX-CONNECT:$BULKHEAD_HOME/run/qubesd.sock" >"$BULKHEAD_HOME/$2" 3>&- &
+	holder=$!
+}
+
+# held NAME: the disposable that runs and is held there
+held() {
+	heard "$1" | sed -n 's/^1|disp[0-9]*|disposable|name|\(disp[0-9]*\)|uuid|.*/\1/p'
+}
+
+is_held() {
+	[ -n "$(held "$1")" ]
+}
+
+no_disposable() {
+	! call admin.vm.List dom0 | grep -q class=DispVM
+}
+
+@test "a disposable that is held lives until it is let go, killed, or shut down by somebody" {
+	make_template tmpl
+	make_app dvm tmpl
+	kernel_set
+	call admin.vm.property.Set+template_for_dispvms dvm True
+	find "$BULKHEAD_HOME/state/pools" | sort >"$BATS_TEST_TMPDIR/before"
+	hear events
+	hold dvm one
+	within 10 is_held one
+	d=$(held one)
+	[[ $(call admin.vm.List "$d") == *class=DispVM\ state=Running* ]]
+	[[ $(call bulkhead.vm.Disposable "$d") == *"QubesVMInUseError||'$d' is held already|" ]]
+	kill "$holder"
+	within 10 no_disposable
+	hold dvm two
+	within 10 is_held two
+	[[ $(call admin.vm.Kill "$(held two)") == '0|' ]]
+	within 10 no_disposable
+	wait "$holder"
+	[[ $(heard two) == *"2|QubesVMError||'$(held two)' has ended|" ]]
+	hold dvm three
+	within 10 is_held three
+	[[ $(call admin.vm.Shutdown+wait "$(held three)") == '0|' ]]
+	within 10 no_disposable
+	# not held by anybody: shut down, it goes as well
+	d=$(call admin.vm.CreateDisposable dvm)
+	d=${d#*|}
+	[[ $(call bulkhead.vm.Disposable "$d") == *"QubesVMNotRunningError||'$d' is no disposable that can be held|" ]]
+	[[ $(call admin.vm.Start "$d") == '0|' ]]
+	[[ $(call admin.vm.Shutdown+wait "$d") == '0|' ]]
+	within 10 no_disposable
+	gone() { find "$BULKHEAD_HOME/state/pools" | sort | cmp -s - "$BATS_TEST_TMPDIR/before"; }
+	within 10 gone
+	[ "$(heard events | grep -c '^1||domain-delete|vm|disp')" = 4 ]
+	# kept on purpose: it is killed, and stays
+	hold dvm four
+	within 10 is_held four
+	d=$(held four)
+	[[ $(call admin.vm.property.Set+auto_cleanup "$d" False) == '0|' ]]
+	kill "$holder"
+	halted() { [[ $(call admin.vm.List "$d") == *state=Halted* ]]; }
+	within 10 halted
+	daemon_kill
+	daemon_start
+	halted
+	[[ $(call bulkhead.vm.Disposable "$d") == *QubesVMNotRunningError* ]]
+}
+
+@test "a new qubesd is told who holds a disposable; one that nobody holds goes" {
+	make_template tmpl
+	make_app dvm tmpl
+	kernel_set
+	call admin.vm.property.Set+template_for_dispvms dvm True
+	hold dvm one
+	within 10 is_held one
+	hold dvm two
+	within 10 is_held two
+	daemon_kill
+	daemon_start
+	[ "$(call admin.vm.List dom0 | grep -c class=DispVM.*Running)" = 2 ]
+	hold "$(held one)" again
+	within 10 is_held again
+	[ "$(held again)" = "$(held one)" ]
+	other_gone() { [[ $(call admin.vm.List "$(held two)") == '2|QubesVMNotFoundError|'* ]]; }
+	within 60 other_gone
+	[[ $(call admin.vm.List "$(held one)") == *state=Running* ]]
+	kill "$holder"
+	within 10 no_disposable
+}
+
+@test "a disposable that does not start leaves its console's log and nothing else" {
+	make_template tmpl
+	make_app dvm tmpl
+	kernel_set
+	call admin.vm.property.Set+template_for_dispvms dvm True
+	call admin.vm.property.Set+kernelopts dvm none.fail
+	[[ $(call bulkhead.vm.Disposable dvm) == '1|dvm|progress|stage|created|text|disp'*'||2|QubesVMError||'*'told not to'* ]]
+	within 10 no_disposable
+	d=$(call admin.vm.CreateDisposable dvm)
+	[[ $(call admin.vm.Start "${d#*|}") == '2|QubesVMError|'* ]]
+	within 10 no_disposable
+}
