@@ -192,6 +192,9 @@ static pid_t start(char *const *argv)
 	if (r == 0)
 		r = posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, log,
 						     O_WRONLY | O_APPEND | O_CREAT, 0600);
+	/* who waits for a caller that was killed outlives us: nobody is to wait for it by our output */
+	if (r == 0)
+		r = posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
 	if (r == 0)
 		r = posix_spawn(&pid, argv[0], &actions, NULL, argv, environ);
 	(void)posix_spawn_file_actions_destroy(&actions);
