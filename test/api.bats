@@ -429,4 +429,200 @@ no_disposable() {
 	d=$(call admin.vm.CreateDisposable dvm)
 	[[ $(call admin.vm.Start "${d#*|}") == '2|QubesVMError|'* ]]
 	within 10 no_disposable
+
+@test "a RemoteVM is data: no volumes, not started" {
+	[ "$(call admin.vm.Create.RemoteVM dom0 'name=far label=red')" = '0|' ]
+	[[ $(call admin.vm.Create.RemoteVM+tmpl dom0 'name=far2 label=red') == '2|QubesValueError||'* ]]
+	[[ $(call admin.vm.List far) == '0|far class=RemoteVM state=Halted uuid='* ]]
+	[ "$(call admin.vm.volume.List far)" = '0|' ]
+	[ "$(property far icon)" = remotevm-red ]
+	[ "$(property far include_in_backups)" = False ]
+	[ -n "$(property far uuid)" ]
+	[ "$(call admin.vm.property.Set+remote_name far work)" = '0|' ]
+	[ "$(call admin.vm.property.Set+transport_rpc far 'qubes.Relay')" = '0|' ]
+	[ "$(call admin.vm.property.Set+relayvm far dom0)" = '0|' ]
+	[[ $(call admin.vm.property.Get+netvm far) == '2|QubesNoSuchPropertyError||'* ]]
+	[[ $(call admin.vm.Start far) == '2|QubesVMError||'* ]]
+	[[ $(ask 'internal.GetSystemInfo dom0 name dom0\0' qubesd.internal.sock) == *'"far": {'*'"relayvm": "dom0"'* ]]
+	daemon_kill
+	daemon_start
+	[ "$(property far remote_name)" = work ]
+	[ "$(call bulkhead.vm.Rename+away far)" = '0|' ]
+	[ "$(call admin.vm.Remove away)" = '0|' ]
+}
+
+@test "removing says all that uses the qube" {
+	make_template tmpl
+	make_app work tmpl
+	make_app other tmpl
+	[[ $(call admin.vm.Remove tmpl) == "2|QubesVMInUseError||'tmpl' is in use: it is the system's default_template, the template of 'other', the template of 'work'|" ]]
+}
+
+@test "a snapshot and then changes, with nothing in between" {
+	make_template tmpl
+	make_app work tmpl
+	follow() { printf "bulkhead.Events dom0 name ${2-dom0}\0$3" | timeout 60 socat -t60 - "UNIX-CONNECT:$BULKHEAD_HOME/run/qubesd.sock" >"$BULKHEAD_HOME/$1" 3>&- & }
+	follow all dom0 'name\nlabel\nstate\nmemory\n'
+	follow one work ''
+	within 10 grep -q settled "$BULKHEAD_HOME/all"
+	within 10 grep -q settled "$BULKHEAD_HOME/one"
+	[ "$(call admin.vm.property.Set+label work blue)" = '0|' ]
+	within 10 grep -q property-set:label "$BULKHEAD_HOME/all"
+	[ "$(heard all | head -n 6)" = "$(printf '%s\n' '1||connection-established||' '1|dom0|qube|name|dom0|label|black|state|Running|memory|||' '1|tmpl|qube|name|tmpl|label|black|state|Halted|memory|400||' '1|work|qube|name|work|label|red|state|Halted|memory|400||' '1||settled||' '1|work|property-pre-set:label|name|label|newvalue|blue|oldvalue|red||')" ]
+	heard one | grep -q '^1|work|qube|name|work|state|Halted|klass|AppVM|label|red|template|tmpl|netvm|||$'
+	run ! grep -q 'qube.*tmpl.*TemplateVM' "$BULKHEAD_HOME/one"
+	[[ $(call bulkhead.Events dom0 nofield) == '2|QubesNoSuchPropertyError||'* ]]
+	[[ $(call bulkhead.Events dom0 "$(printf 'name\\n%.0s' {1..33})") == '2|ProtocolError||'* ]]
+}
+
+@test "qubes start with the system, and not with each qubesd" {
+	make_template tmpl
+	make_app work tmpl
+	make_app broken tmpl
+	make_app other tmpl
+	kernel_set
+	[ "$(call admin.vm.property.Set+autostart work True)" = '0|' ]
+	[ "$(call admin.vm.property.Set+autostart broken True)" = '0|' ]
+	[ "$(call admin.vm.property.Set+kernelopts broken none.fail)" = '0|' ]
+	daemon_kill
+	daemon_start
+	[[ $(call admin.vm.List work) == *state=Halted* ]]
+	[ "$(call bulkhead.Quit dom0)" = '0|' ]
+	wait "$daemon" || true
+	daemon_start
+	running() { [[ $(call admin.vm.List work) == *state=Running* ]]; }
+	within 10 running
+	failed() { grep -q 'broken.*not started with the system: .*told not to' "$BULKHEAD_HOME/log"; }
+	within 10 failed
+	[[ $(call admin.vm.List other) == *state=Halted* ]]
+	[ "$(call admin.vm.Kill work)" = '0|' ]
+	daemon_kill
+	daemon_start
+	sleep 0.5
+	[[ $(call admin.vm.List work) == *state=Halted* ]]
+}
+
+@test "help says when a change counts" {
+	make_template tmpl
+	make_app work tmpl
+	[[ $(call admin.vm.property.Help+memory work) == *'; counts from the next start on' ]]
+	[[ $(call admin.vm.property.Help+template work) == *'; the qube must be halted' ]]
+	[[ $(call admin.vm.property.Help+autostart work) != *';'* ]]
+}
+
+@test "whatever bytes a method is sent, the answer is one, and qubesd goes on" {
+	make_template tmpl
+	make_app work tmpl
+	local n=1500
+	! full_counts || n=100000
+	# seeded: a failure comes again
+	timeout 900 python3 - "$BULKHEAD_HOME/run/qubesd.sock" $n "$top/dom0/qubesd/api/method.c" <<-'END'
+		import random, re, socket, sys
+		path, n = sys.argv[1], int(sys.argv[2])
+		methods = [m for m in re.findall(r'^\t\{"([a-z][A-Za-z_.]+)"', open(sys.argv[3]).read(), re.M)
+		           if m not in ("bulkhead.Quit", "admin.Events", "admin.vm.Stats", "bulkhead.Events", "bulkhead.vm.Disposable")]
+		methods += ["admin.vm.device.pci.Available", "admin.vm.device.block.Attach", "admin.none"]
+		assert len(methods) > 90, len(methods)
+		rng = random.Random(20)
+		props = ["memory", "netvm", "label", "template", "kernelopts", "name", "maxmem", "default_dispvm", "keyboard_layout", "ip", "mac", "xid"]
+		words = [b"", b"work", b"tmpl", b"dom0", b"uuid:x", b"uuid:00000000-0000-0000-0000-000000000000", b"root", b"private", b"volatile", b"kernel",
+		         b"none", b"default", b"qcow2", b"../x", b"a" * 511, b"a" * 600, b"%s%n%d", b"50%", b"+", b"a+b+c", b"force+wait", b"force+", b"0", b"-1", b"08",
+		         b"\xff", b"\xc3\xa4", b"service.x", b"created-by-dom0", b"True", b"red", b"9"] + [p.encode() for p in props]
+		payloads = [b"", b"\0", b"x\0y", b"x" * 65000, b"-1", b"0", b"00", b"18446744073709551616", b"1e5", b"+5", b" 5", b"5 ", b"5\n", b"\n" * 5000, b"\xff\xfe", b"%s%n",
+		            "äöü\u202e".encode(), b"name=x", b"name=x label=", b"name=y label=red label=red", b"name=%n label=red", b"name= label=red", b"name=" + b"n" * 32 + b" label=red",
+		            b"=" * 100, b"action=accept\n" * 3000, b"action=drop dst4=1.2.3.4/99", b"True", b"False", b"maybe", b"none", b"None", b"0x112233", b"0xgggggg", b"5\nabcde",
+		            b"99999999999999999999\nx", b"name=p\ndir_path=/dev/null/x", b"name=p\ndir_path=x\ndir_path=y", b"name\n" * 100, b"work", b"uuid"]
+		def call(request):
+		    s = socket.socket(socket.AF_UNIX)
+		    s.settimeout(60)
+		    s.connect(path)
+		    try:
+		        s.sendall(request)
+		        s.shutdown(socket.SHUT_WR)
+		        data = b""
+		        while True:
+		            more = s.recv(65536)
+		            if not more:
+		                return data
+		            data += more
+		    except (BrokenPipeError, ConnectionResetError):
+		        return b""
+		sent = refused = 0
+		for i in range(n):
+		    method = methods[i % len(methods)]
+		    arg, payload = rng.choice(words), rng.choice(payloads)
+		    if rng.random() < 0.2:
+		        payload = bytes(rng.randrange(256) for _ in range(rng.randrange(200)))
+		    if rng.random() < 0.1:
+		        arg = bytes(rng.randrange(33, 127) for _ in range(rng.randrange(1, 60)))
+		    dest = rng.choice([b"dom0", b"work", b"tmpl", b"work", b"tmpl", b"nobody"])
+		    header = method.encode() + (b"+" + arg if arg else b"") + b" dom0 name " + dest
+		    answer = call(header + b"\0" + payload)
+		    what = (header[:200], payload[:80], answer[:300] if answer else answer)
+		    if not all(33 <= b < 127 for b in arg) or len(header) + 1 + len(payload) > 65536:
+		        assert answer == b"", what  # no request
+		        continue
+		    sent += 1
+		    assert answer[:2] in (b"0\0", b"1\0", b"2\0"), what
+		    if answer[:2] != b"2\0":
+		        continue
+		    refused += 1
+		    kind, traceback, text, end = answer[2:].split(b"\0")
+		    assert re.fullmatch(rb"[A-Za-z]+", kind) and traceback == b"" and end == b"" and text, what
+		    assert b"inside qubesd" not in text, what
+		    assert b"%" not in text.replace(b"%%", b""), what
+		assert sent > n * 0.9 and refused > n / 4, (sent, refused)
+		assert call(b"admin.vm.List dom0 name dom0\0").startswith(b"0\0dom0 ")
+	END
+	# it is the same one, and what it has it still has after a start
+	kill -0 "$daemon"
+	local before
+	before=$(ask 'bulkhead.List dom0 name dom0\0name\nlabel\nmemory\ntags\nqid')
+	daemon_kill
+	daemon_start
+	[ "$(ask 'bulkhead.List dom0 name dom0\0name\nlabel\nmemory\ntags\nqid')" = "$before" ]
+}
+
+@test "connections that are opened and left, half asked or not at all, keep nobody from being answered" {
+	local n=2000
+	! full_counts || n=10000
+	timeout 300 python3 - "$BULKHEAD_HOME/run/qubesd.sock" $n <<-'END'
+		import resource, socket, sys, time
+		path, n = sys.argv[1], int(sys.argv[2])
+		hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+		resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, n + 200), hard))
+		n = min(n, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 100)
+		def connect():
+		    s = socket.socket(socket.AF_UNIX)
+		    s.settimeout(60)
+		    s.connect(path)
+		    return s
+		def ask():
+		    s = connect()
+		    s.sendall(b"admin.vm.List dom0 name dom0\0")
+		    s.shutdown(socket.SHUT_WR)
+		    data = b""
+		    while True:
+		        more = s.recv(65536)
+		        if not more:
+		            assert data.startswith(b"0\0dom0 "), data
+		            return
+		        data += more
+		left = []
+		for i in range(n):
+		    s = connect()
+		    left.append(s)
+		    try:
+		        if i % 3 == 1:
+		            s.sendall(b"admin.vm.List dom0 na")
+		        elif i % 3 == 2:
+		            s.sendall(b"admin.vm.notes.Set dom0 name dom0\0" + b"x" * 30000)
+		    except OSError:
+		        pass  # it has made room for others
+		    if i % 200 == 0:
+		        ask()
+		ask()
+	END
+	left() { [[ $(call bulkhead.Status dom0) == *$'\nn_clients=1\n'* ]]; }
+	within 20 left
 }

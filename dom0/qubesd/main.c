@@ -286,6 +286,7 @@ static int serve(struct qubesd *d, const char *socket_dir)
 	d->started_ms = io_now_ms();
 	log_info(NULL, "serving %zu qubes at %s", d->model->n_qubes, socket_dir);
 	(void)sd_notify(0, "READY=1");
+	power_autostart(d);
 	r = sd_event_loop(d->event);
 	(void)sd_notify(0, "STOPPING=1");
 	return r;

@@ -148,7 +148,7 @@ int making_finish(struct qubesd *d, const struct operation *op)
 
 static int may_remove(const struct model *m, const struct qube *q, struct refusal *why)
 {
-	char where[256];
+	char where[512];
 
 	if (q->qid == 0)
 		return refuse(why, "QubesVMInUseError", "dom0 cannot be removed");
@@ -266,7 +266,8 @@ static void add_volumes(struct changes *changes, const struct wish *w, unsigned 
 	/* clang-format on */
 	char vid[64];
 
-	for (unsigned i = 0; i < N_DISKS; i++) {
+	/* one that runs elsewhere has its disks there */
+	for (unsigned i = 0; w->klass != KLASS_REMOTE && i < N_DISKS; i++) {
 		(void)snprintf(vid, sizeof(vid), "vm/%s/%s", uuid, disk_name((enum disk)i));
 		volumes[i].pool = (char *)w->pools[i];
 		volumes[i].vid = vid;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What Bulkhead adds to the Admin API; doc/protocol/admin.md. */
 #include "api/call.h"
+#include "api/event.h"
 #include "api/method.h"
+#include "base/log.h"
 #include "power/power.h"
 #include "qubesd.h"
 #include "store/property.h"
@@ -113,44 +115,122 @@ static void put_field(struct call *c, const struct qube *q, const struct field *
 	}
 }
 
-int bulkhead_list(struct call *c)
+/* The columns a call asks for, a line each. @text holds @names. */
+struct fields {
+	struct field at[MAX_FIELDS];
+	const char *names[MAX_FIELDS];
+	unsigned n;
+	char *text;
+};
+
+static void fields_done(struct fields *f)
+{
+	free(f->text);
+}
+
+static int parse_fields(struct call *c, unsigned max, struct fields *ret)
 {
 	static const char default_fields[] = "name\nstate\nklass\nlabel\ntemplate\nnetvm";
-	AUTO_FREE char *names = strdup(c->q.payload_len > 0 ? c->payload : default_fields);
-	struct field fields[MAX_FIELDS];
-	char *rest = names, *name;
-	const struct model *m = c->d->model;
-	unsigned n = 0;
+	char *rest, *name;
 	int r;
 
-	if (!names)
+	ret->text = strdup(c->q.payload_len > 0 ? c->payload : default_fields);
+	if (!ret->text)
 		return -ENOMEM;
+	rest = ret->text;
 	while ((name = strsep(&rest, "\n"))) {
 		if (name[0] == '\0' && !rest)
 			break; /* the last line may be ended */
-		if (n == MAX_FIELDS)
-			return refuse(&c->why, "ProtocolError", "a list has at most %u fields",
-				      MAX_FIELDS);
-		r = parse_field(c, name, &fields[n]);
+		if (ret->n == max)
+			return refuse(&c->why, "ProtocolError", "at most %u fields can be had",
+				      max);
+		r = parse_field(c, name, &ret->at[ret->n]);
 		if (r != 0)
 			return r;
-		text_add(&c->out, "%s%s", n > 0 ? "\t" : "", name);
-		n++;
+		ret->names[ret->n++] = name;
 	}
+	return 0;
+}
+
+int bulkhead_list(struct call *c)
+{
+	struct fields AUTO(fields_done) fields = {0};
+	const struct model *m = c->d->model;
+	int r = parse_fields(c, MAX_FIELDS, &fields);
+
+	if (r != 0)
+		return r;
+	for (unsigned i = 0; i < fields.n; i++)
+		text_add(&c->out, "%s%s", i > 0 ? "\t" : "", fields.names[i]);
 	text_add(&c->out, "\n");
 	for (size_t i = 0; i < m->n_qubes; i++) {
 		const struct qube *q = m->by_name[i];
 
 		if (q->hidden || (c->dest->qid != 0 && q != c->dest))
 			continue;
-		for (unsigned k = 0; k < n; k++) {
+		for (unsigned k = 0; k < fields.n; k++) {
 			if (k > 0)
 				text_bytes(&c->out, "\t", 1);
-			put_field(c, q, &fields[k]);
+			put_field(c, q, &fields.at[k]);
 		}
 		text_bytes(&c->out, "\n", 1);
 	}
 	return 0;
+}
+
+/* the event "qube": how @q is now */
+static int send_qube(struct call *c, const struct qube *q, const struct fields *f)
+{
+	static uint8_t buf[ADMIN_MAX_EVENT];
+	struct admin_event e = {.subject = q->name, .name = "qube", .n = f->n};
+	size_t at[ADMIN_MAX_KEYS], len;
+
+	if (!c->client)
+		return -EPIPE;
+	c->out.len = 0;
+	for (unsigned i = 0; i < f->n; i++) {
+		at[i] = c->out.len;
+		put_field(c, q, &f->at[i]);
+		text_bytes(&c->out, "", 1);
+	}
+	if (c->out.failed)
+		return -ENOMEM;
+	for (unsigned i = 0; i < f->n; i++) {
+		e.keys[i] = f->names[i];
+		e.values[i] = c->out.at + at[i];
+	}
+	if (admin_event_encode(&e, buf, sizeof(buf), &len) != 0)
+		return -E2BIG;
+	return client_send(c->client, buf, len) ? 0 : -EPIPE;
+}
+
+/* Nothing happens between the snapshot and the first event that is heard: all of it is this turn. */
+int bulkhead_events(struct call *c)
+{
+	static const struct admin_event settled = {.subject = "", .name = "settled"};
+	struct fields AUTO(fields_done) fields = {0};
+	const struct model *m = c->d->model;
+	uint8_t buf[64];
+	size_t len;
+	int r = parse_fields(c, ADMIN_MAX_KEYS, &fields);
+
+	if (r != 0)
+		return r;
+	r = event_begin(c, TOPIC_EVENTS);
+	for (size_t i = 0; r == 0 && i < m->n_qubes; i++) {
+		const struct qube *q = m->by_name[i];
+
+		if (!q->hidden && (c->dest->qid == 0 || q == c->dest))
+			r = send_qube(c, q, &fields);
+	}
+	if (r == 0)
+		r = fault(admin_event_encode(&settled, buf, sizeof(buf), &len));
+	if (r == 0 && c->client && client_send(c->client, buf, len))
+		client_allow(c->client);
+	if (r < 0 && r != -EPIPE)
+		log_warn(NULL, "a snapshot of the qubes was not sent: %s", log_errno_str(r));
+	call_drop(c);
+	return CALL_LATER;
 }
 
 int bulkhead_status(struct call *c)
@@ -177,5 +257,6 @@ int bulkhead_status(struct call *c)
 
 int bulkhead_quit(struct call *c)
 {
+	power_autostart_again(c->d);
 	return sd_event_exit(c->d->event, 0);
 }

@@ -33,6 +33,7 @@ struct client {
 	unsigned qid; /* what it hears about; 0 = all */
 	char uuid[UUID_LEN + 1];
 	size_t n_counted; /* of @out, in the sum of all */
+	size_t n_allowed; /* beyond CLIENT_MAX_QUEUE */
 };
 
 enum door client_door(const struct client *c)
@@ -132,6 +133,11 @@ void client_subscribe(struct client *c, enum topic topic, const struct qube *q)
 	memcpy(c->uuid, q->uuid, sizeof(c->uuid));
 }
 
+void client_allow(struct client *c)
+{
+	c->n_allowed = c->out.len;
+}
+
 static bool hears(const struct client *c, enum topic topic, const struct qube *q)
 {
 	if (!c->subscribed || c->topic != topic)
@@ -150,7 +156,7 @@ void clients_publish(struct qubesd *d, enum topic topic, const struct qube *q, c
 		next = c->next;
 		if (!hears(c, topic, q))
 			continue;
-		if (c->out.len + len > CLIENT_MAX_QUEUE ||
+		if (c->out.len + len > CLIENT_MAX_QUEUE + c->n_allowed ||
 		    (c->out.len > 0 && d->n_queued + len > CLIENTS_MAX_QUEUE))
 			client_free(c); /* it does not read: its stream ends, others go on */
 		else

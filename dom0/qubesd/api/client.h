@@ -42,6 +42,8 @@ enum topic { TOPIC_EVENTS, TOPIC_STATS };
 /** client_subscribe() - it hears what is published about @q; dom0: about all. A stream about a qube
  * that has been removed stays silent, whoever gets its number */
 void client_subscribe(struct client *c, enum topic topic, const struct qube *q);
+/** client_allow() - what is queued for it now (a snapshot) does not count as not read */
+void client_allow(struct client *c);
 /** clients_publish() - an encoded event about @q (NULL or dom0: those who hear all) to who hears it */
 void clients_publish(struct qubesd *d, enum topic topic, const struct qube *q, const void *bytes,
 		     size_t len);

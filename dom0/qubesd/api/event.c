@@ -33,7 +33,7 @@ void event_emit(struct qubesd *d, const struct qube *q, const char *name, ...)
 		log_warn(e.subject, "event %s is too long and was not sent", name);
 }
 
-int event_stream(struct call *c, enum topic topic)
+int event_begin(struct call *c, enum topic topic)
 {
 	static const struct admin_event first = {.subject = "", .name = "connection-established"};
 	uint8_t buf[64];
@@ -44,6 +44,15 @@ int event_stream(struct call *c, enum topic topic)
 		return fault(r);
 	client_subscribe(c->client, topic, c->dest);
 	(void)client_send(c->client, buf, len);
+	return 0;
+}
+
+int event_stream(struct call *c, enum topic topic)
+{
+	int r = event_begin(c, topic);
+
+	if (r != 0)
+		return r;
 	call_drop(c); /* there is never an answer */
 	return CALL_LATER;
 }

@@ -17,5 +17,8 @@ struct qubesd;
 void event_emit(struct qubesd *d, const struct qube *q, const char *name, ...)
 	__attribute__((sentinel));
 
+/** event_begin() - the call becomes a stream; what follows is sent to its client, which may be gone. Return: 0;
+ * -errno */
+MUST_CHECK int event_begin(struct call *c, enum topic topic);
 /** event_stream() - the call becomes a stream about its destination, and has no answer; CALL_LATER */
 MUST_CHECK int event_stream(struct call *c, enum topic topic);

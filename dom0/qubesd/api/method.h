@@ -32,6 +32,7 @@ int vm_create_in_pool_app(struct call *c);
 int vm_create_in_pool_template(struct call *c);
 int vm_create_in_pool_standalone(struct call *c);
 int vm_create_disp(struct call *c);
+int vm_create_remote(struct call *c);
 int vm_create_in_pool_disp(struct call *c);
 int vm_create_disposable(struct call *c);
 int vm_remove(struct call *c);
@@ -117,6 +118,7 @@ int report_updates(struct call *c);
 
 int bulkhead_list(struct call *c);
 int bulkhead_status(struct call *c);
+int bulkhead_events(struct call *c);
 int bulkhead_quit(struct call *c);
 int rename_vm(struct call *c);
 

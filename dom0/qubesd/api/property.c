@@ -115,7 +115,9 @@ int properties_help(struct call *c)
 	int r = find(c, &p);
 
 	if (r == 0)
-		text_add(&c->out, "%s", p->help);
+		text_add(&c->out, "%s%s%s", p->help,
+			 p->flags & START ? "; counts from the next start on" : "",
+			 p->flags & HALTED ? "; the qube must be halted" : "");
 	return r;
 }
 

@@ -115,6 +115,8 @@ static int wish_template(struct call *c, struct wish *w)
 		return w->template ? 0 : REFUSED;
 	}
 	if (w->klass != KLASS_APP) {
+		if (c->q.arg[0] != '\0' && w->klass == KLASS_REMOTE)
+			return refuse(&c->why, "QubesValueError", "a RemoteVM has no template");
 		if (c->q.arg[0] != '\0')
 			return refuse(
 				&c->why, "QubesValueError",
@@ -213,6 +215,11 @@ int vm_create_standalone(struct call *c)
 int vm_create_disp(struct call *c)
 {
 	return create(c, KLASS_DISP, false);
+}
+
+int vm_create_remote(struct call *c)
+{
+	return create(c, KLASS_REMOTE, false);
 }
 
 int vm_create_in_pool_app(struct call *c)

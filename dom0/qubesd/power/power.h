@@ -45,6 +45,10 @@ MUST_CHECK int power_call_suspend(struct call *c, struct qube *q, bool suspend);
 MUST_CHECK int power_end(struct qube *q, struct refusal *why);
 /** power_recover() - at start: take running qubes back, put away what ended meanwhile */
 MUST_CHECK int power_recover(struct qubesd *d);
+/** power_autostart() - at start, after power_recover(): those that start with the system, if it has just
+ * started. power_autostart_again(): the next qubesd does so again, unless a qube runs */
+void power_autostart(struct qubesd *d);
+void power_autostart_again(struct qubesd *d);
 /** power_detach_all() - qubesd ends: let go of running qubes, which go on */
 void power_detach_all(struct qubesd *d);
 

@@ -816,24 +816,46 @@ bool property_depends(const struct model *m, const struct qube *q, const struct 
 	return p->global == (int)on->id + 1 && !(p->from_template && model_template(m, q));
 }
 
+/* a list of uses, cut with "..." where it is full */
+struct uses {
+	char *to;
+	size_t size, len;
+	unsigned n;
+};
+
+static void use_add(struct uses *u, const char *property, const char *of)
+{
+	char one[128];
+	size_t len;
+
+	(void)snprintf(one, sizeof(one), "%s%s%s%s%s", u->n > 0 ? ", " : "it is ",
+		       of ? "the " : "the system's ", property, of ? " of '" : "", of ? of : "");
+	len = strlen(one) + (of ? 1 : 0);
+	u->n++;
+	if (u->len + len + strlen(", ...") >= u->size) {
+		if (u->len + strlen(", ...") < u->size && !strstr(u->to, "..."))
+			(void)snprintf(u->to + u->len, u->size - u->len, ", ...");
+		u->len = u->size; /* nothing more */
+		return;
+	}
+	(void)snprintf(u->to + u->len, u->size - u->len, "%s%s", one, of ? "'" : "");
+	u->len += len;
+}
+
 bool property_references(const struct model *m, const struct qube *target, char *ret, size_t size)
 {
+	struct uses u = {.to = ret, .size = size};
+
+	ret[0] = '\0';
 	for (unsigned i = 0; i < N_GLOBALS; i++)
-		if (of_system[i].type == TYPE_VM && raw_qube(m, m->globals[i]) == target) {
-			(void)snprintf(ret, size, "it is the system's %s", of_system[i].name);
-			return true;
-		}
+		if (of_system[i].type == TYPE_VM && raw_qube(m, m->globals[i]) == target)
+			use_add(&u, of_system[i].name, NULL);
 	for (size_t n = 0; n < m->n_qubes; n++) {
 		const struct qube *q = m->by_name[n];
 
-		if (q == target)
-			continue;
-		for (unsigned i = 0; i < N_PROPERTIES; i++)
-			if (of_qubes[i].type == TYPE_VM && raw_qube(m, q->values[i]) == target) {
-				(void)snprintf(ret, size, "it is the %s of '%s'", of_qubes[i].name,
-					       q->name);
-				return true;
-			}
+		for (unsigned i = 0; q != target && i < N_PROPERTIES; i++)
+			if (of_qubes[i].type == TYPE_VM && raw_qube(m, q->values[i]) == target)
+				use_add(&u, of_qubes[i].name, q->name);
 	}
-	return false;
+	return u.n > 0;
 }

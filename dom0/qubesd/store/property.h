@@ -21,7 +21,7 @@ struct qube;
 #define PROPERTY_VALUE_MAX 4096
 
 enum property_type { TYPE_STR, TYPE_INT, TYPE_BOOL, TYPE_VM, TYPE_LABEL };
-enum property_flag { FIXED = 1, HALTED = 2, ALWAYS = 4 };
+enum property_flag { FIXED = 1, HALTED = 2, ALWAYS = 4, START = 8 };
 
 struct property {
 	const char *name, *help;
@@ -90,6 +90,6 @@ MUST_CHECK int property_may_reset(const struct model *m, const struct qube *q,
 bool property_depends(const struct model *m, const struct qube *q, const struct property *p,
 		      const struct qube *from, const struct property *on);
 
-/** property_references() - a property (or a default) that names @target; for "it is in use". @ret
- * gets a sentence's part. False if there is none */
+/** property_references() - the properties that name @target, of others and of the system; for "it is in use".
+ * @ret gets a sentence's part, which ends in "..." if there are more. False if there is none */
 bool property_references(const struct model *m, const struct qube *target, char *ret, size_t size);

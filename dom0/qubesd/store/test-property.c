@@ -292,6 +292,18 @@ static void use_is_reported_with_who_uses_it(void **state)
 	(void)state;
 	assert_true(property_references(&m, model_find(&m, "net"), where, sizeof(where)));
 	assert_string_equal(where, "it is the netvm of 'firewall'");
+	set(model_find(&m, "work"), PROP_netvm, "3");
+	set(model_find(&m, "net"), PROP_audiovm, "3"); /* its own use is none */
+	assert_true(property_references(&m, model_find(&m, "net"), where, sizeof(where)));
+	assert_string_equal(where, "it is the netvm of 'firewall', the netvm of 'work'");
+	for (size_t size = 6; size < strlen(where) + 1; size++) {
+		char cut[256];
+
+		assert_true(property_references(&m, model_find(&m, "net"), cut, size));
+		assert_true(strlen(cut) < size);
+		if (cut[0] != '\0')
+			assert_string_equal(cut + strlen(cut) - 3, "...");
+	}
 	assert_true(property_references(&m, model_find(&m, "tmpl"), where, sizeof(where)));
 	assert_false(property_references(&m, model_find(&m, "work"), where, sizeof(where)));
 	m.globals[GLOBAL_default_template] = strdup("2");
