@@ -120,11 +120,14 @@ heard() {
 	[[ $(call admin.vm.firewall.Set work 'action=accept\naction=reject') == '2|QubesValueError||rule 2: '* ]]
 	[[ $(call admin.vm.firewall.Set work 'action=accept\n\naction=drop') == '2|QubesValueError||rule 2: '* ]]
 	[[ $(call admin.vm.firewall.Set work 'action=accept dstports=22') == '2|QubesValueError||'* ]]
-	[[ $(call admin.vm.firewall.Set work) == '2|ProtocolError||'* ]]
+	[[ $(call admin.vm.firewall.Set work '\n') == '2|QubesValueError||'* ]]
+	# no rule is not what nobody has said anything about
+	[ "$(call admin.vm.firewall.Set tmpl)" = '0|' ]
 	[[ $(call admin.vm.firewall.Set dom0 'action=drop') == '2|ProtocolError||'* ]]
 	daemon_kill
 	daemon_start
 	[ "$(call admin.vm.firewall.Get work)" = "$rules" ]
+	[ "$(call admin.vm.firewall.Get tmpl)" = '0|' ]
 	[ "$(heard events | grep -c '^1|work|firewall-changed|')" = 1 ]
 	hear again work
 	[ "$(call admin.vm.firewall.Reload work)" = '0|' ]

@@ -194,6 +194,9 @@ in_work() {
 	timeout 120 qvm-shutdown --wait red
 	qvm-check -q --running work
 	run -1 qvm-check -q --running red
+	# what it uses is seen
+	qvm-top --json work | jq -e '.[0] | .state == "Running" and ([.cpu_usage, .cpu_time, .memory_used] | map(tonumber) | min >= 0) and (.cpu_time | tonumber) > 0'
+	[[ $(qvm-ls --raw-data -O memory,cpu-time work) =~ ^[1-9][0-9]*\|[1-9][0-9]*$ ]]
 }
 
 @test "shutdown: --dry-run, --wait with a timeout that kills, and of what is halted already" {

@@ -1,8 +1,12 @@
 # The tools that look at qubes and change them without starting any: as a user types them.
-# shellcheck shell=bash disable=SC2030,SC2031,SC2016,SC2086,SC2154
+# shellcheck shell=bash disable=SC2030,SC2031,SC2016,SC2046,SC2086,SC2154
 
 bats_require_minimum_version 1.5.0
 load lib
+
+# no editor opens by itself
+export EDITOR=false
+unset VISUAL
 
 setup_file() {
 	instance_begin
@@ -64,6 +68,38 @@ teardown_file() {
 		qvm-pool set default -o revisions_to_keep
 		qvm-pool info default -o a=b
 		qvm-pool remove
+		qvm-notes
+		qvm-notes work tmpl
+		qvm-notes -p -d work
+		qvm-firewall
+		qvm-firewall work nonsense
+		qvm-firewall work policy drop
+		qvm-firewall work add
+		qvm-firewall work del
+		qvm-firewall work del --rule-no 0 accept
+		qvm-firewall work reset accept
+		qvm-firewall work list accept
+		qvm-firewall work add --rule-no 0 accept
+		qvm-firewall work del --before 0 accept
+		qvm-firewall work add maybe
+		qvm-firewall work add dsthost=10.0.0.1
+		qvm-firewall work add accept 10.0.0.1 tcp 22 80
+		qvm-firewall work add accept 300.0.0.1/8
+		qvm-firewall work add accept proto=gre
+		qvm-firewall work add accept dstports=22
+		qvm-firewall work add accept nonsense=1
+		qvm-firewall work add accept expire=+soon
+		qubes-event --count 0
+		qubes-event --timeout soon
+		qvm-top --columns nonsense
+		qvm-top --columns ,
+		qvm-top -C name -F min
+		qvm-top -F nonsense
+		qvm-top -k nonsense
+		qvm-top -d 0
+		qvm-top -n 0
+		qvm-top --all work
+		qvm-top --exclude tmpl work
 		qubes-prefs a b c
 		qubes-prefs --default
 		qubes-prefs --hide-default clockvm
@@ -102,6 +138,16 @@ teardown_file() {
 		would not keep|qvm-volume import --size 4k work:root -
 		do not fit|qvm-volume import --size 100GiB --no-resize work:private -
 		no pool 'nosuch'|qvm-pool info nosuch
+		no qube 'nosuch'|qvm-notes -p nosuch
+		as they were|qvm-notes --edit work
+		No such file|qvm-notes -i /nonexistent work
+		no qube 'nosuch'|qvm-firewall nosuch
+		no rule 7|qvm-firewall work del --rule-no 7
+		no rule 9|qvm-firewall work add --before 9 drop
+		no rule 'action=drop dst4=10.0.0.1/32'|qvm-firewall work del drop 10.0.0.1
+		no qube 'nosuch'|qubes-event --qube nosuch
+		not happened|qubes-event --timeout 0 nosuch
+		no qube 'nosuch'|qvm-top nosuch
 		can be set|qvm-pool set default -o size=3
 		revisions to keep|qvm-pool set default -o revisions_to_keep=x
 	END
@@ -255,7 +301,7 @@ begins() {
 	qvm-pool drivers | grep -q '^qcow2 '
 	[ "$(qvm-pool --help-drivers)" = "$(qvm-pool d)" ]
 	qvm-pool info default | grep -Eq '^driver +qcow2$'
-	[ "$(qvm-pool -i default)" = "$(qvm-pool info default)" ]
+	[ "$(qvm-pool -i default | head -n 3)" = "$(qvm-pool info default | head -n 3)" ]
 	qvm-pool set default -o revisions_to_keep=2
 	qvm-pool info --json default | jq -e '.name == "default" and .revisions_to_keep == 2'
 	qvm-pool -s default -o revisions_to_keep=1
@@ -293,4 +339,147 @@ begins() {
 	refused 1 "'nosuch'" qvm-clone -p root=nosuch source fourth
 	qvm-clone -p private=default source fourth
 	qvm-remove -f copy solo tmpl-2 third fourth source
+}
+
+@test "notes are set, added to, edited, printed and deleted" {
+	[ -z "$(qvm-notes -p work)" ]
+	qvm-notes work --set 'first'
+	qvm-notes work --append "second  line"
+	[ "$(qvm-notes --print work)" = $'first\nsecond  line' ]
+	# others in their place only when the person says so
+	run -1 qvm-notes --set other work <<<n
+	[ "$(qvm-notes -p work | head -n 1)" = first ]
+	qvm-notes --set other work <<<y
+	printf 'from a file\n\tä\n' >"$BATS_TEST_TMPDIR/a file"
+	qvm-notes -f -i "$BATS_TEST_TMPDIR/a file" work
+	cmp "$BATS_TEST_TMPDIR/a file" <(qvm-notes -p work)
+	qvm-notes -f -i - work <<<"from input"
+	EDITOR="sed -i s/input/editor/" qvm-notes work
+	[ "$(qvm-notes -p work)" = "from editor" ]
+	VISUAL="sed -i s/editor/visual/" qvm-notes -e work
+	[ "$(qvm-notes -p work)" = "from visual" ]
+	[ -z "$(find "${TMPDIR:-/tmp}" -maxdepth 1 -name 'work-notes.*')" ]
+	printf 'a\0b' >"$BATS_TEST_TMPDIR/zero"
+	refused 1 "no text" qvm-notes -f -i "$BATS_TEST_TMPDIR/zero" work
+	head -c 70000 /dev/zero | tr '\0' a >"$BATS_TEST_TMPDIR/long"
+	refused 1 "too long" qvm-notes -f -i "$BATS_TEST_TMPDIR/long" work
+	qvm-create -t tmpl -l blue other
+	qvm-clone work third
+	[ "$(qvm-notes -p third)" = "from visual" ]
+	qvm-remove -f other third
+	run -1 qvm-notes -d work <<<n
+	qvm-notes -d -f work
+	qvm-notes -d work
+	[ -z "$(qvm-notes -p work)" ]
+}
+
+@test "firewall rules are listed, added where they shall be, removed, reset" {
+	[ "$(qvm-firewall work --raw)" = "action=accept" ]
+	qvm-firewall work del --rule-no 0
+	[ -z "$(qvm-firewall work list --raw)" ]
+	qvm-firewall work add accept specialtarget=dns
+	qvm-firewall work add accept mail.example.org tcp 993
+	qvm-firewall work add action=accept dst4=10.0.0.0/8 proto=udp dstports=1000-2000 comment='my net'
+	qvm-firewall work add --before 1 drop 1.2.3.4
+	qvm-firewall work add accept 2001:db8::1 icmp 8
+	[ "$(qvm-firewall --raw work list)" = "action=accept specialtarget=dns
+action=drop dst4=1.2.3.4/32
+action=accept dsthost=mail.example.org dstports=993-993 proto=tcp
+action=accept dst4=10.0.0.0/8 dstports=1000-2000 proto=udp comment=my net
+action=accept dst6=2001:db8::1/128 icmptype=8 proto=icmp" ]
+	run -0 qvm-firewall work
+	[[ ${lines[0]} =~ ^NO\ +ACTION\ +HOST\ +PROTOCOL\ +PORT ]]
+	[[ ${lines[3]} =~ ^2\ +accept\ +mail.example.org\ +tcp\ +993\ +-\ +-\ +-\ +-$ ]]
+	[[ ${lines[4]} =~ ^3\ +accept\ +10.0.0.0/8\ +udp\ +1000-2000\ .*my\ net$ ]]
+	[ "$(qvm-firewall work --json | jq -r '.[4]["ICMP TYPE"] + .[4].HOST')" = 82001:db8::1/128 ]
+	# a rule is found however it is written; --raw's lines can be used again
+	qvm-firewall work del drop dsthost=1.2.3.4/32
+	qvm-firewall work del $(qvm-firewall work --raw | grep icmp)
+	[ "$(qvm-firewall work --raw | wc -l)" = 3 ]
+	qvm-firewall work add accept 10.1.1.1 expire=+600
+	left=$(($(qvm-firewall work --raw | sed -n 's/.*expire=//p') - $(date +%s)))
+	[ $left -gt 500 ] && [ $left -le 600 ]
+	qvm-clone work other
+	[ "$(qvm-firewall other --raw)" = "$(qvm-firewall work --raw)" ]
+	qvm-remove -f other
+	qvm-firewall --reload work reset
+	[ "$(qvm-firewall work --raw)" = "action=accept" ]
+}
+
+@test "qubes-event prints what happens as it happens" {
+	qubes-event connection-established 'property-set:*' domain-add -n 4 >"$BATS_TEST_TMPDIR/all" &
+	qubes-event --qube work -n 2 --json >"$BATS_TEST_TMPDIR/work" &
+	within 10 test -s "$BATS_TEST_TMPDIR/all"
+	# the second has no sign of its own that it listens: until it has heard something
+	within 10 eval 'qvm-tags work add heard; qvm-tags work del heard; test -s "$BATS_TEST_TMPDIR/work"'
+	qvm-prefs work memory 401
+	qvm-prefs tmpl default_user $'a+b'
+	qvm-create -t tmpl -l blue other
+	wait
+	[ "$(head -n 3 "$BATS_TEST_TMPDIR/all")" = "$(printf '%s\t%s\t%s\t%s\t%s\n' - connection-established '' '' '' work property-set:memory name=memory newvalue=401 oldvalue=400 tmpl property-set:default_user name=default_user newvalue=a+b oldvalue=user | sed 's/\t*$//')" ] || {
+		cat -A "$BATS_TEST_TMPDIR/all"
+		false
+	}
+	[ "$(tail -n 1 "$BATS_TEST_TMPDIR/all")" = "$(printf -- '-\tdomain-add\tvm=other')" ]
+	[ "$(jq -r '.subject' "$BATS_TEST_TMPDIR/work" | sort -u)" = work ]
+	[ "$(jq -r '.event + .values.tag' "$BATS_TEST_TMPDIR/work" | head -n 1)" = domain-tag-add:heardheard ]
+	qvm-prefs -D work memory
+	qvm-prefs -D tmpl default_user
+	qvm-remove -f other
+}
+
+@test "qvm-ls --watch shows changes as they come" {
+	qvm-ls --watch --raw-data -O name,label work >"$BATS_TEST_TMPDIR/out" 3>&- &
+	pid=$!
+	within 10 grep -qx 'work|red' "$BATS_TEST_TMPDIR/out"
+	qvm-prefs work label blue
+	within 10 grep -qx 'work|blue' "$BATS_TEST_TMPDIR/out"
+	# what is not shown is no change
+	qvm-prefs work autostart True
+	qvm-prefs work label red
+	within 10 eval '[ "$(wc -l <"$BATS_TEST_TMPDIR/out")" = 5 ]'
+	kill $pid
+	[ "$(tr '\n' ' ' <"$BATS_TEST_TMPDIR/out")" = "work|red  work|blue  work|red " ]
+	qvm-prefs -D work autostart
+	# a qube that is gone ends it
+	qvm-create -t tmpl -l blue other
+	qvm-ls -w other 3>&- >"$BATS_TEST_TMPDIR/out" 2>&1 &
+	pid=$!
+	within 10 grep -q '^other ' "$BATS_TEST_TMPDIR/out"
+	qvm-remove -f other
+	status=0
+	wait $pid || status=$?
+	[ "$status" = 1 ]
+	grep -q "no qube 'other'" "$BATS_TEST_TMPDIR/out"
+}
+
+@test "qvm-ls knows the disks' columns" {
+	[ "$(qvm-ls --raw-data -o disk work | cut -d'|' -f5,8)" = 2048\|10240 ]
+	qvm-ls -o disk | head -n 1 | grep -q 'PRIV-CURR.*PRIV-USED.*ROOT-USED'
+	[ "$(qvm-ls --raw-data -O name,size:volatile dom0)" = "dom0|-" ]
+	[ "$(qvm-ls --raw-data -O cpu-time,vcpus work)" = "-|2" ]
+	refused 2 "no field" qvm-ls -O size:kernel
+}
+
+@test "qvm-top: tables, JSON, and a screen" {
+	run -0 qvm-top
+	[[ ${lines[0]} =~ ^NAME\ +STATE\ +CPU%\ +CPUsec\ +MU\ +MM\ +MU/MM$ ]]
+	[[ ${lines[1]} == "dom0 "* && ${#lines[@]} = 2 ]]
+	[ "$(qvm-top -d 1 -n 2 -S -C name | grep -c work)" = 2 ]
+	[ "$(qvm-top -S -k name --json | jq -r '.[].name' | tr '\n' ' ')" = "dom0 tmpl work " ]
+	[ "$(qvm-top -S -r -k name -C name | tr '\n' ' ')" = "NAME work tmpl dom0 " ]
+	[ "$(qvm-top -S -f wo,nosuch -C name | tail -n 1)" = work ]
+	[ "$(qvm-top -S -C name,state work | tail -n 1 | tr -s ' ')" = "work Halted" ]
+	qvm-top --help-columns | grep -q '^cpu_usage '
+	qvm-top --help-formats | grep -q '^min '
+	# keys: halted qubes too, only names with "wo", the end
+	run -0 timeout 20 script -qec qvm-top /dev/null < <(
+		sleep 1.5
+		printf S
+		sleep 1
+		printf '/wo\r'
+		sleep 0.5
+		printf q
+	)
+	[[ $output == *$'\033[?1049h'*"work "*"filter: wo"*$'\033[?1049l'* ]]
 }

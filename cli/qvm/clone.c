@@ -227,9 +227,6 @@ static int copy_text(const struct clone *c, const char *get, const char *set, co
 	AUTO(client_answer_done) struct client_answer text = {0};
 	int r = client_call(NULL, get, c->from, NULL, NULL, 0, NO_FD, &text);
 
-	/* a qubesd that knows of none has none to copy */
-	if (r == CLIENT_E_EXCEPTION && str_eq(text.type, "QubesNotImplementedError"))
-		return 0;
 	if (r != 0)
 		return minor(c, qubesd_failed(c->a, c->from, r, &text));
 	if (str_eq(text.data, unless))

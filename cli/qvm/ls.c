@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* qvm-ls: the table of qubes. Everything comes in one answer of bulkhead.List. */
+/*
+ * qvm-ls: the table of qubes. Everything comes in one answer of bulkhead.List.
+ *
+ * With --watch events say when to ask again. The stream stands before the first table is asked for,
+ * so no change falls between; what changes without an event (memory, disk) is asked for now and then.
+ */
 #include "qvm.h"
 
+#include "base/io.h"
 #include "base/str.h"
 #include "grid.h"
 #include "qubesd.h"
@@ -13,6 +19,9 @@
 
 #define MAX_FIELDS 160
 #define FIELD_SIZE 96
+/* --watch: changes that come together are shown together; what tells of no change is looked at */
+#define GATHER_MS 100
+#define LOOK_MS   2000
 
 enum {
 	ALL = OPTION_OWN,
@@ -23,6 +32,7 @@ enum {
 	RAW_DATA,
 	RAW_LIST,
 	JSON,
+	WATCH,
 	DISK,
 	NETWORK,
 	KERNEL,
@@ -50,33 +60,43 @@ enum {
 /**
  * struct column - @unit: the cell is shown divided by this
  * @field:	as bulkhead.List has it
+ * @of:		the cell is shown in hundredths of this field
  */
 struct column {
 	const char *title, *field, *help;
 	uint64_t unit;
+	const char *of;
 };
 
 /* any property may be a column too; these have a name or form of their own */
 static const struct column columns[] = {
-	{"NAME", "name", "name of the qube", 0},
-	{"STATE", "state", "Running, Halted, Paused, Transient...", 0},
-	{"CLASS", "class", "AppVM, TemplateVM, StandaloneVM, DispVM, AdminVM", 0},
-	{"LABEL", "label", "its colour", 0},
-	{"TEMPLATE", "template", "the template its root volume comes from", 0},
-	{"NETVM", "netvm", "the qube that gives it network", 0},
-	{"QID", "qid", "number in the store", 0},
-	{"XID", "xid", "domain id while it runs", 0},
-	{"UUID", "uuid", "unique for ever", 0},
-	{"MEMORY", "memory_used", "memory in use, MiB", 1024},
-	{"DISK", "disk", "disk space of its volumes, MiB", 1u << 20},
-	{"IP", "ip", "its address", 0},
-	{"IPBACK", "gateway", "address of its netvm's side", 0},
-	{"GATEWAY", "visible_gateway", "the gateway it is told", 0},
-	{"KERNEL", "kernel", "kernel it boots", 0},
-	{"KERNELOPTS", "kernelopts", "options of that kernel", 0},
-	{"VCPUS", "vcpus", "processors", 0},
-	{"TAGS", "tags", "its tags", 0},
-	{"LAST-UPDATE", "feature:last-update", "when it was last updated", 0},
+	{"NAME", "name", "name of the qube", 0, NULL},
+	{"STATE", "state", "Running, Halted, Paused, Transient...", 0, NULL},
+	{"CLASS", "class", "AppVM, TemplateVM, StandaloneVM, DispVM, AdminVM", 0, NULL},
+	{"LABEL", "label", "its colour", 0, NULL},
+	{"TEMPLATE", "template", "the template its root volume comes from", 0, NULL},
+	{"NETVM", "netvm", "the qube that gives it network", 0, NULL},
+	{"QID", "qid", "number in the store", 0, NULL},
+	{"XID", "xid", "domain id while it runs", 0, NULL},
+	{"UUID", "uuid", "unique for ever", 0, NULL},
+	{"MEMORY", "memory_used", "memory in use, MiB", 1024, NULL},
+	{"DISK", "disk", "disk space of its volumes, MiB", 1u << 20, NULL},
+	{"PRIV-CURR", "usage:private", "disk space of private, MiB", 1u << 20, NULL},
+	{"PRIV-MAX", "size:private", "room in private, MiB", 1u << 20, NULL},
+	{"PRIV-USED", "usage:private", "disk space of private in hundredths of its room", 0,
+	 "size:private"},
+	{"ROOT-CURR", "usage:root", "disk space of root, MiB", 1u << 20, NULL},
+	{"ROOT-MAX", "size:root", "room in root, MiB", 1u << 20, NULL},
+	{"ROOT-USED", "usage:root", "disk space of root in hundredths of its room", 0, "size:root"},
+	{"CPU-TIME", "cputime", "processor time since its start, seconds", 1000, NULL},
+	{"IP", "ip", "its address", 0, NULL},
+	{"IPBACK", "gateway", "address of its netvm's side", 0, NULL},
+	{"GATEWAY", "visible_gateway", "the gateway it is told", 0, NULL},
+	{"KERNEL", "kernel", "kernel it boots", 0, NULL},
+	{"KERNELOPTS", "kernelopts", "options of that kernel", 0, NULL},
+	{"VCPUS", "vcpus", "processors", 0, NULL},
+	{"TAGS", "tags", "its tags", 0, NULL},
+	{"LAST-UPDATE", "feature:last-update", "when it was last updated", 0, NULL},
 };
 
 static const struct {
@@ -86,8 +106,8 @@ static const struct {
 	{"full", "name,state,class,label,qid,xid,uuid"},
 	{"network", "name,state,netvm,ip,ipback,gateway"},
 	{"kernel", "name,state,class,template,kernel,kernelopts"},
-	{"disk", "name,state,disk"},
-	{"perf", "name,state,memory,vcpus"},
+	{"disk", "name,state,disk,priv-curr,priv-max,priv-used,root-curr,root-max,root-used"},
+	{"perf", "name,state,memory,vcpus,cpu-time"},
 	{"prefs", "name,label,template,netvm,vcpus,memory,maxmem,virt_mode"},
 };
 
@@ -116,6 +136,7 @@ struct view {
 	struct {
 		unsigned field;
 		uint64_t unit;
+		int of; /* index into @fields; -1 none */
 		char title[FIELD_SIZE];
 	} shown[MAX_FIELDS];
 	unsigned n_shown;
@@ -142,6 +163,7 @@ static int field_index(struct view *v, const char *field)
 static int show_column(struct view *v, const char *word, size_t len)
 {
 	char field[FIELD_SIZE];
+	const char *of = NULL;
 	uint64_t unit = 0;
 	int index;
 
@@ -160,11 +182,13 @@ static int show_column(struct view *v, const char *word, size_t len)
 		if (strcasecmp(columns[i].title, field) != 0)
 			continue;
 		unit = columns[i].unit;
+		of = columns[i].of;
 		(void)snprintf(field, sizeof(field), "%s", columns[i].field);
 	}
 	index = field_index(v, field);
 	if (index < 0)
 		return -1;
+	v->shown[v->n_shown].of = of ? field_index(v, of) : -1;
 	v->shown[v->n_shown].unit = unit;
 	v->shown[v->n_shown++].field = (unsigned)index;
 	return 0;
@@ -360,6 +384,13 @@ static const char *shown_cell(const struct view *v, unsigned row, unsigned colum
 
 	if (text[0] == '\0')
 		return "-";
+	if (v->shown[column].of >= 0) {
+		uint64_t all = as_number(table_cell(&v->table, row, (unsigned)v->shown[column].of));
+
+		(void)snprintf(to, 32, "%llu",
+			       (unsigned long long)(all == 0 ? 0 : as_number(text) * 100 / all));
+		return to;
+	}
 	if (v->shown[column].unit == 0)
 		return text;
 	(void)snprintf(to, 32, "%llu",
@@ -450,8 +481,7 @@ static int make_tree(struct view *v)
 	return 0;
 }
 
-/* the colour of a label on a terminal, or NULL */
-static const char *label_colour(const char *label)
+const char *qvm_label_colour(const char *label)
 {
 	static const char *const colours[][2] = {
 		{"red", "\033[31m"},    {"orange", "\033[38;5;208m"}, {"yellow", "\033[33m"},
@@ -524,7 +554,8 @@ static void print_table(const struct view *v)
 	(void)putchar('\n');
 	for (unsigned i = 0; i < v->n_rows; i++) {
 		const char *colour =
-			colours ? label_colour(table_cell(&v->table, v->rows[i], F_LABEL)) : NULL;
+			colours ? qvm_label_colour(table_cell(&v->table, v->rows[i], F_LABEL))
+				: NULL;
 
 		for (unsigned c = 0; c < v->n_shown; c++) {
 			const char *text = shown_cell(v, v->rows[i], c, made);
@@ -632,7 +663,8 @@ static int check_filters(const struct view *v)
 	return 0;
 }
 
-static int run_view(struct view *v)
+/* what is asked for and shown, from the options */
+static int plan(struct view *v)
 {
 	const char *fields = args_value(v->a, FIELDS);
 	const char *format = chosen_format(v->a);
@@ -659,10 +691,22 @@ static int run_view(struct view *v)
 		fields = formats[i].fields;
 	}
 	r = show_columns(v, fields);
-	r = r != 0 ? r : ask_for_filters(v);
-	r = r != 0 ? r : load(v);
-	r = r != 0 ? r : check_filters(v);
-	r = r != 0 ? r : sort_rows(v);
+	return r != 0 ? r : ask_for_filters(v);
+}
+
+static void forget(struct view *v)
+{
+	table_done(&v->table);
+	free(v->rows);
+	free(v->depths);
+	v->rows = v->depths = NULL;
+	v->n_rows = 0;
+}
+
+static int print(struct view *v)
+{
+	int r = sort_rows(v);
+
 	if (r == 0 && args_has(v->a, TREE))
 		r = make_tree(v);
 	if (r != 0)
@@ -678,6 +722,96 @@ static int run_view(struct view *v)
 		print_table(v);
 	}
 	return 0;
+}
+
+static bool same(const struct table *l, const struct table *r)
+{
+	bool is = l->n_rows == r->n_rows && l->n_fields == r->n_fields;
+
+	for (unsigned i = 0; is && i < l->n_rows * l->n_fields; i++)
+		is = str_eq(l->cells[i], r->cells[i]);
+	return is;
+}
+
+/* is there a column that changes without an event? */
+static bool is_restless(const struct view *v)
+{
+	bool is = false;
+
+	for (unsigned i = 0; i < v->n_shown; i++) {
+		const char *field = v->fields[v->shown[i].field];
+
+		is = is || str_eq(field, "memory_used") || str_eq(field, "cputime") ||
+		     str_eq(field, "disk") || str_starts(field, "usage:");
+	}
+	return is;
+}
+
+/* wait until something may have changed; as client_events_next() where that is none of it */
+static int wait_for_change(struct client_events *stream, int timeout_ms)
+{
+	struct client_event e;
+	int r = client_events_next(stream, timeout_ms, &e);
+
+	if (r == -ETIMEDOUT)
+		return 0;
+	for (uint64_t until = io_now_ms() + GATHER_MS; r == 0;) {
+		uint64_t now = io_now_ms();
+
+		r = client_events_next(stream, now < until ? (int)(until - now) : 0, &e);
+		if (now >= until)
+			break;
+	}
+	return r == -ETIMEDOUT ? 0 : r;
+}
+
+/* a table now and at each change, until we are ended */
+static int watch(struct view *v, struct client_events *stream)
+{
+	AUTO(table_done) struct table before = {0};
+	bool screen = isatty(STDOUT_FILENO);
+	int timeout_ms = is_restless(v) ? LOOK_MS : -1, r = 0;
+
+	while (r == 0) {
+		r = load(v);
+		if (r == 0 && !before.data)
+			r = check_filters(v);
+		if (r != 0)
+			return r;
+		if (!same(&before, &v->table)) {
+			if (screen)
+				(void)fputs("\033[H\033[2J\033[3J", stdout);
+			else if (before.data)
+				(void)putchar('\n');
+			r = print(v);
+			if (r != 0 || fflush(stdout) != 0)
+				return r != 0 ? r : 1;
+		}
+		table_done(&before);
+		before = v->table;
+		v->table = (struct table){0};
+		forget(v);
+		r = wait_for_change(stream, timeout_ms);
+	}
+	if (r == -ENODATA)
+		return ui_fail(v->a,
+			       "qubesd has closed the connection; bulkhead status says how it is");
+	return qubesd_failed(v->a, NULL, r, NULL);
+}
+
+static int run_watch(struct view *v)
+{
+	struct client_events *stream = NULL;
+	AUTO_CLOSE int sock = NO_FD;
+	struct client_event first;
+	int r = client_open(NULL, "admin.Events", "dom0", NULL, NULL, 0, NO_FD, &sock);
+
+	r = r != 0 ? r : client_events_new(&sock, &stream);
+	/* from the first event on nothing is missed */
+	r = r != 0 ? r : client_events_next(stream, -1, &first);
+	r = r == 0 ? watch(v, stream) : qubesd_failed(v->a, NULL, r, NULL);
+	client_events_free(stream);
+	return r;
 }
 
 static int run(const struct args *a)
@@ -713,10 +847,15 @@ static int run(const struct args *a)
 	if (!v)
 		return ui_fail(a, "out of memory");
 	v->a = a;
-	r = run_view(v);
-	table_done(&v->table);
-	free(v->rows);
-	free(v->depths);
+	r = plan(v);
+	if (r == 0 && args_has(a, WATCH)) {
+		r = run_watch(v);
+	} else if (r == 0) {
+		r = load(v);
+		r = r != 0 ? r : check_filters(v);
+		r = r != 0 ? r : print(v);
+	}
+	forget(v);
 	return r;
 }
 
@@ -733,6 +872,7 @@ static const struct option options[] = {
 	{RAW_DATA, 0, "raw-data", NULL, "for programs: no title, cells separated by |"},
 	{RAW_LIST, 0, "raw-list", NULL, "only the names, one a line"},
 	{JSON, 0, "json", NULL, "for programs: a list of objects"},
+	{WATCH, 'w', "watch", NULL, "go on: show it again whenever something has changed"},
 	{HELP_COLUMNS, 0, "help-columns", NULL, "list the columns and exit"},
 	{HELP_FORMATS, 0, "help-formats", NULL, "list the formats and exit"},
 	{ALL, 0, "all", NULL, "all qubes, which is what is listed anyway"},
@@ -769,7 +909,10 @@ const struct command qvm_ls = {
 	.synopses = {"[OPTION]... [QUBE]...", "--help-columns", "--help-formats"},
 	.text = "Prints a table of all qubes, or of those named, dom0 included. An empty cell is "
 		"shown as \"-\".\n"
-		"On a terminal names have the colour of their label.",
+		"On a terminal names have the colour of their label.\n\n"
+		"With --watch it goes on until it is ended: on a terminal the table is drawn anew, "
+		"elsewhere it is\n"
+		"printed again behind an empty line.",
 	.sections = {{"EXAMPLES", "\tqvm-ls --running\n"
 				  "\tqvm-ls --raw-data -O name,memory,vcpus work\n"
 				  "\tqvm-ls --class AppVM --label red orange\n"

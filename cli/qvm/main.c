@@ -19,8 +19,10 @@ static const struct command *const commands[] = {
 	&qvm_clone,
 	&qvm_create,
 	&qvm_features,
+	&qvm_firewall,
 	&qvm_kill,
 	&qvm_ls,
+	&qvm_notes,
 	&qvm_pause,
 	&qvm_pool,
 	&qvm_prefs,
@@ -32,8 +34,10 @@ static const struct command *const commands[] = {
 	&qvm_start,
 	&qvm_tags,
 	&qvm_template,
+	&qvm_top,
 	&qvm_unpause,
 	&qvm_volume,
+	&qubes_event,
 	&qubes_prefs,
 	NULL,
 	/* clang-format on */
@@ -118,6 +122,7 @@ int complete_words(const char *kind)
 			    "qubes-network\nqubes-update-check\nqubes-updates-proxy\n"
 			    "updates-proxy-setup"},
 		{"tag-verb", "list\nadd\ndel"},
+		{"firewall-verb", "list\nadd\ndel\nreset"},
 		{"on-off", "on\noff"},
 		{"installable", "debian-12\ndebian-13\nappliance"},
 	};

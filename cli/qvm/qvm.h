@@ -5,9 +5,10 @@
 
 struct calls;
 
-extern const struct command qubes_prefs, qvm_check, qvm_clone, qvm_create, qvm_features, qvm_kill,
-	qvm_ls, qvm_pause, qvm_pool, qvm_prefs, qvm_remove, qvm_restart, qvm_run, qvm_service,
-	qvm_shutdown, qvm_start, qvm_tags, qvm_template, qvm_unpause, qvm_volume;
+extern const struct command qubes_event, qubes_prefs, qvm_check, qvm_clone, qvm_create,
+	qvm_features, qvm_firewall, qvm_kill, qvm_ls, qvm_notes, qvm_pause, qvm_pool, qvm_prefs,
+	qvm_remove, qvm_restart, qvm_run, qvm_service, qvm_shutdown, qvm_start, qvm_tags,
+	qvm_template, qvm_top, qvm_unpause, qvm_volume;
 
 /* the eight labels, as a list for messages */
 #define LABELS "red, orange, yellow, green, gray, blue, purple, black"
@@ -36,3 +37,6 @@ MUST_CHECK int qvm_timeout(const struct args *a, int key, uint64_t *ret_s);
  * One that another of them uses is tried again when that has gone. Return: as calls_run().
  */
 MUST_CHECK int qvm_shutdown_wait(struct calls *calls, uint64_t timeout_s, bool has_timeout);
+
+/** qvm_label_colour() - what makes a terminal write in the colour of a label; NULL for none */
+const char *qvm_label_colour(const char *label);

@@ -26,11 +26,15 @@ struct field {
 		FIELD_STATE,
 		FIELD_TAGS,
 		FIELD_MEMORY,
+		FIELD_CPUTIME,
 		FIELD_DISK,
+		FIELD_SIZE,
+		FIELD_USAGE,
 		FIELD_FEATURE
 	} kind;
 	const struct property *property;
 	const char *feature;
+	enum disk disk; /* of FIELD_SIZE and FIELD_USAGE */
 };
 
 static int parse_field(struct call *c, const char *name, struct field *ret)
@@ -39,9 +43,8 @@ static int parse_field(struct call *c, const char *name, struct field *ret)
 		const char *name;
 		struct field field;
 	} others[] = {
-		{"state", {.kind = FIELD_STATE}},
-		{"tags", {.kind = FIELD_TAGS}},
-		{"memory_used", {.kind = FIELD_MEMORY}},
+		{"state", {.kind = FIELD_STATE}},        {"tags", {.kind = FIELD_TAGS}},
+		{"memory_used", {.kind = FIELD_MEMORY}}, {"cputime", {.kind = FIELD_CPUTIME}},
 		{"disk", {.kind = FIELD_DISK}},
 	};
 
@@ -54,6 +57,17 @@ static int parse_field(struct call *c, const char *name, struct field *ret)
 		*ret = (struct field){.kind = FIELD_FEATURE, .feature = name + strlen("feature:")};
 		return 0;
 	}
+	for (unsigned i = 0; i < N_DISKS; i++) {
+		const char *colon = strchr(name, ':');
+
+		if (!colon || strcmp(colon + 1, disk_name((enum disk)i)) != 0)
+			continue;
+		if (str_starts(name, "size:") || str_starts(name, "usage:")) {
+			*ret = (struct field){.kind = name[0] == 's' ? FIELD_SIZE : FIELD_USAGE,
+					      .disk = (enum disk)i};
+			return 0;
+		}
+	}
 	if (strcmp(name, "class") == 0)
 		name = "klass";
 	for (unsigned i = 0; i < N_PROPERTIES; i++)
@@ -65,15 +79,21 @@ static int parse_field(struct call *c, const char *name, struct field *ret)
 	return refuse(&c->why, "QubesNoSuchPropertyError", "'%s' is no field of a list", name);
 }
 
-static uint64_t disk_usage(const struct qubesd *d, const struct qube *q)
+static bool volume_usage(const struct qubesd *d, const struct qube *q, enum disk disk,
+			 uint64_t *ret)
 {
 	struct volume_place place;
 	struct storage_volume v;
+
+	return volume_for_storage(d, q, disk, &place, &v) && storage_usage(&v, ret) == 0;
+}
+
+static uint64_t disk_usage(const struct qubesd *d, const struct qube *q)
+{
 	uint64_t sum = 0, one;
 
 	for (unsigned i = 0; i < N_DISKS; i++)
-		if (volume_for_storage(d, q, (enum disk)i, &place, &v) &&
-		    storage_usage(&v, &one) == 0)
+		if (volume_usage(d, q, (enum disk)i, &one))
 			sum += one;
 	return sum;
 }
@@ -82,6 +102,7 @@ static void put_field(struct call *c, const struct qube *q, const struct field *
 {
 	const struct pair *feature;
 	char buf[PROPERTY_BUF];
+	uint64_t usage;
 
 	switch (f->kind) {
 	case FIELD_PROPERTY:
@@ -107,6 +128,18 @@ static void put_field(struct call *c, const struct qube *q, const struct field *
 	case FIELD_DISK:
 		if (q->qid != 0)
 			text_add(&c->out, "%" PRIu64, disk_usage(c->d, q));
+		break;
+	case FIELD_CPUTIME:
+		if (q->power)
+			text_add(&c->out, "%" PRIu64, power_cputime_ms(q));
+		break;
+	case FIELD_SIZE:
+		if (q->volumes[f->disk].pool)
+			text_add(&c->out, "%" PRIu64, model_volume_size(c->d->model, q, f->disk));
+		break;
+	case FIELD_USAGE:
+		if (volume_usage(c->d, q, f->disk, &usage))
+			text_add(&c->out, "%" PRIu64, usage);
 		break;
 	case FIELD_FEATURE:
 		feature = pair_find(q->features, f->feature);

@@ -57,7 +57,8 @@ int firewall_set(struct call *c)
 	}
 	if (rules.failed)
 		return -ENOMEM;
-	changes_set_document(&changes, c->dest_qid, DOCUMENT_FIREWALL, rules.at);
+	/* no rule at all is something said, too: everything is dropped */
+	changes_set_document(&changes, c->dest_qid, DOCUMENT_FIREWALL, rules.at ? rules.at : "");
 	r = call_apply(c, &changes);
 	if (r == 0)
 		event_emit(c->d, c->dest, "firewall-changed", NULL);

@@ -68,7 +68,7 @@ static const struct method methods[] = {
 	{"admin.vm.CurrentState",              A, Q, x, x, power_state},
 	{"admin.vm.Console",                   A, Q, x, x, NULL},
 	{"admin.vm.firewall.Get",              A, N, x, x, firewall_get},
-	{"admin.vm.firewall.Set",              A, N, x, R, firewall_set},
+	{"admin.vm.firewall.Set",              A, N, x, o, firewall_set},
 	{"admin.vm.firewall.Reload",           A, N, x, x, firewall_reload},
 	{"admin.vm.notes.Get",                 A, N, x, x, notes_get},
 	{"admin.vm.notes.Set",                 A, N, x, o, notes_set},
