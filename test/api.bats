@@ -432,6 +432,7 @@ no_disposable() {
 	d=$(call admin.vm.CreateDisposable dvm)
 	[[ $(call admin.vm.Start "${d#*|}") == '2|QubesVMError|'* ]]
 	within 10 no_disposable
+}
 
 @test "a RemoteVM is data: no volumes, not started" {
 	[ "$(call admin.vm.Create.RemoteVM dom0 'name=far label=red')" = '0|' ]
