@@ -28,6 +28,23 @@ in_work() {
 	qvm-start --skip-if-running work
 }
 
+@test "QEMU gives way to dom0's programs, as a process and as a session" {
+	local p nice qemu='' others=-20
+	for p in $(instance_processes); do
+		nice=$(ps -o ni= -p "$p")
+		if [[ $(cat "/proc/$p/comm") == qemu-system* ]]; then
+			qemu=$p
+		elif [ "$nice" -gt "$others" ]; then
+			others=$nice
+		fi
+	done
+	[ "$(ps -o ni= -p "$qemu")" -ge $((others > 9 ? 19 : others + 10)) ]
+	[ "$(ps -L -o ni= -p "$qemu" | sort -u | wc -l)" = 1 ]
+	[ -e "/proc/$qemu/autogroup" ] || skip "this kernel has no groups of sessions"
+	within 20 grep -q ' nice 10$' "/proc/$qemu/autogroup"
+	[ "$(instance_processes | sed 's|.*|/proc/&/autogroup|' | xargs grep -l ' nice 10$')" = "/proc/$qemu/autogroup" ]
+}
+
 @test "output is the command's, to the byte, and errors stay apart" {
 	[ "$(in_work 'echo hello; echo trouble >&2' 2>"$BATS_TEST_TMPDIR/err")" = hello ]
 	[ "$(cat "$BATS_TEST_TMPDIR/err")" = trouble ]

@@ -221,14 +221,11 @@ static int qemu_seccomp(void)
 	return r;
 }
 
-int confine_qemu(void *data)
+int confine_qemu(void *program)
 {
-	const struct confine_qemu *c = data;
 	const struct rlimit no_core = {0, 0};
 	int r;
 
-	/* its own scheduling group, where sessions have one, is as nice as it is */
-	(void)write_text("/proc/self/autogroup", c->niceness);
 	/* memory of a guest belongs in no core file; and of all it is what should go first */
 	if (setrlimit(RLIMIT_CORE, &no_core) < 0)
 		return fail_errno();
@@ -238,7 +235,7 @@ int confine_qemu(void *data)
 		return r;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return fail_errno();
-	r = landlock(c->program);
+	r = landlock(program);
 	return r < 0 ? r : qemu_seccomp();
 }
 

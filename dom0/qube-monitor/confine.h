@@ -2,13 +2,8 @@
 #pragma once
 #include "base/attr.h"
 
-/** struct confine_qemu - @program: QEMU's path; @niceness: as text */
-struct confine_qemu {
-	const char *program, *niceness;
-};
-
-/** confine_qemu() - walls of QEMU; for spawn(), in the child, @data is a struct confine_qemu */
-int confine_qemu(void *data);
+/** confine_qemu() - walls of QEMU; for spawn(), in the child, @program is its path */
+int confine_qemu(void *program);
 
 /**
  * confine_monitor() - give up what neither we nor any child of ours needs

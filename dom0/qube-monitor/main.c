@@ -36,7 +36,6 @@
 
 #define START_FD         3
 #define START_TIMEOUT_MS 30000
-#define QEMU_NICENESS    10
 #define END_TIMEOUT_US   UINT64_C(10000000)
 
 /* ---- the end ---- */
@@ -244,11 +243,9 @@ struct started {
 static int start_qemu(struct monitor *m, struct started *s)
 {
 	const struct monitor_start *start = &given.msg.start;
-	char niceness[8], *argv[MONITOR_MAX_ARGS + 1];
-	struct confine_qemu walls = {.program = start->program, .niceness = niceness};
+	char *argv[MONITOR_MAX_ARGS + 1];
 	int r;
 
-	(void)snprintf(niceness, sizeof(niceness), "%d", QEMU_NICENESS);
 	for (unsigned i = 0; i < start->n_args; i++)
 		argv[i] = (char *)start->args[i]; /* exec's old habit; nobody writes there */
 	argv[start->n_args] = NULL;
@@ -274,7 +271,7 @@ static int start_qemu(struct monitor *m, struct started *s)
 				  .no_new_privs = true,
 				  .niceness = QEMU_NICENESS,
 				  .prepare = confine_qemu,
-				  .data = &walls},
+				  .data = (void *)start->program},
 		  &s->qemu_pid, &s->qemu_pidfd);
 	/* QEMU's ends are QEMU's alone, so that its end is their end */
 	for (unsigned i = 0; i < given.n_fds; i++)
@@ -313,6 +310,9 @@ static int serve(struct monitor *m, struct started *s)
 	if (r < 0)
 		return r;
 	r = qemu_serve(m, s->qemu_pidfd, s->qemu_pid, s->reader_pidfd);
+	if (r < 0)
+		return r;
+	r = weight_lower(m);
 	if (r < 0)
 		return r;
 	r = clients_serve(m, START_FD);

@@ -112,7 +112,7 @@ struct qemu {
 	struct child *child, *reader;
 	pid_t pid;
 	int qmp_fd, notes_fd;
-	sd_event_source *notes, *answer_timer;
+	sd_event_source *notes, *answer_timer, *weight;
 	bool greeted, ready, shut_down, guest_asked, rebooted;
 	uint64_t next_id, waiting_id; /* 0: no command is out */
 	uint64_t next_seq;
@@ -133,6 +133,13 @@ MUST_CHECK int qemu_serve(struct monitor *m, int pidfd, pid_t pid, int reader_pi
 void qemu_command(struct monitor *m, uint64_t client_id, const struct monitor_msg *msg, int *fds,
 		  size_t n_fds);
 void qemu_done(struct qemu *q);
+
+/* weight.c */
+
+#define QEMU_NICENESS 10
+
+/** weight_lower() - let QEMU give way to dom0's programs, soon. Return: 0; -errno */
+MUST_CHECK int weight_lower(struct monitor *m);
 
 /* daemon.c */
 

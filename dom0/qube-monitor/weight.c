@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How heavy QEMU is beside dom0's programs: nice 10, a tenth of their share of a busy processor, so that what a person
+ * does to the system is answered while qubes boot. (doc/decisions/0046)
+ *
+ * spawn() makes QEMU nice. Where the kernel puts each session into a scheduling group of its own (sched_autogroup), that
+ * holds within QEMU's session only, which is QEMU alone; what counts is the group's own nice value. Who is not root gets
+ * to set one of those in 100 ms, of all users of the machine, and otherwise hears EAGAIN: we come again until it is done.
+ * QEMU, a qube's processor, waits for none of this, and may not turn it back: it can write no file of /proc.
+ */
+#include "qube-monitor.h"
+
+#include "base/log.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#define AGAIN_US 100000
+
+static int set_group(const struct monitor *m)
+{
+	char path[64], text[8];
+	AUTO_CLOSE int fd = NO_FD;
+	int n = snprintf(text, sizeof(text), "%d", QEMU_NICENESS);
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/autogroup", (int)m->qemu.pid);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, text, (size_t)n) < 0)
+		return fail_errno();
+	return 0;
+}
+
+static int on_again(sd_event_source *s, uint64_t usec, void *data)
+{
+	struct monitor *m = data;
+	int r = set_group(m);
+
+	(void)usec;
+	if (r == -EAGAIN) {
+		r = sd_event_source_set_time_relative(s, AGAIN_US);
+		if (r >= 0)
+			r = sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+	}
+	/* a kernel without such groups, or a QEMU that has just ended */
+	if (r < 0 && r != -ENOENT && r != -ESRCH)
+		log_warn(m->name, "QEMU keeps its session's weight: %s", log_errno_str(r));
+	return 0;
+}
+
+int weight_lower(struct monitor *m)
+{
+	return sd_event_add_time_relative(m->event, &m->qemu.weight, CLOCK_MONOTONIC, 0, 0,
+					  on_again, m);
+}
