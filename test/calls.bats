@@ -330,6 +330,42 @@ ended $i" ]
 	until_true no_children "${others[0]}"
 }
 
+# a_socket_has N: connections that were taken; it is bound by another name than it is found by
+a_socket_has() {
+	grep -F "$dir/." /proc/net/unix | sed 's/.* //' | sort | uniq -c | grep -q "^ *$(($1 + 1)) "
+}
+
+@test "a caller that holds all it can get at a qube does not keep another one waiting" {
+	local i n=220 pids=()
+	mkdir "$dir/many"
+	qube_begin 41 other
+	service test.Hold "echo begun; until [ -e '$dir/go' ]; do sleep 0.5; done; echo ended"
+	service test.Echo cat
+	allow test.Hold vault target=vault requested_target=vault
+	allow test.Echo vault target=vault requested_target=vault
+	for ((i = 0; i < n; i++)); do
+		CALL_TIMEOUT=200 call_vm vault test.Hold </dev/null >"$dir/many/$i" 2>&1 3>&- &
+		pids+=($!)
+	done
+	for ((i = 0; i < 6; i++)); do
+		until_true eval '[ "$(cat "$dir"/many/* | grep -c begun)" = 128 ]' && break
+	done
+	# all of them have been decided; the others wait where they are in nobody's way
+	until_true eval '[ "$(wc -l <"$dir/asked")" = 220 ]'
+	until_true a_socket_has $((128 + 32))
+	for i in 41 41 41; do
+		[ "$(echo "$i" | VCHAN_DOMAIN=$i timeout 50 "$qube/usr/bin/qrexec-client-vm" --agent-socket="$dir/agent.$i" vault test.Echo)" = "$i" ]
+	done
+	run -0 timeout 50 "$dom0/qrexec-client" --socket-dir="$dir" -d vault "$me:echo fine"
+	[ "$(cat "$dir"/many/* | grep -c begun)" = 128 ]
+	! grep -q ended "$dir"/many/*
+	touch "$dir/go"
+	for i in "${!pids[@]}"; do
+		wait "${pids[$i]}"
+		[ "$(tail -n 1 "$dir/many/$i")" = ended ]
+	done
+}
+
 # ---- sessions
 
 @test "a session's fork server starts its user's commands, and is not needed" {

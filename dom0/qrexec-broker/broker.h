@@ -29,6 +29,9 @@ struct vchan;
 #define CALLS_MAX 2048
 /** DISPOSABLES_MAX - that the qube's calls may have at a time: each is a machine */
 #define DISPOSABLES_MAX 32
+/** ASKS_MAX - calls that ask one callee's daemon for a port at a time; the others of the qube wait here and not there,
+ * where its places are for all callers */
+#define ASKS_MAX 32
 /** CALL_FDS - that are polled for a call */
 #define CALL_FDS 3
 /** ANSWER_MS - how long daemons and vchands may take */
@@ -46,6 +49,7 @@ enum call_state {
 	CALL_DECIDING, /* policyd is asked; no limit: it may ask a person */
 	CALL_MAKING,   /* the callee is a disposable, which qubesd makes */
 	CALL_STARTING, /* a child of ours starts the callee */
+	CALL_QUEUED,   /* others of ours ask the callee's daemon already */
 	CALL_CALLEE,   /* its daemon is asked for a port */
 	CALL_TICKETS,  /* both vchands are told of the stream */
 	CALL_CALLER,   /* our daemon is told to connect */
@@ -54,7 +58,14 @@ enum call_state {
 	CALL_GONE,     /* to be freed */
 };
 
-/** struct call - owns all it points to */
+/** struct callee - a qube that is called, as long as any call has it */
+struct callee {
+	struct callee *next;
+	char id[80];
+	unsigned n_calls, n_asking;
+};
+
+/** struct call - owns all it points to, but for @to */
 struct call {
 	struct call *next;
 	enum call_state state;
@@ -73,6 +84,7 @@ struct call {
 	char *command;                         /* what is to be run */
 	char callee_name[80], callee_uuid[80]; /* "uuid:...", or "" where the policy knows none */
 	char socket[UNIX_PATH_MAX + 1];        /* CALLEE: its daemon's */
+	struct callee *to;                     /* QUEUED, CALLEE */
 	bool to_dom0, autostart, started;
 	struct qrexec_peer *callee, *caller; /* local clients of the two daemons */
 	struct vchan *stand_in;              /* LIVE: waits for a callee whose caller is gone */
@@ -93,6 +105,8 @@ struct broker {
 	struct qrexec_peer *daemon;
 	struct call *calls; /* oldest first */
 	unsigned n_calls;
+	struct callee *callees;
+	bool asked_less;              /* who is queued is to be looked at */
 	pid_t services[SERVICES_MAX]; /* children that serve calls to dom0 */
 	unsigned n_services;
 	struct log_limit noise; /* lines the qube can cause */
@@ -128,8 +142,12 @@ void decide_turn(struct broker *b, struct call *c, short revents);
 void callee_make(struct broker *b, struct call *c);
 /** callee_hold() - what there is to do for a call with a disposable */
 void callee_hold(struct broker *b, struct call *c);
-/** callee_start() - ask its daemon for a port */
+/** callee_start() - ask its daemon for a port, or wait until fewer calls do */
 void callee_start(struct broker *b, struct call *c);
+/** callee_leave() - it has its port, or needs none any more */
+void callee_leave(struct broker *b, struct call *c);
+/** callees_dispatch() - those that are queued, oldest first */
+void callees_dispatch(struct broker *b);
 void callee_turn(struct broker *b, struct call *c);
 /** callee_started() - the child that starts it may have ended */
 void callee_started(struct broker *b, struct call *c, short revents);

@@ -143,11 +143,88 @@ static int daemon_connect(const struct broker *b, struct call *c, const char *qu
 	return r == 0 ? local_peer_new(&fd, &c->callee) : r;
 }
 
+static struct callee *callee_get(struct broker *b, const char *id)
+{
+	struct callee *t = b->callees;
+
+	while (t && !str_eq(t->id, id))
+		t = t->next;
+	if (t)
+		return t;
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return NULL;
+	(void)snprintf(t->id, sizeof(t->id), "%s", id);
+	t->next = b->callees;
+	b->callees = t;
+	return t;
+}
+
+static void callee_unref(struct broker *b, struct callee *t)
+{
+	struct callee **at = &b->callees;
+
+	if (--t->n_calls > 0)
+		return;
+	while (*at != t)
+		at = &(*at)->next;
+	*at = t->next;
+	free(t);
+}
+
+void callee_leave(struct broker *b, struct call *c)
+{
+	struct callee *t = take_ptr(&c->to);
+
+	if (!t)
+		return;
+	if (c->state == CALL_CALLEE) {
+		t->n_asking--;
+		b->asked_less = true;
+	}
+	callee_unref(b, t);
+}
+
+/* false: it is queued, or refused */
+static bool may_ask(struct broker *b, struct call *c)
+{
+	if (c->to && c->state == CALL_CALLEE)
+		return true; /* it tries again */
+	if (!c->to) {
+		c->to = callee_get(b, callee_id(c));
+		if (!c->to) {
+			call_refuse(b, c, "no memory");
+			return false;
+		}
+		c->to->n_calls++;
+	}
+	if (c->to->n_asking < ASKS_MAX) {
+		c->to->n_asking++;
+		c->state = CALL_CALLEE;
+		return true;
+	}
+	if (c->state != CALL_QUEUED)
+		c->until_ms = io_now_ms() + ANSWER_MS;
+	c->state = CALL_QUEUED;
+	return false;
+}
+
+void callees_dispatch(struct broker *b)
+{
+	while (b->asked_less) {
+		b->asked_less = false;
+		for (struct call *c = b->calls; c; c = c->next)
+			if (c->state == CALL_QUEUED && c->to->n_asking < ASKS_MAX)
+				callee_start(b, c);
+	}
+}
+
 void callee_start(struct broker *b, struct call *c)
 {
 	int r;
 
-	c->state = CALL_CALLEE;
+	if (!may_ask(b, c))
+		return;
 	c->asked = false;
 	r = daemon_connect(b, c, callee_id(c));
 	if (r == -EAGAIN) {
@@ -156,6 +233,7 @@ void callee_start(struct broker *b, struct call *c)
 	}
 	if ((r == -ENOENT || r == -ECONNREFUSED) && c->autostart && !c->started &&
 	    b->qubesd_socket) {
+		callee_leave(b, c);
 		start_begin(b, c);
 		return;
 	}
@@ -209,6 +287,7 @@ void callee_turn(struct broker *b, struct call *c)
 	}
 	c->domid = m.domid;
 	c->port = m.port;
+	callee_leave(b, c);
 	tickets_grant(b, c);
 }
 

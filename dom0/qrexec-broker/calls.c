@@ -58,8 +58,10 @@ static void sweep(struct broker *b)
 
 void calls_drop_all(struct broker *b)
 {
-	for (struct call *c = b->calls; c; c = c->next)
+	for (struct call *c = b->calls; c; c = c->next) {
+		callee_leave(b, c);
 		c->state = CALL_GONE;
+	}
 	sweep(b);
 }
 
@@ -107,6 +109,7 @@ void call_refuse(struct broker *b, struct call *c, const char *format, ...)
 	if (log_allowed(&b->noise, b->name))
 		log_info(b->name, "its call of %.128s to \"%s\" is refused: %s", c->service,
 			 c->target, why);
+	callee_leave(b, c);
 	close_fd(&c->fd);
 	close_fd(&c->tickets[0]);
 	close_fd(&c->tickets[1]);
@@ -272,6 +275,7 @@ unsigned calls_poll(struct broker *b, struct pollfd *p, unsigned first)
 				p[n + 1] = peer_entry(c->callee);
 			break;
 		case CALL_MAKING:
+		case CALL_QUEUED:
 		case CALL_REFUSED:
 		case CALL_GONE:
 			break;
@@ -322,6 +326,7 @@ static void call_turn(struct broker *b, struct call *c, const short revents[CALL
 		live_turn(b, c, revents);
 		break;
 	case CALL_MAKING:
+	case CALL_QUEUED:
 	case CALL_REFUSED:
 	case CALL_GONE:
 		break;
@@ -354,10 +359,14 @@ int calls_turn(struct broker *b, const struct pollfd *p, unsigned n)
 		else if (c->again_ms == 0 || c->state == CALL_LIVE)
 			call_turn(b, c, revents);
 		if (c->until_ms > 0 && now >= c->until_ms)
-			call_refuse(b, c, "it takes too long");
+			call_refuse(b, c,
+				    c->state == CALL_QUEUED
+					    ? "too many others of its calls wait for the same qube"
+					    : "it takes too long");
 		if (c->state == CALL_REFUSED && qrexec_peer_idle(b->daemon))
 			r = refusal_send(b, c);
 	}
+	callees_dispatch(b);
 	sweep(b);
 	return r;
 }

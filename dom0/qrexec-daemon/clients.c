@@ -44,9 +44,10 @@ void clients_drop_all(struct daemon *d)
 	clients_sweep(d);
 }
 
-static void client_refuse(const struct daemon *d, struct client *c, const char *why)
+static void client_refuse(struct daemon *d, struct client *c, const char *why)
 {
-	log_warn(d->name, "client dropped: %s", why);
+	if (log_allowed(&d->refusals, d->name))
+		log_warn(d->name, "client dropped: %s", why);
 	c->state = CLIENT_GONE;
 }
 
@@ -158,7 +159,7 @@ int clients_turn(struct daemon *d, const struct pollfd *p, unsigned n)
 				d, c,
 				d->agent && !qrexec_peer_idle(d->agent)
 					? "the agent does not read"
-					: "no call of the qube ended, and all ports are in use");
+					: "no call of the qube ended, and all ports that its caller may have are in use");
 	}
 	clients_sweep(d);
 	return 0;

@@ -53,10 +53,10 @@ struct request {
 	bool refused; /* to be said to the agent */
 };
 
-/** struct ports - data ports; the domain of the other end is a part of what TERMINATED names */
+/** struct ports - data ports in use: with the domain of the other end, as TERMINATED names them */
 struct ports {
 	struct {
-		bool used;
+		uint16_t port; /* 0: the slot is free */
 		uint32_t domid;
 	} slots[QREXEC_N_PORTS];
 	unsigned n_used;
@@ -80,13 +80,14 @@ struct daemon {
 	struct qrexec_peer *broker; /* NULL: not started, or gone */
 	struct request requests[REQUESTS_MAX + 1];
 	unsigned n_requests;
-	struct log_limit noise; /* lines the qube can cause */
+	struct log_limit noise;    /* lines the qube can cause */
+	struct log_limit refusals; /* and those that its callers can */
 };
 
 /* ---- ports.c */
 
 /**
- * ports_take() - the lowest free port for a call from @domid to the qube @own; 0 if there is none
+ * ports_take() - the lowest free port for a call from @domid to the qube @own; 0 if there is none, or it has its share
  *
  * The daemons of two qubes choose ports between the two without asking each other: that of the lower id takes even
  * ones, the other odd ones. With dom0 there is nobody else to choose.

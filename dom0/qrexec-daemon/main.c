@@ -326,7 +326,8 @@ static int acquire(struct daemon *d, const struct options *o)
 			     .signal_fd = NO_FD,
 			     .watch_fd = NO_FD,
 			     .down_ms = io_now_ms(),
-			     .noise = {.interval_s = 60, .burst = 10}};
+			     .noise = {.interval_s = 60, .burst = 10},
+			     .refusals = {.interval_s = 60, .burst = 10}};
 	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
 		return fail_errno();
 	if (d->ask_fd < 0)

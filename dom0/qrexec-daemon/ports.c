@@ -1,15 +1,39 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A channel is between two ids and a port, so each pair of qubes has the whole range: a port that is in use with one
+ * qube is free with all others. How many calls there are at a time is bounded for all together, and of what is left a
+ * caller gets no more than it has already: one alone gets half, the next one half of the rest, and there is always
+ * something for one that has nothing. Dom0 may have all that is left.
+ */
 #include "daemon.h"
+
+static bool is_of(uint32_t domid, uint32_t own, unsigned port)
+{
+	const bool odd = port % 2 != 0;
+
+	return domid == 0 || odd == (own > domid);
+}
 
 unsigned ports_take(struct ports *p, uint32_t own, uint32_t domid)
 {
-	for (unsigned i = 0; i < QREXEC_N_PORTS; i++) {
-		const bool odd = (QREXEC_PORT_DATA + i) % 2 != 0;
+	bool used[QREXEC_N_PORTS] = {0};
+	unsigned n_its = 0, slot = QREXEC_N_PORTS;
 
-		if (p->slots[i].used || (domid != 0 && odd != (own > domid)))
+	for (unsigned i = QREXEC_N_PORTS; i-- > 0;) {
+		if (p->slots[i].port == 0) {
+			slot = i;
+		} else if (p->slots[i].domid == domid) {
+			used[p->slots[i].port - QREXEC_PORT_DATA] = true;
+			n_its++;
+		}
+	}
+	if (slot == QREXEC_N_PORTS || (domid != 0 && n_its >= QREXEC_N_PORTS - p->n_used))
+		return 0;
+	for (unsigned i = 0; i < QREXEC_N_PORTS; i++) {
+		if (used[i] || !is_of(domid, own, QREXEC_PORT_DATA + i))
 			continue;
-		p->slots[i].used = true;
-		p->slots[i].domid = domid;
+		p->slots[slot].port = (uint16_t)(QREXEC_PORT_DATA + i);
+		p->slots[slot].domid = domid;
 		p->n_used++;
 		return QREXEC_PORT_DATA + i;
 	}
@@ -18,14 +42,14 @@ unsigned ports_take(struct ports *p, uint32_t own, uint32_t domid)
 
 bool ports_release(struct ports *p, uint32_t domid, uint32_t port)
 {
-	const uint32_t i = port - QREXEC_PORT_DATA;
-
-	if (port < QREXEC_PORT_DATA || i >= QREXEC_N_PORTS || !p->slots[i].used ||
-	    p->slots[i].domid != domid)
-		return false;
-	p->slots[i].used = false;
-	p->n_used--;
-	return true;
+	for (unsigned i = 0; port != 0 && i < QREXEC_N_PORTS; i++) {
+		if (p->slots[i].port != port || p->slots[i].domid != domid)
+			continue;
+		p->slots[i].port = 0;
+		p->n_used--;
+		return true;
+	}
+	return false;
 }
 
 void ports_reset(struct ports *p)

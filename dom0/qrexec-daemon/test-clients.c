@@ -162,18 +162,56 @@ static void ports_between_qubes_differ_by_who_is_lower(void **state)
 
 	(void)state;
 	assert_int_equal(ports_take(&p, 7, 8), 514);
-	assert_int_equal(ports_take(&p, 7, 9), 516);
+	assert_int_equal(ports_take(&p, 7, 8), 516);
 	assert_int_equal(ports_take(&p, 7, 6), 513);
 	assert_int_equal(ports_take(&p, 7, 6), 515);
-	assert_int_equal(ports_take(&p, 7, 0), 517);
-	assert_int_equal(ports_take(&p, 7, 0), 518);
-	assert_false(ports_release(&p, 9, 514)); /* not its */
+	assert_false(ports_release(&p, 6, 514)); /* not its */
 	assert_true(ports_release(&p, 8, 514));
+	assert_false(ports_release(&p, 8, 514));
+	assert_int_equal(ports_take(&p, 7, 8), 514);
+}
+
+static void each_pair_has_ports_of_its_own(void **state)
+{
+	struct ports p = {0};
+
+	(void)state;
+	assert_int_equal(ports_take(&p, 7, 8), 514);
 	assert_int_equal(ports_take(&p, 7, 9), 514);
-	for (unsigned i = 0; i < QREXEC_N_PORTS / 2 - 2; i++)
-		(void)ports_take(&p, 7, 8);
-	assert_int_equal(ports_take(&p, 7, 8), 0);
-	assert_int_not_equal(ports_take(&p, 7, 6), 0);
+	assert_int_equal(ports_take(&p, 7, 6), 513);
+	assert_int_equal(ports_take(&p, 7, 0), 513);
+	assert_int_equal(ports_take(&p, 7, 0), 514);
+	assert_true(ports_release(&p, 9, 514));
+	assert_false(ports_release(&p, 9, 514));
+	assert_true(ports_release(&p, 8, 514));
+	assert_int_equal(p.n_used, 3);
+}
+
+static unsigned all_that(struct ports *p, uint32_t domid)
+{
+	unsigned n = 0;
+
+	while (ports_take(p, 7, domid) != 0)
+		n++;
+	return n;
+}
+
+static void one_caller_leaves_ports_for_the_next(void **state)
+{
+	struct ports p = {0};
+
+	(void)state;
+	assert_int_equal(all_that(&p, 9), QREXEC_N_PORTS / 2);
+	assert_int_equal(all_that(&p, 11), QREXEC_N_PORTS / 4);
+	assert_int_equal(all_that(&p, 6), QREXEC_N_PORTS / 8);
+	assert_int_equal(all_that(&p, 9), 0);
+	/* what the first gives back is not the first's again */
+	for (unsigned port = 514; port < 514 + 64; port += 2)
+		assert_true(ports_release(&p, 9, port));
+	assert_int_equal(all_that(&p, 9), 0);
+	assert_int_not_equal(all_that(&p, 13), 0);
+	assert_int_not_equal(all_that(&p, 0), 0);
+	assert_int_equal(p.n_used, QREXEC_N_PORTS);
 }
 
 static void a_client_is_let_go_when_its_call_is_over(void **state)
@@ -198,6 +236,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_qube_that_ends_no_call_does_not_hold_clients_for_ever, set_up, tear_down),
 		cmocka_unit_test(ports_between_qubes_differ_by_who_is_lower),
+		cmocka_unit_test(each_pair_has_ports_of_its_own),
+		cmocka_unit_test(one_caller_leaves_ports_for_the_next),
 		cmocka_unit_test_setup_teardown(a_client_is_let_go_when_its_call_is_over, set_up,
 						tear_down),
 	};
