@@ -282,6 +282,58 @@ requested_target=vault"; do
 	run -0 call_vm vault test.Echo <<<"text"
 }
 
+# take_places PID N: of the places for services in dom0, as if N more were there; ends with its input
+take_places() {
+	python3 -c '
+import fcntl, os, struct, sys
+f = os.open("/proc/%s/fd/%s" % (sys.argv[1], sys.argv[2]), os.O_RDWR)
+n = int(sys.argv[3])
+for i in range(256):
+    if n > 0:
+        try:
+            fcntl.fcntl(f, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, i, 1, 0))
+            n -= 1
+        except BlockingIOError:
+            pass
+print("taken", flush=True)
+sys.stdin.read()' "$1" "$(tr '\0' '\n' <"/proc/$1/cmdline" | sed -n 's/^--places-fd=//p')" "$2"
+}
+
+# broker_of_work: whose parent is the daemon's; services' processes are called the same
+broker_of_work() {
+	pgrep -P "$(pgrep -d , -f "qrexec-daemon --socket-dir=$dir .* 42 work")" qrexec-broker
+}
+
+@test "services of dom0 that have outlived their broker are counted by the next one" {
+	local i broker pids=()
+	service test.Hold "echo begun; until [ -e \"$dir/go.\$1\" ]; do sleep 0.2; done; echo ended"
+	service test.Echo cat
+	allow test.Echo dom0 target=dom0 requested_target=dom0
+	for i in 1 2 3; do
+		allow test.Hold+$i dom0 target=dom0 requested_target=dom0
+		call_vm dom0 test.Hold+$i </dev/null >"$dir/held.$i" 3>&- &
+		pids+=($!)
+		until_true grep -q begun "$dir/held.$i"
+	done
+	broker=$(broker_of_work)
+	kill -9 "$broker"
+	until_true ended "$broker"
+	run -0 call_vm dom0 test.Echo <<<text
+	mkfifo "$dir/hold"
+	take_places "$(broker_of_work)" 253 <"$dir/hold" >"$dir/taken" 3>&- &
+	exec 4>"$dir/hold"
+	until_true grep -q taken "$dir/taken"
+	run -126 call_vm dom0 test.Echo <<<text
+	grep -q 'too many of its calls are served in dom0' "$dir/daemon.log"
+	touch "$dir/go.1"
+	wait "${pids[0]}"
+	[ "$(tail -n 1 "$dir/held.1")" = ended ]
+	until_true eval '[ "$(echo text | call_vm dom0 test.Echo 4>&-)" = text ]'
+	exec 4>&-
+	touch "$dir/go.2" "$dir/go.3"
+	wait "${pids[@]:1}"
+}
+
 # ---- many
 
 @test "many at once, and none is lost" {

@@ -8,6 +8,7 @@
  *	decide.c	what policyd, or the policy program, says of it
  *	callee.c	the qube that is called: reached, started or made if it must be
  *	cancel.c	a callee whose caller is gone
+ *	places.c	how many services of dom0 serve the qube
  *	tickets.c	the stream between two qubes
  *
  * Nothing waits: a call is a state, at most CALL_FDS descriptors, and a time.
@@ -36,8 +37,8 @@ struct vchan;
 #define CALL_FDS 3
 /** ANSWER_MS - how long daemons and vchands may take */
 #define ANSWER_MS 70000
-/** SERVICES_MAX - services of dom0 that serve the qube at a time. Its agent says when a call is over and its port is free,
- * so ports do not bound them */
+/** SERVICES_MAX - services of dom0 that serve the qube at a time, whichever of its brokers started them. Its agent says
+ * when a call is over and its port is free, so ports do not bound them */
 #define SERVICES_MAX QREXEC_N_PORTS
 /** RETRY_MS - pause before a full queue is tried again */
 #define RETRY_MS 20
@@ -90,6 +91,7 @@ struct call {
 	struct vchan *stand_in;              /* LIVE: waits for a callee whose caller is gone */
 	uint32_t domid, port;
 	int tickets[2];
+	int place_fd;      /* CALLER, to dom0: its service's */
 	struct hold *hold; /* the callee, if it is a disposable: it is there as long as this */
 	unsigned poll_at;
 };
@@ -106,9 +108,8 @@ struct broker {
 	struct call *calls; /* oldest first */
 	unsigned n_calls;
 	struct callee *callees;
-	bool asked_less;              /* who is queued is to be looked at */
-	pid_t services[SERVICES_MAX]; /* children that serve calls to dom0 */
-	unsigned n_services;
+	bool asked_less;        /* who is queued is to be looked at */
+	int places_fd;          /* all brokers of the qube have had it */
 	struct log_limit noise; /* lines the qube can cause */
 };
 
@@ -151,12 +152,8 @@ void callees_dispatch(struct broker *b);
 void callee_turn(struct broker *b, struct call *c);
 /** callee_started() - the child that starts it may have ended */
 void callee_started(struct broker *b, struct call *c, short revents);
-/** callee_serve_dom0() - be the service side of a call to dom0, in a child; @c's caller is taken along */
-MUST_CHECK int callee_serve_dom0(struct broker *b, const struct call *c);
-/** callee_may_serve_dom0() - there is room for one more; calls that are about to come there have theirs */
-bool callee_may_serve_dom0(const struct broker *b);
-/** callee_reap() - a child has ended that serves no call any more */
-void callee_reap(struct broker *b, pid_t pid, int status);
+/** callee_serve_dom0() - be the service side of a call to dom0, in a child; @c's caller and place are taken along */
+MUST_CHECK int callee_serve_dom0(const struct broker *b, const struct call *c);
 
 /* ---- cancel.c */
 
@@ -164,6 +161,11 @@ void callee_reap(struct broker *b, pid_t pid, int status);
 void cancel_start(struct broker *b, struct call *c);
 /** cancel_turn() - the stand-in's descriptor is readable */
 void cancel_turn(struct call *c);
+
+/* ---- places.c */
+
+/** place_take() - one more service of dom0 may serve as long as this is open; -EAGAIN: not now; -errno */
+MUST_CHECK int place_take(int places_fd, int *ret_fd);
 
 /* ---- tickets.c */
 

@@ -291,28 +291,7 @@ void callee_turn(struct broker *b, struct call *c)
 	tickets_grant(b, c);
 }
 
-bool callee_may_serve_dom0(const struct broker *b)
-{
-	unsigned n = b->n_services;
-
-	for (const struct call *c = b->calls; c; c = c->next)
-		n += c->state == CALL_CALLER && c->to_dom0;
-	return n < SERVICES_MAX;
-}
-
-void callee_reap(struct broker *b, pid_t pid, int status)
-{
-	for (unsigned i = 0; i < b->n_services; i++) {
-		if (b->services[i] != pid)
-			continue;
-		b->services[i] = b->services[--b->n_services];
-		if (status != 0 && log_allowed(&b->noise, b->name))
-			log_info(b->name, "a call of it to dom0 ended before it was over");
-		return;
-	}
-}
-
-int callee_serve_dom0(struct broker *b, const struct call *c)
+int callee_serve_dom0(const struct broker *b, const struct call *c)
 {
 	const struct call_request q = {.vchan_dir = b->vchan_dir,
 				       .own = 0,
@@ -326,19 +305,17 @@ int callee_serve_dom0(struct broker *b, const struct call *c)
 				       .command = c->command};
 	pid_t pid;
 
-	if (b->n_services == SERVICES_MAX)
-		return -EAGAIN;
 	pid = fork();
 	if (pid < 0)
 		return fail_errno();
-	if (pid > 0) {
-		b->services[b->n_services++] = pid;
+	if (pid > 0)
 		return 0;
-	}
-	/* all but the standard streams and this is the broker's, not the call's */
-	if (dup3(qrexec_peer_fd(c->caller), q.cancel_fd, O_CLOEXEC) < 0)
+	/* all but the standard streams and these two is the broker's, not the call's. The broker was started with both of
+	 * their numbers in use, so neither is the other's */
+	if (dup3(qrexec_peer_fd(c->caller), q.cancel_fd, O_CLOEXEC) < 0 ||
+	    dup3(c->place_fd, q.cancel_fd + 1, O_CLOEXEC) < 0)
 		_exit(EXIT_FAILURE);
-	(void)close_range((unsigned)q.cancel_fd + 1, ~0U, 0);
+	(void)close_range((unsigned)q.cancel_fd + 2, ~0U, 0);
 	(void)setrlimit(RLIMIT_NOFILE, &b->files);
 	call_main(&q);
 }

@@ -29,6 +29,7 @@ static void call_free(struct call *c)
 	close_fd(&c->fd);
 	close_fd(&c->tickets[0]);
 	close_fd(&c->tickets[1]);
+	close_fd(&c->place_fd);
 	qrexec_peer_free(c->callee);
 	qrexec_peer_free(c->caller);
 	vchan_free(c->stand_in);
@@ -81,7 +82,7 @@ int call_new(struct broker *b, const struct qrexec_msg *m)
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return -ENOMEM;
-	c->fd = c->tickets[0] = c->tickets[1] = NO_FD;
+	c->fd = c->tickets[0] = c->tickets[1] = c->place_fd = NO_FD;
 	memcpy(c->ident, m->ident, sizeof(c->ident));
 	memcpy(c->source, m->source, sizeof(c->source));
 	memcpy(c->target, m->target, sizeof(c->target));
@@ -113,6 +114,7 @@ void call_refuse(struct broker *b, struct call *c, const char *format, ...)
 	close_fd(&c->fd);
 	close_fd(&c->tickets[0]);
 	close_fd(&c->tickets[1]);
+	close_fd(&c->place_fd);
 	qrexec_peer_free(c->callee);
 	qrexec_peer_free(c->caller);
 	hold_free(c->hold);
@@ -177,10 +179,12 @@ void call_connect_caller(struct broker *b, struct call *c)
 {
 	AUTO_CLOSE int fd = NO_FD;
 	char own[16], path[UNIX_PATH_MAX + 1];
-	int r;
+	int r = c->to_dom0 && c->place_fd < 0 ? place_take(b->places_fd, &c->place_fd) : 0;
 
-	if (c->to_dom0 && c->state != CALL_CALLER && !callee_may_serve_dom0(b)) {
-		call_refuse(b, c, "too many of its calls are served in dom0");
+	if (r < 0) {
+		call_refuse(b, c, "%s",
+			    r == -EAGAIN ? "too many of its calls are served in dom0"
+					 : log_errno_str(r));
 		return;
 	}
 	c->state = CALL_CALLER;
@@ -377,12 +381,16 @@ void calls_reap(struct broker *b)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		callee_reap(b, pid, status);
-		for (struct call *c = b->calls; c; c = c->next)
-			if (c->pid == pid) {
-				c->pid = 0;
-				c->status = status;
-			}
+		struct call *c = b->calls;
+
+		while (c && c->pid != pid)
+			c = c->next;
+		if (c) {
+			c->pid = 0;
+			c->status = status;
+		} else if (status != 0 && log_allowed(&b->noise, b->name)) {
+			log_info(b->name, "a call of it to dom0 ended before it was over");
+		}
 	}
 }
 

@@ -3,7 +3,7 @@
  * qrexec-broker: carries out the calls that one qube makes.
  *
  * runs as	whoever runs the instance
- * holds	the socket to the qube's qrexec-daemon; per call a connection to policyd, then to the daemons of both
+ * holds	the socket to the qube's qrexec-daemon; the file of places for services; per call a connection to policyd, then to the daemons of both
  *		qubes, and to qubesd while a disposable is called
  * trusts	policyd, and who started us. Not the daemon, which reads the qube's bytes: its requests are decoded and
  *		checked as if they were the qube's own
@@ -35,9 +35,10 @@
 static void usage(FILE *to)
 {
 	(void)fputs(
-		"usage: qrexec-broker --daemon-fd=FD --socket-dir=DIR --vchan-dir=DIR [OPTIONS] DOMID NAME\n"
+		"usage: qrexec-broker --daemon-fd=FD --places-fd=FD --socket-dir=DIR --vchan-dir=DIR [OPTIONS] DOMID NAME\n"
 		"Carry out the calls that the qube NAME makes. Started by qube-monitor.\n\n"
 		"      --daemon-fd=FD         stream socket to the qube's qrexec-daemon\n"
+		"      --places-fd=FD         file in whose locks dom0's services are counted\n"
 		"      --socket-dir=DIR       where the daemons' sockets are\n"
 		"      --vchan-dir=DIR        where this qube's vchan sockets are\n"
 		"      --run-dir=DIR          the instance's, with vchands and qubesd; else there are none\n"
@@ -62,6 +63,7 @@ static int options_take(struct broker *b, int *ret_fd, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"daemon-fd", required_argument, NULL, 'd'},
+		{"places-fd", required_argument, NULL, 'l'},
 		{"socket-dir", required_argument, NULL, 's'},
 		{"vchan-dir", required_argument, NULL, 'v'},
 		{"run-dir", required_argument, NULL, 'r'},
@@ -80,6 +82,11 @@ static int options_take(struct broker *b, int *ret_fd, int argc, char **argv)
 			if (!number_take(optarg, 1 << 20, &n))
 				return 2;
 			*ret_fd = (int)n;
+			break;
+		case 'l':
+			if (!number_take(optarg, 1 << 20, &n))
+				return 2;
+			b->places_fd = (int)n;
 			break;
 		case 's':
 			b->socket_dir = optarg;
@@ -107,8 +114,8 @@ static int options_take(struct broker *b, int *ret_fd, int argc, char **argv)
 			return 2;
 		}
 	}
-	if (argc - optind != 2 || *ret_fd < 0 || !b->socket_dir || !b->vchan_dir ||
-	    !str_is_qube_name(argv[optind + 1], strlen(argv[optind + 1]))) {
+	if (argc - optind != 2 || *ret_fd < 0 || b->places_fd < 0 || !b->socket_dir ||
+	    !b->vchan_dir || !str_is_qube_name(argv[optind + 1], strlen(argv[optind + 1]))) {
 		usage(stderr);
 		return 2;
 	}
@@ -164,7 +171,7 @@ static int acquire(struct broker *b, int fd)
 	if (r < 0)
 		return r;
 	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || getrlimit(RLIMIT_NOFILE, &files) < 0 ||
-	    fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+	    fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(b->places_fd, F_SETFD, FD_CLOEXEC) < 0)
 		return fail_errno();
 	b->files = files;
 	files.rlim_cur = files.rlim_max < CALL_FDS * CALLS_MAX + 64 ? files.rlim_max
@@ -240,7 +247,8 @@ static int serve(struct broker *b)
 int main(int argc, char **argv)
 {
 	AUTO(paths_done) struct paths paths = {0};
-	static struct broker b = {.signal_fd = NO_FD, .noise = {.interval_s = 60, .burst = 30}};
+	static struct broker b = {
+		.places_fd = NO_FD, .signal_fd = NO_FD, .noise = {.interval_s = 60, .burst = 30}};
 	int fd = NO_FD, r;
 
 	log_open("qrexec-broker");

@@ -196,6 +196,12 @@ static int make_rings(int *ret_fd)
 	return 0;
 }
 
+static int make_places(int *ret_fd)
+{
+	*ret_fd = memfd_create("places", MFD_CLOEXEC);
+	return *ret_fd < 0 ? fail_errno() : 0;
+}
+
 static int take_start(struct monitor *m, const struct monitor_start *s)
 {
 	size_t uuid_len = strlen(s->uuid);
@@ -219,6 +225,7 @@ static int take_start(struct monitor *m, const struct monitor_start *s)
 	m->debug = s->debug;
 	r = make_qdb(s, &m->qdb_fd);
 	r = r < 0 ? r : make_rings(&m->rings_fd);
+	r = r < 0 ? r : make_places(&m->places_fd);
 	return r < 0 ? r : rundir_make(&m->dir, s->run_dir, s->domid, s->name);
 }
 
@@ -336,6 +343,7 @@ static void done(struct monitor *m)
 	m->event = sd_event_unref(m->event);
 	close_fd(&m->qdb_fd);
 	close_fd(&m->rings_fd);
+	close_fd(&m->places_fd);
 }
 
 /* a start that failed before the loop: one GONE on the start channel tells why */
@@ -394,7 +402,7 @@ int main(int argc, char **argv)
 		return usage(STDERR_FILENO, 2);
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)umask(0077);
-	m.rings_fd = m.qdb_fd = m.qdb_conn = m.qemu.qmp_fd = m.qemu.notes_fd = NO_FD;
+	m.rings_fd = m.places_fd = m.qdb_fd = m.qdb_conn = m.qemu.qmp_fd = m.qemu.notes_fd = NO_FD;
 	m.dir = RUNDIR_NONE;
 	for (unsigned i = 0; i < N_DAEMONS; i++)
 		m.daemons[i] =

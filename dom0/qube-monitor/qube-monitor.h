@@ -208,9 +208,10 @@ struct monitor {
 	struct client clients[MAX_CLIENTS];
 	uint64_t next_client;
 	sd_event_source *listener, *terminate, *end_timer;
-	int rings_fd; /* memory shared by the qube and vchand */
-	int qdb_fd;   /* what qubesdb-daemon begins with, and keeps up to date */
-	int qdb_conn; /* to its local socket, for writes of our own; NO_FD until the first */
+	int places_fd; /* of the qube's services in dom0: for its brokers */
+	int rings_fd;  /* memory shared by the qube and vchand */
+	int qdb_fd;    /* what qubesdb-daemon begins with, and keeps up to date */
+	int qdb_conn;  /* to its local socket, for writes of our own; NO_FD until the first */
 };
 
 /**
