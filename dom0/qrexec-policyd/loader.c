@@ -246,8 +246,7 @@ static void set_timer(const struct loader *l, int64_t until)
 /* read everything and say what came of it */
 static int load(struct loader *l)
 {
-	/* watches take the kernel many milliseconds to end: after all else */
-	AUTO_CLOSE int watched_fd = take_fd(&l->watch_fd);
+	int past_fd = take_fd(&l->watch_fd);
 	struct ruleset AUTO(ruleset_done) rules = {0};
 	AUTO_FREE char *path = NULL;
 	struct loader_note note = {0};
@@ -268,7 +267,10 @@ static int load(struct loader *l)
 		describe_grants(&note, &rules);
 	set_timer(l, rules.until);
 	note.kind = r == 0 ? LOADER_TABLE : LOADER_FAULT;
-	return io_send_msg(l->notes_fd, &note, sizeof(note), &fd, r == 0 ? 1 : 0);
+	r = io_send_msg(l->notes_fd, &note, sizeof(note), &fd, r == 0 ? 1 : 0);
+	/* watches take the kernel many milliseconds to end: after all else */
+	close_fd(&past_fd);
+	return r;
 }
 
 /* ---- the prompt */
