@@ -12,8 +12,7 @@
 
 #define TICK_MS 250
 
-/* does @text name @who, as a word of its own? */
-static bool names(const char *text, const char *who)
+bool text_names(const char *text, const char *who)
 {
 	size_t len = strlen(who);
 
@@ -50,7 +49,7 @@ int qubesd_failed(const struct args *a, const char *who, int r, const struct cli
 {
 	const char *text = r == CLIENT_E_EXCEPTION && answer->data ? answer->data : "";
 	/* a text that names the qube needs no name before it */
-	bool named = who && names(text, who);
+	bool named = who && text_names(text, who);
 	const char *colon = who && !named ? ": " : "";
 
 	who = who && !named ? who : "";

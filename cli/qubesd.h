@@ -9,6 +9,9 @@
 
 #include <signal.h>
 
+/** text_names() - @text has the qube's name @who in it, as a word of its own */
+bool text_names(const char *text, const char *who);
+
 /**
  * qubesd_failed() - say why a call failed and what to do next
  * @who:	the qube it was about, or NULL

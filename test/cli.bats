@@ -136,7 +136,7 @@ teardown_file() {
 		memory of 'work', 400|qvm-create --label red -C TemplateVM --property maxmem=300 work
 		no qube 'typo'|qvm-remove --force --all --exclude typo
 		no qube 'typo'|qvm-shutdown --all --exclude typo
-		not there yet|qvm-pause --suspend dom0
+		trusted side|qvm-pause --suspend dom0
 		no qube 'nosuch'|qvm-start nosuch
 		no qube 'nosuch'|qvm-shutdown nosuch
 		no qube 'nosuch'|qvm-kill nosuch

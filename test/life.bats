@@ -211,6 +211,13 @@ in_work() {
 	timeout 120 qvm-shutdown --wait red
 	qvm-check -q --running work
 	run -1 qvm-check -q --running red
+	qvm-pause --suspend work
+	[ "$(state work)" = Suspended ]
+	qvm-unpause --all
+	[ "$(state work)" = Running ]
+	qvm-pause work
+	qvm-unpause work
+	[ "$(in_work 'echo back')" = back ]
 	# what it uses is seen
 	qvm-top --json work | jq -e '.[0] | .state == "Running" and ([.cpu_usage, .cpu_time, .memory_used] | map(tonumber) | min >= 0) and (.cpu_time | tonumber) > 0'
 	[[ $(qvm-ls --raw-data -O memory,cpu-time work) =~ ^[1-9][0-9]*\|[1-9][0-9]*$ ]]

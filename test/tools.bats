@@ -35,6 +35,8 @@ teardown_file() {
 		qvm-check
 		qvm-check --all work
 		qvm-check --exclude work
+		qvm-rename work
+		qvm-rename work a b
 		qvm-restart
 		qvm-restart --all work
 		qvm-restart --timeout soon work
@@ -121,6 +123,10 @@ teardown_file() {
 		|qubes-prefs default_template nosuch
 		no qube 'nosuch'|qvm-restart nosuch
 		trusted side|qvm-restart dom0
+		no qube 'nosuch'|qvm-rename nosuch other
+		already|qvm-rename work tmpl
+		no name for a qube|qvm-rename work none
+		dom0|qvm-rename dom0 other
 		no qube 'nosuch'|qvm-clone nosuch other
 		trusted side|qvm-clone dom0 other
 		no name for a qube|qvm-clone work 1other
@@ -291,6 +297,9 @@ begins() {
 	# a pipe that has less than it was to have is an error, and the volume as it was
 	run -1 qvm-volume import --size 5000 other:root - < <(echo short)
 	begins "$BATS_TEST_TMPDIR/zero" other:root
+	qvm-volume import other:root "$BATS_TEST_TMPDIR/one"
+	qvm-volume clear other:root
+	begins "$BATS_TEST_TMPDIR/zero" other:root
 	qvm-remove -f other
 }
 
@@ -305,6 +314,38 @@ begins() {
 	qvm-pool set default -o revisions_to_keep=2
 	qvm-pool info --json default | jq -e '.name == "default" and .revisions_to_keep == 2'
 	qvm-pool -s default -o revisions_to_keep=1
+	mkdir "$BATS_TEST_TMPDIR/disks"
+	qvm-pool add second qcow2 -o "dir_path=$BATS_TEST_TMPDIR/disks" -o revisions_to_keep=4
+	[ "$(qvm-pool info --json second | jq -r '"\(.driver) \(.revisions_to_keep) \(.dir_path)"')" = "qcow2 4 $BATS_TEST_TMPDIR/disks" ]
+	qvm-create -t tmpl -l red -p private=second other
+	qvm-clone other third
+	[ "$(qvm-volume info third:private pool) $(qvm-volume info third:volatile pool)" = "second default" ]
+	qvm-clone -p default:private other fourth
+	[ "$(qvm-volume info fourth:private pool)" = default ]
+	refused 1 second qvm-pool remove second
+	qvm-remove -f other third fourth
+	qvm-pool rm second
+	run ! grep -q second <(qvm-pool)
+	refused 1 "there is qcow2" qvm-pool add nosuch lvm_thin
+}
+
+@test "a renamed qube is the same qube, and the policy's old words are shown" {
+	qvm-create -t tmpl -l blue old.name
+	qvm-prefs work netvm none
+	qvm-prefs old.name memory 333
+	mkdir -p "$BULKHEAD_HOME/config/policy.d/include"
+	printf '# old.name\na.B * old.name work allow\na.B * old.name-2 work allow\n' >"$BULKHEAD_HOME/config/policy.d/31-test.policy"
+	before=$(qvm-prefs old.name uuid)
+	run -0 --separate-stderr qvm-rename old.name new
+	[[ $stderr == *"31-test.policy:2 still says old.name"* ]]
+	[ "$(grep -c 'still says' <<<"$stderr")" = 1 ]
+	[ "$(qvm-prefs new uuid) $(qvm-prefs new memory)" = "$before 333" ]
+	rm "$BULKHEAD_HOME/config/policy.d/31-test.policy"
+	run -0 --separate-stderr qvm-rename tmpl tmpl-new
+	[ -z "$stderr" ]
+	[ "$(qvm-prefs new template)" = tmpl-new ]
+	qvm-rename tmpl-new tmpl
+	qvm-remove -f new
 }
 
 @test "a clone is like its source, and whole or not there" {

@@ -86,23 +86,13 @@ static int kept_volumes(const struct clone *c, const char *qube, char kept[8][32
 /* where the new volumes shall be: as the options say, otherwise beside those of the source */
 static int add_pools(const struct clone *c, char *payload, size_t size)
 {
-	const char *all = args_value(c->a, POOL);
 	size_t n = strlen(payload);
 	char kept[8][32], pool[128];
 	unsigned n_kept = 0;
 	bool is_kept;
 
-	if (all || args_has(c->a, POOLS)) {
-		if (all)
-			n += (size_t)snprintf(payload + n, size - n, " pool=%s", all);
-		for (unsigned i = 0; i < c->a->n_given && n < size; i++) {
-			const char *pair = c->a->given[i].value;
-
-			if (c->a->given[i].key == POOLS)
-				n += (size_t)snprintf(payload + n, size - n, " pool:%s", pair);
-		}
-		return n < size ? 0 : ui_fail(c->a, "too long");
-	}
+	if (args_has(c->a, POOL) || args_has(c->a, POOLS))
+		return qvm_pools(c->a, POOL, POOLS, payload, size);
 	/* of another class other volumes are kept: the system's default pools */
 	if (!str_eq(c->class,
 		    table_cell(&c->table, (unsigned)table_find(&c->table, c->from), F_CLASS)))
@@ -121,10 +111,12 @@ static int create(const struct clone *c)
 {
 	char payload[4096], method[64];
 	bool has_template = str_eq(c->class, "AppVM") || str_eq(c->class, "DispVM");
+	int r;
 
 	(void)snprintf(payload, sizeof(payload), "name=%s label=%s", c->to, c->label);
-	if (add_pools(c, payload, sizeof(payload)) != 0)
-		return 1;
+	r = add_pools(c, payload, sizeof(payload));
+	if (r != 0)
+		return r;
 	(void)snprintf(method, sizeof(method), "admin.vm.Create%s.%s",
 		       strstr(payload, " pool") ? "InPool" : "", c->class);
 	return qubesd_call(c->a, method, "dom0", has_template ? c->template : NULL, payload, NULL);
@@ -322,12 +314,6 @@ static int wrong(const struct args *a)
 	if (a->n_words != 2)
 		return ui_usage(a, a->n_words < 2 ? "name the qube and the copy"
 						  : "one copy at a time");
-	if (args_has(a, POOL) && args_has(a, POOLS))
-		return ui_usage(a, "-P is for all volumes, --pool for single ones: not both");
-	for (unsigned i = 0; i < a->n_given; i++) {
-		if (a->given[i].key == POOLS && !strchr(a->given[i].value, '='))
-			return ui_usage(a, "--pool wants VOLUME=POOL, not %s", a->given[i].value);
-	}
 	return 0;
 }
 

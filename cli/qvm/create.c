@@ -48,37 +48,36 @@ static const char *property_value(const char *pair, const char *name)
 	return strncmp(pair, name, len) == 0 && pair[len] == '=' ? pair + len + 1 : NULL;
 }
 
-static int plan_pools(struct plan *p)
+int qvm_pools(const struct args *a, int all_key, int one_key, char *payload, size_t size)
 {
-	const char *pool = args_value(p->a, POOL);
-	size_t n = strlen(p->payload);
+	const char *pool = args_value(a, all_key);
+	size_t n = strlen(payload);
 
-	if (pool && args_has(p->a, POOLS)) {
-		(void)ui_usage(p->a, "-P is for all volumes, --pool for single ones: not both");
+	if (pool && args_has(a, one_key)) {
+		(void)ui_usage(a, "-P is for all volumes, --pool for single ones: not both");
 		return 2;
 	}
 	if (pool)
-		n += (size_t)snprintf(p->payload + n, sizeof(p->payload) - n, " pool=%s", pool);
-	for (unsigned i = 0; i < p->a->n_given && n < sizeof(p->payload); i++) {
-		const char *value = p->a->given[i].value, *at;
+		n += (size_t)snprintf(payload + n, size - n, " pool=%s", pool);
+	for (unsigned i = 0; i < a->n_given && n < size; i++) {
+		const char *value = a->given[i].value, *at;
 
-		if (p->a->given[i].key != POOLS)
+		if (a->given[i].key != one_key)
 			continue;
 		at = strpbrk(value, "=:");
 		if (!at || at == value || at[1] == '\0') {
-			(void)ui_usage(p->a, "--pool wants VOLUME=POOL, not %s", value);
+			(void)ui_usage(a, "--pool wants VOLUME=POOL, not %s", value);
 			return 2;
 		}
+		/* POOL:VOLUME is how old scripts have it */
 		if (*at == '=')
-			n += (size_t)snprintf(p->payload + n, sizeof(p->payload) - n,
-					      " pool:%.*s=%s", (int)(at - value), value, at + 1);
+			n += (size_t)snprintf(payload + n, size - n, " pool:%.*s=%s",
+					      (int)(at - value), value, at + 1);
 		else
-			n += (size_t)snprintf(p->payload + n, sizeof(p->payload) - n,
-					      " pool:%s=%.*s", at + 1, (int)(at - value), value);
+			n += (size_t)snprintf(payload + n, size - n, " pool:%s=%.*s", at + 1,
+					      (int)(at - value), value);
 	}
-	if (n >= sizeof(p->payload))
-		return ui_fail(p->a, "too long");
-	return 0;
+	return n < size ? 0 : ui_fail(a, "too long");
 }
 
 int qvm_no_name(const struct args *a, const char *name)
@@ -156,7 +155,7 @@ static int plan(struct plan *p)
 			       p->class);
 	if (str_format(p->payload, sizeof(p->payload), "name=%s label=%s", p->name, p->label) < 0)
 		return ui_fail(a, "too long");
-	return plan_pools(p);
+	return qvm_pools(a, POOL, POOLS, p->payload, sizeof(p->payload));
 }
 
 /* root as a copy of the template's */

@@ -27,6 +27,7 @@ static const struct command *const commands[] = {
 	&qvm_pool,
 	&qvm_prefs,
 	&qvm_remove,
+	&qvm_rename,
 	&qvm_restart,
 	&qvm_run,
 	&qvm_service,

@@ -19,24 +19,31 @@ struct power {
 	const char *method, *verb, *state, *harmless;
 };
 
+/* one call for each of the chosen qubes that are in state @only (NULL: all); the exit code */
+static int call_each(const struct args *a, const struct power *p, const struct choice *choice,
+		     const char *only, const char *but, int result)
+{
+	AUTO_FREE struct call *list = calloc(choice->n + 1, sizeof(*list));
+	struct calls calls = {.args = a, .method = p->method, .verb = p->verb, .list = list};
+
+	if (!list)
+		return ui_fail(a, "out of memory");
+	for (unsigned i = 0; i < choice->n; i++) {
+		const char *state = choice_state(choice, choice->names[i]);
+
+		if ((!only || str_eq(state, only)) && (!but || !str_eq(state, but)))
+			list[calls.n++].qube = choice->names[i];
+	}
+	return calls_finish(&calls, calls_run(&calls), p->harmless, result);
+}
+
 static int power(const struct args *a, const struct power *p)
 {
 	AUTO(choice_done)
 	struct choice choice = {.all = ALL, .exclude = EXCLUDE, .state = p->state};
-	AUTO_FREE struct call *list = NULL;
-	struct calls calls = {.args = a, .method = p->method, .verb = p->verb};
-	int r;
+	int r = choice_make(a, &choice);
 
-	r = choice_make(a, &choice);
-	if (r != 0)
-		return r;
-	list = calloc(choice.n + 1, sizeof(*list));
-	if (!list)
-		return ui_fail(a, "out of memory");
-	for (unsigned i = 0; i < choice.n; i++)
-		list[calls.n++].qube = choice.names[i];
-	calls.list = list;
-	return calls_finish(&calls, calls_run(&calls), p->harmless, 0);
+	return r != 0 ? r : call_each(a, p, &choice, NULL, NULL, 0);
 }
 
 static int run_kill(const struct args *a)
@@ -48,13 +55,23 @@ static int run_kill(const struct args *a)
 static int run_pause(const struct args *a)
 {
 	if (args_has(a, SUSPEND))
-		return ui_fail(a, "--suspend is not there yet; without it the qube is paused");
+		return power(a, &(struct power){"admin.vm.Suspend", "suspending", "Running", NULL});
 	return power(a, &(struct power){"admin.vm.Pause", "pausing", "Running", NULL});
 }
 
 static int run_unpause(const struct args *a)
 {
-	return power(a, &(struct power){"admin.vm.Unpause", "unpausing", "Paused", NULL});
+	static const struct power resume = {"admin.vm.Resume", "resuming", NULL, NULL};
+	static const struct power unpause = {"admin.vm.Unpause", "unpausing", NULL, NULL};
+	/* with --all what is neither paused nor suspended is left alone */
+	AUTO(choice_done) struct choice choice = {.all = ALL, .exclude = EXCLUDE};
+	bool all = args_has(a, ALL);
+	int r = choice_make(a, &choice);
+
+	if (r != 0)
+		return r;
+	r = call_each(a, &unpause, &choice, all ? "Paused" : NULL, "Suspended", 0);
+	return call_each(a, &resume, &choice, "Suspended", NULL, r);
 }
 
 #define OPTIONS_ALL(what)                                                                          \
@@ -68,7 +85,7 @@ static const struct option options_kill[] = {OPTIONS_ALL("all qubes that are up"
 static const struct option options_pause[] = {
 	OPTIONS_ALL("all qubes that run"),
 	{SUSPEND, 'S', "suspend", NULL,
-	 "let the qube itself go to sleep (S3) instead (not there yet)"},
+	 "the same, as before the computer sleeps: its state is Suspended"},
 	{0},
 };
 static const struct option options_unpause[] = {OPTIONS_ALL("all qubes that are paused"), {0}};
@@ -102,7 +119,7 @@ const struct command qvm_unpause = {
 	.name = "unpause",
 	.summary = "let paused qubes go on",
 	.synopses = {"QUBE...", "--all [--exclude=QUBE]..."},
-	.text = "Lets each qube go on that qvm-pause has stopped.",
+	.text = "Lets each qube go on that qvm-pause has stopped, with --suspend or without.",
 	.options = options_unpause,
 	.words = {WORDS_PAUSED},
 	.run = run_unpause,

@@ -7,14 +7,23 @@ struct calls;
 
 extern const struct command qubes_event, qubes_prefs, qvm_check, qvm_clone, qvm_create,
 	qvm_features, qvm_firewall, qvm_kill, qvm_ls, qvm_notes, qvm_pause, qvm_pool, qvm_prefs,
-	qvm_remove, qvm_restart, qvm_run, qvm_service, qvm_shutdown, qvm_start, qvm_tags,
-	qvm_template, qvm_top, qvm_unpause, qvm_volume;
+	qvm_remove, qvm_rename, qvm_restart, qvm_run, qvm_service, qvm_shutdown, qvm_start,
+	qvm_tags, qvm_template, qvm_top, qvm_unpause, qvm_volume;
 
 /* the eight labels, as a list for messages */
 #define LABELS "red, orange, yellow, green, gray, blue, purple, black"
 
 /** qvm_no_name() - say that @name cannot be a qube's; returns 1, the exit code */
 int qvm_no_name(const struct args *a, const char *name);
+
+/**
+ * qvm_pools() - what --pool-all and --pool say, behind the words of @payload
+ * @all_key, @one_key: keys of the two options
+ *
+ * Return: 0; the exit code, and said why.
+ */
+MUST_CHECK int qvm_pools(const struct args *a, int all_key, int one_key, char *payload,
+			 size_t size);
 
 /** qvm_property_value() - @value as qubesd takes it: "none" for a qube is the empty text */
 const char *qvm_property_value(const char *property, const char *value);
