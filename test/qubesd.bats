@@ -69,7 +69,7 @@ picture() {
 		admin.vm.Create.AppVM+work dom0 name dom0\0name=new label=red~QubesValueError
 		admin.vm.Create.TemplateVM+tmpl dom0 name dom0\0name=new label=red~QubesValueError
 		admin.vm.Create.AppVM+tmpl dom0 name work\0name=new label=red~ProtocolError
-		admin.vm.Create.DispVM+tmpl dom0 name dom0\0name=new label=red~QubesNotImplementedError
+		admin.vm.Create.DispVM+tmpl dom0 name dom0\0name=new label=red~QubesException
 		admin.vm.Create.Other+tmpl dom0 name dom0\0name=new label=red~ProtocolError
 		admin.vm.CreateInPool.AppVM+tmpl dom0 name dom0\0name=new label=red pool=none~QubesException
 		admin.vm.property.Set+memory dom0 name work\00~QubesPropertyValueError
