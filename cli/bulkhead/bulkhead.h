@@ -8,7 +8,7 @@
 #include <sys/types.h>
 
 extern const struct command bulkhead_start, bulkhead_stop, bulkhead_status, bulkhead_doctor,
-	bulkhead_exec;
+	bulkhead_exec, bulkhead_check;
 
 /** daemon_answers() - qubesd of this instance answers a call */
 bool daemon_answers(void);
@@ -34,3 +34,6 @@ void prompt_start(const struct args *a, const struct paths *paths);
 /** prompt_stop() - end it, if one listens */
 void prompt_stop(const struct paths *paths);
 bool prompt_listens(const struct paths *paths);
+
+/** print_json_text() - as what stands between the quotes of a JSON string */
+void print_json_text(const char *text, int len);

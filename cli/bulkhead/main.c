@@ -7,7 +7,8 @@
 #include "bulkhead.h"
 
 static const struct command *const commands[] = {
-	&bulkhead_start, &bulkhead_stop, &bulkhead_status, &bulkhead_doctor, &bulkhead_exec, NULL,
+	&bulkhead_start, &bulkhead_stop, &bulkhead_status, &bulkhead_doctor, &bulkhead_check,
+	&bulkhead_exec,  NULL,
 };
 
 static const struct program bulkhead = {
@@ -23,9 +24,10 @@ static const struct program bulkhead = {
 	.commands = commands,
 	.sections =
 		{
-			{"EXIT STATUS", "0 done, or for doctor: ready, perhaps with notes; 1 "
-					"failed, or problems; 2 "
-					"called wrongly."},
+			{"EXIT STATUS",
+			 "0 done, or for doctor: ready, perhaps with notes; for check: nothing is left to be "
+			 "done; 1 failed, or problems, or findings; 2 "
+			 "called wrongly."},
 			{"FILES",
 			 "state/store.db, state/pools/ and state/kernels/ hold what qubes are, "
 			 "state/log/ what the daemons\n"

@@ -44,7 +44,7 @@ static bool check_policy(const struct paths *paths, char *to, size_t size)
 	return r == 0;
 }
 
-static void print_json_text(const char *text, int len)
+void print_json_text(const char *text, int len)
 {
 	for (int i = 0; i < len; i++) {
 		uint8_t c = (uint8_t)text[i];

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #define MAX_FIELDS 64
 
@@ -292,4 +293,15 @@ int bulkhead_quit(struct call *c)
 {
 	power_autostart_again(c->d);
 	return sd_event_exit(c->d->event, 0);
+}
+
+int bulkhead_store(struct call *c)
+{
+	struct stat st;
+
+	/* a pipe would let a client hold us up */
+	if (c->fd < 0 || fstat(c->fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size != 0)
+		return refuse(&c->why, "ProtocolError",
+			      "an empty regular file for the store comes along as a descriptor");
+	return store_snapshot(c->d->store, c->fd);
 }

@@ -106,6 +106,7 @@ static const struct method methods[] = {
 	{"bulkhead.Status",                    A, O, x, x, bulkhead_status},
 	{"bulkhead.Events",                    A, Q, x, o, bulkhead_events},
 	{"bulkhead.Quit",                      A, O, x, x, bulkhead_quit},
+	{"bulkhead.Store",                     A, O, x, x, bulkhead_store},
 	{"bulkhead.vm.Disposable",             A, Q, x, x, disposable_hold,     true},
 	{"bulkhead.vm.Start",                  A, Q, x, x, power_start,         true},
 	{"bulkhead.vm.Shutdown",               A, Q, o, x, power_shutdown_wait, true},

@@ -121,5 +121,6 @@ int bulkhead_status(struct call *c);
 int bulkhead_events(struct call *c);
 int bulkhead_quit(struct call *c);
 int rename_vm(struct call *c);
+int bulkhead_store(struct call *c);
 
 int disposable_hold(struct call *c);

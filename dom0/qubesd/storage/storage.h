@@ -140,3 +140,23 @@ MUST_CHECK int storage_usage(const struct storage_volume *v, uint64_t *ret);
 MUST_CHECK int storage_is_outdated(const struct storage_volume *v, bool *ret);
 /** storage_pool_usage() - of the file system below the pool: size and used bytes. Quick */
 MUST_CHECK int storage_pool_usage(const char *pool_dir, uint64_t *ret_size, uint64_t *ret_used);
+
+/** enum storage_finding - of storage_check() */
+enum storage_finding {
+	STORAGE_BROKEN, /* only a person can help */
+	STORAGE_UNFINISHED, /* what a crashed run wrote is damaged; mending goes back to the last revision */
+	STORAGE_ASIDE,     /* that was done: the file is N.damaged now */
+	STORAGE_NOT_ASIDE, /* that did not work */
+};
+typedef void (*storage_check_fn)(void *data, enum storage_finding what, const char *text);
+
+/**
+ * storage_check() - look at all files of a volume; each finding is told to @fn
+ * @mend:	mend what can be. Should: be given only while no qube or job can use the volume
+ * @ret_size:	the disk's size as its newest file has it; 0 = unknown
+ *
+ * Reads all tables: 64 KiB for each 512 MiB that was ever written. Return: 0, also with findings; STORAGE_E_ABSENT;
+ * -errno.
+ */
+MUST_CHECK int storage_check(const struct storage_volume *v, bool mend, storage_check_fn fn,
+			     void *data, uint64_t *ret_size, char *error, size_t error_size);

@@ -5,6 +5,7 @@
  */
 #include "store/store.h"
 
+#include "base/io.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "store/property.h"
@@ -886,18 +887,20 @@ static const char *outcome_text(int r)
 	}
 }
 
-static int take_lock(struct store *s, const char *dir)
+int store_lock(const char *dir, int *ret_fd)
 {
+	AUTO_CLOSE int fd = NO_FD;
 	char path[4096];
 	int r = str_format(path, sizeof(path), "%s/store.lock", dir);
 
 	if (r < 0)
 		return r;
-	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (s->lock_fd < 0)
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
 		return fail_errno();
-	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK ? STORE_E_LOCKED : fail_errno();
+	*ret_fd = take_fd(&fd);
 	return 0;
 }
 
@@ -926,7 +929,7 @@ int store_open(const char *dir, struct store **ret, char *error, size_t error_si
 	model_init(&s->model);
 	r = str_format(path, sizeof(path), "%s/store.db", dir);
 	if (r == 0)
-		r = take_lock(s, dir);
+		r = store_lock(dir, &s->lock_fd);
 	if (r == 0)
 		r = open_file(s, path);
 	if (r == 0)
@@ -955,4 +958,19 @@ void store_free(struct store *s)
 struct model *store_model(struct store *s)
 {
 	return &s->model;
+}
+
+sqlite3 *store_db(struct store *s)
+{
+	return s->db;
+}
+
+int store_snapshot(struct store *s, int fd)
+{
+	sqlite3_int64 len = 0;
+	unsigned char *bytes = sqlite3_serialize(s->db, "main", &len, 0);
+	int r = bytes ? io_write_full(fd, bytes, (size_t)len) : -ENOMEM;
+
+	sqlite3_free(bytes);
+	return r;
 }

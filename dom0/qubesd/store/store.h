@@ -35,6 +35,15 @@ MUST_CHECK int store_open(const char *dir, struct store **ret, char *error, size
 void store_free(struct store *s);
 struct model *store_model(struct store *s);
 
+/** store_lock() - keep every qubesd away from the store in @dir as long as *@ret_fd is open. Return: 0; STORE_E_LOCKED;
+ * -errno */
+MUST_CHECK int store_lock(const char *dir, int *ret_fd);
+/** store_snapshot() - write the whole file, as of the last change, into the empty file @fd */
+MUST_CHECK int store_snapshot(struct store *s, int fd);
+/** store_db() - for store/check.c alone */
+struct sqlite3;
+struct sqlite3 *store_db(struct store *s);
+
 /** struct changes - what is to happen together; zero-initialise. changes_done() drops what was not
  * applied */
 struct change;
