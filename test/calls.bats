@@ -67,6 +67,20 @@ input" ]
 	grep -q secret "$dir/daemon.log"
 }
 
+@test "what a service of dom0 complains about comes into the log without control characters, and not in any amount" {
+	service test.Noisy 'printf "\033[2Jclear\r\n\n" >&2; head -c 3000 /dev/zero | tr "\0" x >&2; for i in $(seq 2000); do echo "line $i"; done >&2; echo out'
+	allow test.Noisy dom0 target=dom0 requested_target=dom0
+	run -0 --separate-stderr call_vm dom0 test.Noisy </dev/null
+	[ "$output" = out ]
+	until_true grep -qF 'work: a service for it says: \x1b[2Jclear\x0d' "$dir/daemon.log"
+	run -0 --separate-stderr call_vm dom0 test.Noisy </dev/null
+	[ "$output" = out ]
+	run -1 grep -P '[\x00-\x08\x0b-\x1f]' "$dir/daemon.log"
+	[ "$(grep -c 'a service for it says: ' "$dir/daemon.log")" -le 60 ]
+	[ "$(wc -L <"$dir/daemon.log")" -le 400 ]
+	run -1 grep -q 'line 1999' "$dir/daemon.log"
+}
+
 # allow_as USER SERVICE: to dom0, as that user
 allow_as() {
 	printf '%s\n' result=allow "user=$1" autostart=True target=dom0 requested_target=dom0 >"$dir/answer.$2.dom0"

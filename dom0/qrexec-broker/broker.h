@@ -8,6 +8,7 @@
  *	decide.c	what policyd, or the policy program, says of it
  *	callee.c	the qube that is called: reached, started or made if it must be
  *	cancel.c	a callee whose caller is gone
+ *	errors.c	what services of dom0 complain about
  *	places.c	how many services of dom0 serve the qube
  *	tickets.c	the stream between two qubes
  *
@@ -109,6 +110,7 @@ struct broker {
 	unsigned n_calls;
 	struct callee *callees;
 	bool asked_less;        /* who is queued is to be looked at */
+	int errors_fd;          /* where services of dom0 complain; NO_FD: none has served yet */
 	int places_fd;          /* all brokers of the qube have had it */
 	struct log_limit noise; /* lines the qube can cause */
 };
@@ -153,7 +155,7 @@ void callee_turn(struct broker *b, struct call *c);
 /** callee_started() - the child that starts it may have ended */
 void callee_started(struct broker *b, struct call *c, short revents);
 /** callee_serve_dom0() - be the service side of a call to dom0, in a child; @c's caller and place are taken along */
-MUST_CHECK int callee_serve_dom0(const struct broker *b, const struct call *c);
+MUST_CHECK int callee_serve_dom0(struct broker *b, const struct call *c);
 
 /* ---- cancel.c */
 
@@ -161,6 +163,11 @@ MUST_CHECK int callee_serve_dom0(const struct broker *b, const struct call *c);
 void cancel_start(struct broker *b, struct call *c);
 /** cancel_turn() - the stand-in's descriptor is readable */
 void cancel_turn(struct call *c);
+
+/* ---- errors.c */
+
+/** errors_start() - a process that brings lines into the log; it ends when nobody has @ret_fd any more. -errno */
+MUST_CHECK int errors_start(const char *name, int *ret_fd);
 
 /* ---- places.c */
 

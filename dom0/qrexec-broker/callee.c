@@ -291,7 +291,7 @@ void callee_turn(struct broker *b, struct call *c)
 	tickets_grant(b, c);
 }
 
-int callee_serve_dom0(const struct broker *b, const struct call *c)
+int callee_serve_dom0(struct broker *b, const struct call *c)
 {
 	const struct call_request q = {.vchan_dir = b->vchan_dir,
 				       .own = 0,
@@ -303,8 +303,11 @@ int callee_serve_dom0(const struct broker *b, const struct call *c)
 				       .confine = sandbox_relay,
 				       .cancel_fd = STDERR_FILENO + 1,
 				       .command = c->command};
+	int r = b->errors_fd < 0 ? errors_start(b->name, &b->errors_fd) : 0;
 	pid_t pid;
 
+	if (r < 0)
+		return r;
 	pid = fork();
 	if (pid < 0)
 		return fail_errno();
@@ -312,7 +315,8 @@ int callee_serve_dom0(const struct broker *b, const struct call *c)
 		return 0;
 	/* all but the standard streams and these two is the broker's, not the call's. The broker was started with both of
 	 * their numbers in use, so neither is the other's */
-	if (dup3(qrexec_peer_fd(c->caller), q.cancel_fd, O_CLOEXEC) < 0 ||
+	if (dup2(b->errors_fd, STDERR_FILENO) < 0 ||
+	    dup3(qrexec_peer_fd(c->caller), q.cancel_fd, O_CLOEXEC) < 0 ||
 	    dup3(c->place_fd, q.cancel_fd + 1, O_CLOEXEC) < 0)
 		_exit(EXIT_FAILURE);
 	(void)close_range((unsigned)q.cancel_fd + 2, ~0U, 0);

@@ -35,7 +35,8 @@
 static void usage(FILE *to)
 {
 	(void)fputs(
-		"usage: qrexec-broker --daemon-fd=FD --places-fd=FD --socket-dir=DIR --vchan-dir=DIR [OPTIONS] DOMID NAME\n"
+		"usage: qrexec-broker --daemon-fd=FD --places-fd=FD --socket-dir=DIR --vchan-dir=DIR\n"
+		"                     [OPTIONS] DOMID NAME\n"
 		"Carry out the calls that the qube NAME makes. Started by qube-monitor.\n\n"
 		"      --daemon-fd=FD         stream socket to the qube's qrexec-daemon\n"
 		"      --places-fd=FD         file in whose locks dom0's services are counted\n"
@@ -247,8 +248,10 @@ static int serve(struct broker *b)
 int main(int argc, char **argv)
 {
 	AUTO(paths_done) struct paths paths = {0};
-	static struct broker b = {
-		.places_fd = NO_FD, .signal_fd = NO_FD, .noise = {.interval_s = 60, .burst = 30}};
+	static struct broker b = {.places_fd = NO_FD,
+				  .errors_fd = NO_FD,
+				  .signal_fd = NO_FD,
+				  .noise = {.interval_s = 60, .burst = 30}};
 	int fd = NO_FD, r;
 
 	log_open("qrexec-broker");
