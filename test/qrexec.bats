@@ -449,6 +449,18 @@ kinds() {
 	kinds service 60 "$dir/client"
 }
 
+@test "each kind of message, lied about in each way: by a daemon to dom0's qrexec-client" {
+	kill "$daemon"
+	wait "$daemon" || true
+	until_true test ! -e "$dir/qrexec.42"
+	printf '#!/bin/sh\nexec timeout 15 "%s" --socket-dir="%s" -d 42 "%s:true" </dev/null 2>/dev/null\n' \
+		"$dom0/qrexec-client" "$dir" "$me" >"$dir/client"
+	chmod +x "$dir/client"
+	kinds local 60 "$dir/client"
+	daemon_begin
+	run -0 call 'echo fine'
+}
+
 @test "a client that is rude is dropped, and the others do not notice" {
 	local rude
 	for rude in $("$hostile/qrexec-rude" list client); do

@@ -278,7 +278,7 @@ void callee_turn(struct broker *b, struct call *c)
 	if (r == -EAGAIN)
 		return;
 	if (r == 0 && (!local_is_of(c->socket, m.domid) || m.domid == 0 || m.domid == b->domid ||
-		       m.port > UINT16_MAX))
+		       m.port < QREXEC_PORT_DATA || m.port > UINT16_MAX))
 		r = -EPROTO;
 	if (r != 0) {
 		call_refuse(b, c, "the daemon of %s gives no port: %s", c->callee_name,

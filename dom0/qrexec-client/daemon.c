@@ -92,6 +92,11 @@ int daemon_request(struct qrexec_peer *daemon, const char *qube, const char *pat
 			 answer.domid);
 		return -EPROTO;
 	}
+	if (answer.port < QREXEC_PORT_DATA || answer.port > UINT16_MAX) {
+		complain("the qrexec daemon of %s names a port that no call can have (%u)", qube,
+			 answer.port);
+		return -EPROTO;
+	}
 	*ret_domid = answer.domid;
 	*ret_port = answer.port;
 	return 0;

@@ -8,6 +8,7 @@
  *	qrexec-kinds daemon DIR FIRST STEP	be the daemon of domain 42: lie to its agent
  *	qrexec-kinds caller DIR FIRST STEP	be that daemon and the caller of a command: lie to the command's side
  *	qrexec-kinds service DIR FIRST STEP CLIENT...	be that agent and a command's side: lie to the caller, CLIENT
+ *	qrexec-kinds local DIR FIRST STEP CLIENT...	be that daemon, taken over: lie to dom0's own CLIENT
  *
  * Of all lies those with the numbers FIRST, FIRST + STEP... are told. Exit 0: each was taken as it should.
  */
@@ -23,14 +24,15 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 /** KEPT_MS - who goes on is looked at for so long */
 #define KEPT_MS 300
 
-enum role { AGENT, DAEMON, CALLER, SERVICE, N_ROLES };
+enum role { AGENT, DAEMON, CALLER, SERVICE, LOCAL, N_ROLES };
 
-static const char *const role_names[N_ROLES] = {"agent", "daemon", "caller", "service"};
+static const char *const role_names[N_ROLES] = {"agent", "daemon", "caller", "service", "local"};
 
 /* @roles: who may say it. @text: where a text begins that the payload ends with; 0 = none. @field: a field of text, @ident: an
  * ident; -1 = none */
@@ -44,7 +46,7 @@ struct kind {
 
 /* clang-format off */
 static const struct kind kinds[] = {
-	{0x300, R(AGENT) | R(DAEMON) | R(CALLER) | R(SERVICE), 2, 4, 4, 0, -1, -1},	/* HELLO */
+	{0x300, R(AGENT) | R(DAEMON) | R(CALLER) | R(SERVICE) | R(LOCAL), 2, 4, 4, 0, -1, -1},	/* HELLO */
 	{0x200, R(DAEMON),  2, 10, 65543, 8, -1, -1},		/* EXEC_CMDLINE */
 	{0x201, R(DAEMON),  2, 10, 65543, 8, -1, -1},		/* JUST_EXEC */
 	{0x202, R(DAEMON),  2, 40, 40, 0, -1, 8},		/* SERVICE_CONNECT */
@@ -57,6 +59,9 @@ static const struct kind kinds[] = {
 	{0x191, R(SERVICE), 2, 0, 65536, 0, -1, -1},		/* DATA_STDOUT */
 	{0x192, R(SERVICE), 2, 0, 65536, 0, -1, -1},		/* DATA_STDERR */
 	{0x193, R(SERVICE), 2, 4, 4, 0, -1, -1},		/* DATA_EXIT_CODE */
+	{0x200, R(LOCAL),   2, 8, 8, 0, -1, -1},		/* the answer to it */
+	{0x201, 0, 2, 8, 8, 0, -1, -1},				/* and to what was not asked */
+	{0x202, 0, 2, 8, 8, 0, -1, -1},
 	{0x0,   0, 2, 0, 0, 0, -1, -1},				/* none */
 	{0x204, 0, 2, 0, 0, 0, -1, -1},
 	{0x301, 0, 2, 4, 4, 0, -1, -1},
@@ -78,12 +83,16 @@ enum way {
 	IDENT,    /* no ident */
 	NO_IDENT, /* an empty one */
 	TWICE,
+	OTHER,   /* the id of another qube */
+	DOM0,    /* of none */
+	NO_PORT, /* no data channel's */
+	FAR_PORT,
 	N_WAYS,
 };
 
-static const char *const way_names[N_WAYS] = {"untimely", "wrong",    "short", "empty", "long",
-					      "endless",  "unended",  "inner", "field", "dirt",
-					      "ident",    "no-ident", "twice"};
+static const char *const way_names[N_WAYS] = {
+	"untimely", "wrong", "short",    "empty", "long",  "endless", "unended", "inner",   "field",
+	"dirt",     "ident", "no-ident", "twice", "other", "dom0",    "no-port", "far-port"};
 
 struct lie {
 	const struct kind *kind;
@@ -143,7 +152,14 @@ static bool lie_make(enum role role, const struct kind *k, enum way way, unsigne
 	case TWICE:
 		/* of these a second one breaks no rule that its receiver could know */
 		is = own && k->type != 0x193; /* who has heard the first one is gone */
-		ret->cut = k->type == 0x300 || (k->type >= 0x190 && k->type <= 0x192);
+		ret->cut =
+			role == LOCAL || k->type == 0x300 || (k->type >= 0x190 && k->type <= 0x192);
+		break;
+	case OTHER:
+	case DOM0:
+	case NO_PORT:
+	case FAR_PORT:
+		is = own && role == LOCAL && k->type == 0x200;
 		break;
 	case N_WAYS:
 		is = false;
@@ -178,6 +194,11 @@ static unsigned payload_make(const struct kind *k)
 	memset(payload, 0, sizeof(payload));
 	if (k->type == 0x300)
 		payload[0] = 4;
+	if (k->roles == R(LOCAL)) {
+		payload[0] = DOMID;
+		payload[4] = QREXEC_PORT_DATA & 0xff;
+		payload[5] = QREXEC_PORT_DATA >> 8;
+	}
 	if (k->type == 0x211)
 		payload[4] = 1; /* no port */
 	if (k->type == 0x210)
@@ -241,6 +262,18 @@ static void tell(struct vchan *v, const struct lie *l)
 		/* after HELLO one more is the second; of a stream its end is said twice */
 		if (k->type != 0x300)
 			message(v, k->type, payload, len);
+		break;
+	case OTHER:
+		payload[0]++;
+		break;
+	case DOM0:
+		payload[0] = 0;
+		break;
+	case NO_PORT:
+		payload[4] = 0; /* the control channel's */
+		break;
+	case FAR_PORT:
+		payload[6] = 1;
 		break;
 	case UNTIMELY:
 	case WRONG:
@@ -371,6 +404,41 @@ static bool as_service(struct vchan *control, const char *dir, const struct lie 
 	return ok && WIFEXITED(status) && WEXITSTATUS(status) == QREXEC_EXIT_DROPPED;
 }
 
+/* a client that is not told what it waits for says so and ends; of more than that it thinks that its call is over */
+static bool as_local(const char *dir, const struct lie *l, char **client)
+{
+	const int code = l->way == TWICE && l->kind->type == 0x200 ? QREXEC_EXIT_DROPPED
+								   : QREXEC_EXIT_PROBLEM;
+	char path[UNIX_PATH_MAX + 1];
+	struct pollfd waiting = {.events = POLLIN};
+	struct vchan *v = NULL;
+	int listen_fd, fd, status;
+	bool refused, ok;
+	pid_t pid;
+
+	if (str_format(path, sizeof(path), "%s/qrexec.%d", dir, DOMID) < 0 ||
+	    io_unix_listen(path, SOCK_STREAM, 0600, &listen_fd) < 0)
+		give_up("cannot listen");
+	pid = fork();
+	if (pid == 0) {
+		(void)execv(client[0], client);
+		_exit(1);
+	}
+	waiting.fd = listen_fd;
+	(void)poll(&waiting, 1, PATIENCE_MS);
+	fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0 || vchan_new_from_fd(&fd, &v) < 0)
+		give_up("no client came");
+	(void)close(listen_fd);
+	(void)unlink(path);
+	tell(v, l);
+	ok = cut_off(v, PATIENCE_MS, &refused);
+	vchan_free(v);
+	if (waitpid(pid, &status, 0) != pid)
+		return false;
+	return ok && WIFEXITED(status) && WEXITSTATUS(status) == code;
+}
+
 static bool play(enum role role, const char *dir, const struct lie *l, char **client)
 {
 	static struct vchan *control;
@@ -391,6 +459,8 @@ static bool play(enum role role, const char *dir, const struct lie *l, char **cl
 			message_take(control, QREXEC_DAEMON_TO_AGENT, &h, body);
 		}
 		return as_service(control, dir, l, client);
+	case LOCAL:
+		return as_local(dir, l, client);
 	case N_ROLES:
 		break;
 	}
@@ -422,7 +492,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (argc < 5 || str_u64(argv[3], 1000000, &first) != 0 ||
-	    str_u64(argv[4], 1000000, &step) != 0 || step == 0 || (role == SERVICE && argc < 6))
+	    str_u64(argv[4], 1000000, &step) != 0 || step == 0 || (role >= SERVICE && argc < 6))
 		give_up("it takes two numbers, and a client");
 	(void)signal(SIGPIPE, SIG_IGN); // NOLINT(cert-err33-c)
 	for (unsigned n = (unsigned)first; lie_get(role, n, &l); n += (unsigned)step) {
