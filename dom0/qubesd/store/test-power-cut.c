@@ -86,6 +86,8 @@ static void put(struct disk_file *f, const struct pending *p, size_t len)
 			f->len = (size_t)p->at;
 		return;
 	}
+	if (len == 0)
+		return;
 	if (end > f->room) {
 		f->bytes = realloc(f->bytes, end * 2);
 		assert_non_null(f->bytes);
