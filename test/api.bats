@@ -334,7 +334,12 @@ heard() {
 
 # hold DEST NAME: hold a disposable until `kill $holder`; NAME gets what is heard
 hold() {
-	printf 'bulkhead.vm.Disposable dom0 name %s\0' "$1" | timeout 60 socat -t60 - "UNIX-CONNECT:$BULKHEAD_HOME/run/qubesd.sock" >"$BULKHEAD_HOME/$2" 3>&- &
+	hold_for dom0 "$@"
+}
+
+# hold_for SOURCE DEST NAME
+hold_for() {
+	printf 'bulkhead.vm.Disposable %s name %s\0' "$1" "$2" | timeout 100 socat -t100 - "UNIX-CONNECT:$BULKHEAD_HOME/run/qubesd.sock" >"$BULKHEAD_HOME/$3" 3>&- &
 	holder=$!
 }
 
@@ -349,6 +354,42 @@ is_held() {
 
 no_disposable() {
 	! call admin.vm.List dom0 | grep -q class=DispVM
+}
+
+n_of_disposables() {
+	[ "$(call admin.vm.List dom0 | grep -o class=DispVM | wc -l)" = "$1" ]
+}
+
+@test "one qube has so many disposables at a time and no more, whoever asks for it" {
+	local i
+	make_template tmpl
+	make_app dvm tmpl
+	make_app work tmpl
+	make_app other tmpl
+	kernel_set
+	call admin.vm.property.Set+template_for_dispvms dvm True
+	holders=()
+	for ((i = 0; i < 32; i++)); do
+		hold_for work dvm "of-work.$i"
+		holders+=("$holder")
+	done
+	within 60 n_of_disposables 32
+	hold_for work dvm more
+	wait "$holder" || true
+	[[ $(heard more) == *"QubesException||'work' has 32 disposables already"* ]]
+	hold_for other dvm others
+	within 20 is_held others
+	kill "$holder"
+	hold dvm dom0s
+	within 20 is_held dom0s
+	kill "$holder"
+	within 20 n_of_disposables 32
+	kill "${holders[0]}"
+	within 20 n_of_disposables 31
+	hold_for work dvm again
+	within 20 is_held again
+	kill "$holder" "${holders[@]:1}"
+	within 60 no_disposable
 }
 
 @test "a disposable that is held lives until it is let go, killed, or shut down by somebody" {

@@ -19,12 +19,16 @@
 #define DISPIDS 10000
 /** HOLD_AGAIN_S - for who held it to notice that there is a qubesd again */
 #define HOLD_AGAIN_S 30
+/** HELD_MAX - disposables that one qube has at a time, from the wish until nothing is left: each is a machine. Its broker
+ * has the same bound, but a qube whose agent comes and goes has a new broker before its disposables are gone */
+#define HELD_MAX 32
 
 /* of a held disposable: from the wish to its end */
 struct hold {
 	struct qubesd *d;
 	struct call *call; /* whose connection is its life; NULL: nobody holds it (any more) */
-	unsigned qid;
+	unsigned qid,
+		source; /* @source: whom it is for; 0: dom0, or nobody knows since qubesd was away */
 	sd_event_source *timer; /* until it is held again */
 };
 
@@ -275,14 +279,31 @@ static void made(void *data, struct qube *q, const struct refusal *why)
 	disposable_halted(h->d, q, false);
 }
 
+static unsigned n_held_for(const struct model *m, const struct qube *source)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < m->n_qubes; i++) {
+		const struct hold *h = m->by_name[i]->hold;
+
+		n += h && h->source == source->qid;
+	}
+	return n;
+}
+
 static int make(struct call *c)
 {
 	static const struct making_events events = {NULL, made};
 	AUTO_FREE struct hold *h = calloc(1, sizeof(*h));
 	struct wish w = {0};
+	const unsigned source = c->source->qid;
 	struct qube *q;
 	int r;
 
+	if (source != 0 && n_held_for(c->d->model, c->source) >= HELD_MAX)
+		return refuse(&c->why, "QubesException",
+			      "'%s' has %u disposables already, which is the most at a time",
+			      c->source->name, HELD_MAX);
 	if (!h)
 		return -ENOMEM;
 	r = disposable_wish(c->d, c->dest, c->source, &w, &c->why);
@@ -291,7 +312,7 @@ static int make(struct call *c)
 		r = making_create(c->d, &w, &events, h, &q, &c->why);
 	if (r != 0)
 		return r;
-	*h = (struct hold){.d = c->d, .call = c, .qid = q->qid};
+	*h = (struct hold){.d = c->d, .call = c, .qid = q->qid, .source = source};
 	c->abandoned = on_abandoned;
 	c->ended_data = h;
 	q->hold = take_ptr(&h);
