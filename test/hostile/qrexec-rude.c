@@ -25,6 +25,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -741,11 +742,12 @@ static int broker(const char *program, const struct lie *lie)
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		give_up("no socket");
 	if (fork() == 0) {
-		if (dup2(pair[1], STDIN_FILENO) < 0)
+		if (dup2(pair[1], STDIN_FILENO) < 0 ||
+		    dup2(memfd_create("places", MFD_CLOEXEC), 3) < 0)
 			_exit(1);
-		(void)execl(program, "qrexec-broker", "--daemon-fd=0", "--socket-dir=/nowhere",
-			    "--vchan-dir=/nowhere", "--policy-socket=/nowhere/policy", "42", "work",
-			    (char *)NULL);
+		(void)execl(program, "qrexec-broker", "--daemon-fd=0", "--places-fd=3",
+			    "--socket-dir=/nowhere", "--vchan-dir=/nowhere",
+			    "--policy-socket=/nowhere/policy", "42", "work", (char *)NULL);
 		_exit(1);
 	}
 	(void)close(pair[1]);
