@@ -156,7 +156,8 @@ in_work() {
 	qvm-run --dispvm=dvm -p 'sleep 1000' 3>&- &
 	killed=$!
 	within 120 eval '[ "$(disposable Running | wc -l)" = 2 ]'
-	kill -9 "$killed" "$(instance_processes | while read -r p; do [ "$(cat "/proc/$p/comm")" != qubesd ] || echo "$p"; done)"
+	# qubesd first: it must not hear of the other's end
+	kill -9 "$(instance_processes | while read -r p; do [ "$(cat "/proc/$p/comm")" != qubesd ] || echo "$p"; done)" "$killed"
 	timeout 30 bulkhead start
 	[ "$(qvm-ls --class DispVM --raw-list | wc -l)" = 2 ]
 	wait "$call"
