@@ -8,6 +8,8 @@
  * least half that of the pairs.
  *
  *	bench/qrexec-call			the figures
+ *	bench/qrexec-call --cpu N		processor time of N calls and of N pairs of spawns, 8 at a time: on a busy machine
+ *						it says what a change is worth. Daemons and all that they start are in it
  *	bench/qrexec-call --lost N SEED		N calls, 8 at a time, some killed at any moment: none of the others may be lost
  */
 #include "pair.h"
@@ -17,6 +19,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #define SERVICE     "/bin/true"
@@ -126,6 +130,42 @@ static double at_once(const struct pair *p, unsigned width)
 	return ratio;
 }
 
+/* of ourselves and of all that has ended below us */
+static double cpu_ms(void)
+{
+	static const int who[] = {RUSAGE_SELF, RUSAGE_CHILDREN};
+	double sum = 0;
+
+	for (unsigned i = 0; i < ARRAY_LEN(who); i++) {
+		struct rusage u;
+
+		(void)getrusage(who[i], &u);
+		sum += (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e3 +
+		       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e3;
+	}
+	return sum;
+}
+
+static int cpu(struct pair *p, unsigned n)
+{
+	double call, spawns;
+
+	/* brokers and the daemons' parents become our children once theirs are gone: their time counts when they end */
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+		pair_give_up("cannot be told of all that ends");
+	pair_begin(p, SERVICE);
+	(void)rate(p, 8, n);
+	pair_end();
+	while (wait(NULL) > 0)
+		;
+	call = cpu_ms() / n;
+	(void)rate(NULL, 8, n);
+	spawns = cpu_ms() / n - call;
+	(void)printf("processor time: a call %.3f ms, two spawns %.3f ms: %.2fx\n", call, spawns,
+		     call / spawns);
+	return EXIT_SUCCESS;
+}
+
 /* ---- none is lost -------------------------------------------------------------------------- */
 
 struct running {
@@ -185,6 +225,11 @@ int main(int argc, char **argv)
 	static struct pair p; /* looked at at exit */
 	double p50, eight, many;
 
+	if (argc == 3 && str_eq(argv[1], "--cpu")) {
+		if (str_u64(argv[2], 1000000, &n) != 0 || n == 0)
+			pair_give_up("--cpu N wants a number");
+		return cpu(&p, (unsigned)n);
+	}
 	if (argc == 4 && str_eq(argv[1], "--lost")) {
 		if (str_u64(argv[2], 100000000, &n) != 0 ||
 		    str_u64(argv[3], UINT32_MAX, &seed) != 0 || seed == 0)
