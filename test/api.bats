@@ -462,6 +462,67 @@ n_of_disposables() {
 	within 10 no_disposable
 }
 
+@test "a disposable that ends already is not held again, and not started again" {
+	local keep d state
+	make_template tmpl
+	make_app dvm tmpl
+	kernel_set
+	call admin.vm.property.Set+template_for_dispvms dvm True
+	call admin.vm.property.Set+kernelopts dvm none.deaf
+	for keep in True False; do
+		hold dvm "one.$keep"
+		within 10 is_held "one.$keep"
+		d=$(held "one.$keep")
+		[[ $(call admin.vm.property.Set+auto_cleanup "$d" $keep) == '0|' ]]
+		daemon_kill
+		daemon_start
+		# it does not hear its power button
+		[[ $(call admin.vm.Shutdown "$d") == '0|' ]]
+		[[ $(call admin.vm.List "$d") == *state=Halting* ]]
+		hold "$d" "again.$keep"
+		within 10 grep -q QubesVMNotRunningError "$BULKHEAD_HOME/again.$keep"
+		[[ $(call admin.vm.Kill "$d") == '0|' ]]
+		wait "$holder" || true
+		state=$(call admin.vm.List "$d")
+		[ $keep = True ] || [[ $state == *state=Halted* ]]
+	done
+	call admin.vm.Remove "$d"
+	within 10 no_disposable
+	# it ended while qubesd was away: held at once, whether its volumes are put away by then or not
+	hold dvm two
+	within 10 is_held two
+	d=$(held two)
+	daemon_kill
+	rm "$BULKHEAD_HOME/run/none/"*
+	daemon_start
+	hold "$d" back
+	within 10 grep -qE 'QubesVMNot(Running|Found)Error' "$BULKHEAD_HOME/back"
+	within 10 no_disposable
+}
+
+@test "a disposable that can neither be made nor be removed is told of, and goes with the next qubesd" {
+	local vm=$BULKHEAD_HOME/state/pools/default/vm
+	make_template tmpl
+	make_app dvm tmpl
+	kernel_set
+	call admin.vm.property.Set+template_for_dispvms dvm True
+	# as if the disk gave no more
+	mv "$vm" "$vm.away"
+	touch "$vm"
+	[[ $(call bulkhead.vm.Disposable dvm) == *'2|StoragePoolException||'*'could not be created'* ]]
+	grep -q 'could not be removed' "$BULKHEAD_HOME/log"
+	rm "$vm"
+	mv "$vm.away" "$vm"
+	kill "$daemon"
+	wait "$daemon"
+	daemon_start
+	within 10 no_disposable
+	hold dvm one
+	within 10 is_held one
+	kill "$holder"
+	within 10 no_disposable
+}
+
 @test "a disposable that does not start leaves its console's log and nothing else" {
 	make_template tmpl
 	make_app dvm tmpl

@@ -19,7 +19,7 @@
 #define DISPIDS 10000
 /** HOLD_AGAIN_S - for who held it to notice that there is a qubesd again */
 #define HOLD_AGAIN_S 30
-/** HELD_MAX - disposables that one qube has at a time, from the wish until nothing is left: each is a machine. Its broker
+/** HELD_MAX - disposables that one qube has at a time, from the wish until it has halted: each is a machine. Its broker
  * has the same bound, but a qube whose agent comes and goes has a new broker before its disposables are gone */
 #define HELD_MAX 32
 
@@ -28,7 +28,7 @@ struct hold {
 	struct qubesd *d;
 	struct call *call; /* whose connection is its life; NULL: nobody holds it (any more) */
 	unsigned qid,
-		source; /* @source: whom it is for; 0: dom0, or nobody knows since qubesd was away */
+		source; /* @source: whom it is for; 0: dom0, or not held again since qubesd was away */
 	sd_event_source *timer; /* until it is held again */
 };
 
@@ -263,6 +263,10 @@ static void made(void *data, struct qube *q, const struct refusal *why)
 	struct refusal no_memory;
 
 	if (!q) {
+		/* what could not be removed either is still in the model */
+		q = qube_of(h);
+		if (q && q->hold == h)
+			q->hold = NULL;
 		let_go(h, why);
 		hold_free(h);
 		return;
@@ -323,13 +327,15 @@ static int hold_again(struct call *c, struct qube *q)
 {
 	struct hold *h = q->hold;
 
-	if (!h || !q->power)
+	/* one that ends is not started again: its hold goes with it */
+	if (!h || !q->power || power_is_ending(q))
 		return refuse(&c->why, "QubesVMNotRunningError",
 			      "'%s' is no disposable that can be held", q->name);
 	if (h->call)
 		return refuse(&c->why, "QubesVMInUseError", "'%s' is held already", q->name);
 	h->timer = sd_event_source_disable_unref(h->timer);
 	h->call = c;
+	h->source = c->source->qid;
 	c->abandoned = on_abandoned;
 	c->ended_data = h;
 	if (start(h) == 0)

@@ -82,6 +82,11 @@ const char *power_state_name(const struct qube *q)
 	return q->power ? names[q->power->state] : "Halted";
 }
 
+bool power_is_ending(const struct qube *q)
+{
+	return q->power && (q->power->state == HALTING || q->power->state == STOPPING);
+}
+
 struct tell **power_tell(const struct qube *q)
 {
 	return q->power ? &q->power->tell : NULL;
@@ -482,7 +487,7 @@ int power_call_start(struct call *c, struct qube *q)
 	if (p) {
 		if (p->state == STARTING)
 			return wait_in(&p->starters, c);
-		if (p->state == HALTING || p->state == STOPPING)
+		if (power_is_ending(q))
 			return wait_in(&p->again, c);
 		return 0;
 	}

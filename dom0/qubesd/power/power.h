@@ -24,6 +24,8 @@ struct tell;
 
 /** power_state_name() - "Halted", "Running"... */
 const char *power_state_name(const struct qube *q);
+/** power_is_ending() - being shut down, or gone and being put away: a start waits for that */
+bool power_is_ending(const struct qube *q);
 /** power_memory_kib(), power_cputime_ms() - of a running qube; 0 for one that does not run */
 uint64_t power_memory_kib(const struct qube *q);
 uint64_t power_cputime_ms(const struct qube *q);
