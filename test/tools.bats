@@ -351,7 +351,10 @@ begins() {
 @test "a clone is like its source, and whole or not there" {
 	qvm-create -t tmpl -l orange source
 	qvm-prefs source memory 321
+	# less than the maxmem and the memory that the copy begins with
+	qvm-prefs source maxmem 350
 	qvm-prefs source autostart True
+	qvm-prefs source kernelopts 'a=\b c=\\n'
 	qvm-features source x "a b"
 	qvm-features source empty ''
 	qvm-tags source add mail

@@ -132,8 +132,13 @@ static bool among(const char *word, const char *const *list, size_t n)
 	return false;
 }
 
-/* what was set on the source, and the new qube's class has too */
-static int copy_properties(const struct clone *c)
+/* a property as it was set on the source */
+struct setting {
+	char *name, *value;
+};
+
+/* a line of GetAll, taken apart; false if the copy does not take that over */
+static bool read_setting(char *line, struct setting *ret)
 {
 	/* given at its creation, or its own for ever */
 	static const char *const own[] = {"name",
@@ -145,31 +150,59 @@ static int copy_properties(const struct clone *c)
 					  "dispid",
 					  "installed_by_rpm",
 					  "backup_timestamp"};
+	char *rest = strchr(line, ' '), *value;
+
+	if (!rest || !str_starts(rest, " default=False "))
+		return false;
+	*rest++ = '\0';
+	value = strchr(rest + strlen("default=False "), ' ');
+	if (!value || among(line, own, ARRAY_LEN(own)))
+		return false;
+	qvm_property_unescape(++value);
+	*ret = (struct setting){line, value};
+	return true;
+}
+
+/* @ret_refused: that property is not taken, and it was not said; NULL: it is said. Return: the exit code so far */
+static int set_property(const struct clone *c, const struct setting *s, bool *ret_refused)
+{
+	AUTO(client_answer_done) struct client_answer answer = {0};
+	int r = client_call(NULL, "admin.vm.property.Set", c->to, s->name, s->value,
+			    strlen(s->value), NO_FD, &answer);
+
+	if (r == CLIENT_E_EXCEPTION && str_eq(answer.type, "QubesNoSuchPropertyError"))
+		return 0; /* its class has none of that name */
+	if (r == CLIENT_E_EXCEPTION && ret_refused) {
+		*ret_refused = true;
+		return 0;
+	}
+	return r != 0 ? minor(c, qubesd_failed(c->a, c->to, r, &answer)) : 0;
+}
+
+/* What was set on the source, and the new qube's class has too. One property may be refused until another is set (maxmem,
+ * less than the memory of a new qube): what was refused is tried once more after the rest. */
+static int copy_properties(const struct clone *c)
+{
 	AUTO(client_answer_done) struct client_answer all = {0};
+	struct setting one, refused[64];
+	unsigned n = 0;
 	char *at, *line;
+	int r = 0;
 
 	if (qubesd_call(c->a, "admin.vm.property.GetAll", c->from, NULL, NULL, &all) != 0)
 		return 1;
-	for (at = all.data; next_line(&at, &line);) {
-		AUTO(client_answer_done) struct client_answer answer = {0};
-		char *rest = strchr(line, ' '), *value;
-		int r;
+	for (at = all.data; r == 0 && next_line(&at, &line);) {
+		bool is_refused = false;
 
-		if (!rest || !str_starts(rest, " default=False "))
+		if (!read_setting(line, &one))
 			continue;
-		*rest++ = '\0';
-		value = strchr(rest + strlen("default=False "), ' ');
-		if (!value || among(line, own, ARRAY_LEN(own)))
-			continue;
-		value++;
-		r = client_call(NULL, "admin.vm.property.Set", c->to, line, value, strlen(value),
-				NO_FD, &answer);
-		if (r == CLIENT_E_EXCEPTION && str_eq(answer.type, "QubesNoSuchPropertyError"))
-			continue; /* its class has none of that name */
-		if (r != 0 && minor(c, qubesd_failed(c->a, c->to, r, &answer)) != 0)
-			return 1;
+		r = set_property(c, &one, n < ARRAY_LEN(refused) ? &is_refused : NULL);
+		if (is_refused)
+			refused[n++] = one;
 	}
-	return 0;
+	for (unsigned i = 0; r == 0 && i < n; i++)
+		r = set_property(c, &refused[i], NULL);
+	return r;
 }
 
 static int copy_tags(const struct clone *c)

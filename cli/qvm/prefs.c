@@ -37,8 +37,7 @@ static char *word(char **at)
 	return start;
 }
 
-/* \\ and \n of GetAll back to what they stand for, in place */
-static void unescape(char *text)
+void qvm_property_unescape(char *text)
 {
 	char *to = text;
 
@@ -65,7 +64,7 @@ static bool parse(char *line, bool named, struct property *ret)
 	ret->type += strlen("type=");
 	ret->value = line;
 	if (named)
-		unescape(line);
+		qvm_property_unescape(line);
 	return true;
 }
 

@@ -27,6 +27,8 @@ MUST_CHECK int qvm_pools(const struct args *a, int all_key, int one_key, char *p
 
 /** qvm_property_value() - @value as qubesd takes it: "none" for a qube is the empty text */
 const char *qvm_property_value(const char *property, const char *value);
+/** qvm_property_unescape() - \\ and \n of GetAll back to what they stand for, in place */
+void qvm_property_unescape(char *text);
 
 /** qvm_columns() - print the names of qvm-ls's columns or formats, for completion */
 void qvm_columns(void);
