@@ -644,6 +644,9 @@ serve() {
 	run -0 call_vm vault test.Sock < <(exec sleep 20)
 	[ "$output" = answer ]
 	rm "$dir/rpc-config/test.Sock"
+	# a local command hears the end of the service's output, and with its own end the call is over
+	run -0 dom0_client -d dom0 -l "cat >'$dir/got'" 'QUBESRPC test.Sock dom0 name dom0'
+	[ "$(cat "$dir/got")" = answer ]
 	CALL_TIMEOUT=1 run -124 call_vm vault test.Sock < <(exec sleep 20)
 }
 

@@ -560,13 +560,17 @@ static NORETURN void socket_call(const int fds[3], int fd)
 	struct relay_options o = {.role = RELAY_CALLER,
 				  .version = QREXEC_VERSION,
 				  .in = {fds[0], NO_FD},
-				  .out = {fcntl(fds[1], F_DUPFD_CLOEXEC, STDERR_FILENO + 1), NO_FD},
+				  .out = {fds[1], NO_FD},
 				  .signal_fd = NO_FD,
 				  .shut_down = fds[0] == fds[1]};
 	struct relay *relay = NULL;
 	unsigned code = 0;
-	int r = o.out[0] < 0 ? fail_errno() : vchan_new_from_fd(&fd, &o.vchan);
+	int r;
 
+	/* each is closed at its own end; a copy left open would keep who reads it waiting */
+	if (o.shut_down)
+		o.out[0] = fcntl(fds[1], F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	r = o.out[0] < 0 ? fail_errno() : vchan_new_from_fd(&fd, &o.vchan);
 	if (r == 0)
 		r = relay_fd_own(o.in[0]);
 	if (r == 0)
