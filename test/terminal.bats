@@ -143,6 +143,32 @@ decisions() {
 	[ "$(cat "$dir/heard")" = more ]
 }
 
+@test "questions that are taken back count: after three of them this terminal is left alone" {
+	in_work -t -T 'cat >/dev/null'
+	for i in 1 2 3; do
+		ask_person
+		asked $i
+		kill "$asker"
+		until_true eval '[ "$(grep -c "taken back" "$dir/screen")" = '"$i"' ]'
+	done
+	ask_person
+	answered deny
+	decisions | grep -q 'too many questions'
+	asked 3
+	printf '\004' >&9
+	until_true test -s "$dir/code"
+}
+
+@test "the key that ends the call ends the question too" {
+	in_work -t -T 'exec sleep 300'
+	ask_person
+	asked
+	printf '\003' >&9
+	answered deny
+	until_true test -s "$dir/code"
+	[ "$(cat "$dir/code")" = -2 ]
+}
+
 @test "where the qube's bytes could command the terminal, or come to it by another way, nobody is asked" {
 	terminal_begin "$dom0/qrexec-client" --socket-dir="$dir" -d work -T "$me:cat >'$dir/heard'"
 	printf 'there\n' >&9
@@ -153,6 +179,25 @@ decisions() {
 	until_true test -s "$dir/code"
 	rm "$dir/code" "$dir/heard"
 	terminal_begin bash -c '"$@" | cat' bash "$dom0/qrexec-client" --socket-dir="$dir" -d work -t -T "$me:cat >'$dir/heard'"
+	printf 'there\n' >&9
+	until_true grep -q there "$dir/heard"
+	ask_person
+	answered deny
+	decisions | grep -q 'no terminal'
+	printf '\004' >&9
+	until_true test -s "$dir/code"
+	rm "$dir/code" "$dir/heard"
+	# the terminal is its input, and with this option its output
+	terminal_begin sh -c 'exec "$@" >/dev/null' sh "$dom0/qrexec-client" --socket-dir="$dir" -d work -T --use-stdin-socket "$me:echo there; sleep 300"
+	until_true grep -q there "$dir/screen"
+	ask_person
+	answered deny
+	printf '\003' >&9
+	until_true test -s "$dir/code"
+}
+
+@test "where another program reads what is typed, nobody is asked" {
+	terminal_begin sh -c 'cat | "$@" >/dev/null' sh "$dom0/qrexec-client" --socket-dir="$dir" -d work -t -T "$me:cat >'$dir/heard'"
 	printf 'there\n' >&9
 	until_true grep -q there "$dir/heard"
 	ask_person

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The terminal of who runs something in a qube, as the place where the person is asked about calls that this qube makes
- * meanwhile (doc/protocol/prompt.md), if there is no display to ask on (doc/decisions/0050).
+ * meanwhile (doc/protocol/prompt.md), if there is no display to ask on (doc/decisions/0034).
  *
  * The relay is a child of ours and is stopped before a question is shown: the qube can write nothing between it and the
  * answer, nor read the answer. What was typed before is thrown away. The answer has a number in it that the qube can neither
@@ -168,8 +168,9 @@ static bool line_take(const struct asker *a, char line[ANSWER_SIZE])
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 || p[1].revents) {
+			/* it counts: who asks and takes back for ever would have the terminal for ever */
 			show(a, "\r\ntaken back by who asked\r\n");
-			_exit(ASKED_GONE);
+			_exit(ASKED_REFUSED);
 		}
 		if (n == 0)
 			break;
@@ -229,7 +230,8 @@ static bool tty_is(int tty_fd, int fd)
 	return ioctl(tty_fd, TIOCGDEV, &own) == 0 && ioctl(fd, TIOCGDEV, &its) == 0 && own == its;
 }
 
-/* what the qube says there cannot come to the terminal behind our back, nor command it */
+/* what the qube says there cannot come to the terminal behind our back, nor command it; of standard input: who writes to it
+ * does not read what is typed */
 static bool is_harmless(int tty_fd, int fd, bool filtered)
 {
 	struct stat st;
@@ -267,10 +269,12 @@ bool terminal_open(struct terminal *t, const struct options *o, const char *run_
 			       .lock_fd = NO_FD,
 			       .asker_fd = NO_FD,
 			       .colour = o->colour};
-	if (o->just_exec || o->local || !str_is_qube_name(o->qube, strlen(o->qube)))
+	if (o->just_exec || o->local || o->stdin_socket ||
+	    !str_is_qube_name(o->qube, strlen(o->qube)))
 		return false;
 	t->tty_fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
-	if (t->tty_fd >= 0 && is_harmless(t->tty_fd, STDOUT_FILENO, o->filter_out) &&
+	if (t->tty_fd >= 0 && is_harmless(t->tty_fd, STDIN_FILENO, true) &&
+	    is_harmless(t->tty_fd, STDOUT_FILENO, o->filter_out) &&
 	    is_harmless(t->tty_fd, STDERR_FILENO, o->filter_err) && listen_on(t, o, run_dir) == 0)
 		return true;
 	terminal_leave(t);
@@ -347,8 +351,12 @@ static enum asked asker_run(struct terminal *t, struct asker *a, int signal_fd)
 	a->tty_fd = t->tty_fd;
 	a->fd = t->asker_fd;
 	pid = fork();
-	if (pid == 0)
+	if (pid == 0) {
+		/* the keys that end the call, which is stopped, end the question as well */
+		(void)signal(SIGINT, SIG_DFL);  // NOLINT(cert-err33-c)
+		(void)signal(SIGQUIT, SIG_DFL); // NOLINT(cert-err33-c)
 		ask(a);
+	}
 	close_fd(&t->asker_fd);
 	return pid < 0 ? ASKED_GONE : asker_wait(pid, signal_fd);
 }
