@@ -115,6 +115,18 @@ input" ]
 	allow_as DEFAULT test.Who
 	run -7 call_vm dom0 test.Who </dev/null
 	[[ $output = "nobody "* ]]
+	# what it complains about by another way, and who runs it from dom0
+	service test.Noisy 'echo secret >/dev/stderr; echo out'
+	allow_as nobody test.Noisy
+	run -0 call_vm dom0 test.Noisy </dev/null
+	[ "$output" = out ]
+	until_true grep -q 'a service for it says: secret' "$dir/daemon.log"
+	service test.Stay 'echo "$$"; exec sleep 300'
+	echo "force-user = 'nobody'" >"$dir/rpc-config/test.Stay"
+	"$dom0/qrexec-client" --socket-dir="$dir" -d dom0 'QUBESRPC test.Stay dom0 name dom0' </dev/null >"$dir/stays" 3>&- &
+	until_true test -s "$dir/stays"
+	kill -9 $!
+	until_true ended "$(cat "$dir/stays")"
 }
 
 # ---- between qubes
@@ -424,7 +436,7 @@ a_socket_has() {
 	done
 	run -0 timeout 50 "$dom0/qrexec-client" --socket-dir="$dir" -d vault "$me:echo fine"
 	[ "$(cat "$dir"/many/* | grep -c begun)" = 128 ]
-	! grep -q ended "$dir"/many/*
+	run -1 grep -q ended "$dir"/many/*
 	touch "$dir/go"
 	for i in "${!pids[@]}"; do
 		wait "${pids[$i]}"

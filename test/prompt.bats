@@ -201,7 +201,7 @@ click() {
 	prompt_begin
 	ask_as first 9000 0 "${qubes[@]}"
 	window first
-	ask_as second 8000 0 "${qubes[@]}"
+	ask_as second 60000 0 "${qubes[@]}"
 	answered 1 'timed out'
 	[ ! -s "$BULKHEAD_HOME/answer.2" ]
 	focus "$(window second)"

@@ -32,14 +32,19 @@ static const char *callee_id(const struct call *c)
 	return c->callee_uuid[0] != '\0' ? c->callee_uuid : c->callee_name;
 }
 
-/* in a child of ours: from fork() to exit */
-static NORETURN void start_run(const struct broker *b, const struct call *c)
+/* in a child of ours: from fork() to exit, which closes @fd; all else but the standard streams is the broker's */
+static NORETURN void start_run(const struct broker *b, const struct call *c, int fd)
 {
 	AUTO(client_answer_done) struct client_answer a = {0};
 	const char *qube = c->callee_name;
-	int r = client_call(b->qubesd_socket, "admin.vm.Start", callee_id(c), NULL, NULL, 0, NO_FD,
-			    &a);
+	sigset_t none;
+	int r;
 
+	(void)sigemptyset(&none);
+	if (dup2(fd, STDERR_FILENO + 1) < 0 || close_range(STDERR_FILENO + 2, ~0U, 0) < 0 ||
+	    sigprocmask(SIG_SETMASK, &none, NULL) < 0)
+		_exit(EXIT_FAILURE);
+	r = client_call(b->qubesd_socket, "admin.vm.Start", callee_id(c), NULL, NULL, 0, NO_FD, &a);
 	if (r == CLIENT_E_EXCEPTION)
 		log_warn(b->name, "%s, which it calls, cannot be started: %s", qube, a.data);
 	else if (r != 0)
@@ -58,7 +63,7 @@ static void start_begin(struct broker *b, struct call *c)
 	}
 	c->pid = fork();
 	if (c->pid == 0)
-		start_run(b, c);
+		start_run(b, c, fds[1]);
 	(void)close(fds[1]);
 	c->fd = fds[0];
 	if (c->pid < 0) {

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /** LINE_MAX_LEN - a longer line is told in parts */
 #define LINE_MAX_LEN 240
@@ -62,7 +63,8 @@ int errors_start(const char *name, int *ret_fd)
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return fail_errno();
-	pid = fork();
+	/* a service that runs as another user may open its /dev/stderr; who else has it there are services too */
+	pid = fchmod(fds[1], 0622) == 0 ? fork() : -1;
 	if (pid == 0) {
 		/* all but the standard streams and this is the broker's */
 		if (dup2(fds[0], STDIN_FILENO) < 0 || close_range(STDERR_FILENO + 1, ~0U, 0) < 0)

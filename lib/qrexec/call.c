@@ -223,6 +223,9 @@ static NORETURN void command_exec(const struct call *c, pid_t relay)
 		_exit(c->outcome);
 	}
 	r = become(c, relay);
+	/* who becomes another user loses it */
+	if (c->with_us && (prctl(PR_SET_PDEATHSIG, SIGHUP) < 0 || getppid() != relay))
+		_exit(QREXEC_EXIT_PROBLEM);
 	if (r == 0 && c->config.wait_for_session && !c->command.nogui)
 		session_wait(&c->login, false);
 	program_get(c, &p);
@@ -243,8 +246,6 @@ static int command_fork(const struct call *c, const int fds[3], pid_t *ret_pid)
 	if (pid == 0) {
 		(void)setsid();
 		signals_reset();
-		if (c->with_us && (prctl(PR_SET_PDEATHSIG, SIGHUP) < 0 || getppid() != self))
-			_exit(QREXEC_EXIT_PROBLEM);
 		for (int i = 0; i < 3; i++)
 			if (dup2(fds[i], i) < 0)
 				_exit(QREXEC_EXIT_PROBLEM);
@@ -581,6 +582,8 @@ static NORETURN void socket_call(const int fds[3], int fd)
 		r = relay_run(relay, &code);
 	if (r < 0)
 		_exit(QREXEC_EXIT_PROBLEM);
+	if (r == RELAY_E_LOCAL)
+		_exit(QREXEC_EXIT_SIGNAL + SIGPIPE);
 	_exit(r == 0 ? (int)code : QREXEC_EXIT_DROPPED);
 }
 

@@ -704,6 +704,9 @@ static int turn(struct relay *r, bool *ret_over)
 		return RELAY_E_DROPPED;
 	if (service && (r->tx_dead || r->hung_up))
 		return RELAY_E_DROPPED;
+	/* what comes from a descriptor comes behind all of the prefix */
+	if (tx_idle(r) && r->o.prefix_len > 0)
+		return 0;
 
 	ready = poll_prepare(r, p, stuck);
 	n = poll(p, N_POLL, ready ? 0 : timeout_get(r));
