@@ -199,6 +199,11 @@ clean() {
 	found volume crashed:private 'not a sound qcow2' mended
 	found volume large:private 'the store says' mended
 	[ "$(cat "$(folder crashed)/private/2.damaged")" = 'garbage!' ]
+	# once more, of the same number
+	printf 'again' >"$(folder crashed)/private/2.work"
+	run --separate-stderr -1 bulkhead check --repair --json
+	found volume crashed:private 'not a sound qcow2' mended
+	[ "$(cat "$(folder crashed)/private/"2{,.2}.damaged)" = 'garbage!again' ]
 	[ "$(sha256sum "$(folder broken)/private/1.qcow2")" = "$sum" ]
 	mv "$root.was" "$root"
 	run --separate-stderr -1 bulkhead check --json
@@ -219,6 +224,58 @@ clean() {
 	found volume work:private 'are not there' hand
 	[ ! -e "$BULKHEAD_HOME/state/pools/default/vm" ]
 	mv "$BULKHEAD_HOME/vm" "$BULKHEAD_HOME/state/pools/default/vm"
+	clean
+}
+
+# left_alone FOLDER PROCESS: nothing was put aside or ended
+left_alone() {
+	[ -d "$1/private" ]
+	[ ! -e "$BULKHEAD_HOME/state/pools/default/lost" ]
+	kill -0 "$2"
+}
+
+@test "a store that is missing, or does not tell of all qubes, makes nobody an orphan" {
+	local db=$BULKHEAD_HOME/state/store.db work pid what
+	make_template tmpl
+	make_app work tmpl
+	kernel_set
+	[ "$(ask 'admin.vm.Start dom0 name work\0')" = '0|' ]
+	daemon_kill
+	work=$(folder work)
+	# what runs as a qube's process would be ended
+	cp "$(command -v sleep)" "$BULKHEAD_HOME/vchand"
+	setsid --fork sh -c "'$BULKHEAD_HOME/vchand' 300 >/dev/null 2>&1 3>&- & echo \$! >'$BULKHEAD_HOME/pid'"
+	within 10 test -s "$BULKHEAD_HOME/pid"
+	pid=$(cat "$BULKHEAD_HOME/pid")
+	store "UPDATE qube SET class='CloudVM' WHERE name='work'"
+	for what in 1 2; do
+		run --separate-stderr -1 bulkhead check --repair --json
+		found store work 'class is CloudVM' hand
+		found leftover "$work" '' hand
+		found leftover "vchand, process $pid" '' hand
+		left_alone "$work" "$pid"
+	done
+	store "UPDATE qube SET class='AppVM' WHERE name='work'; UPDATE qube SET qid=7777 WHERE qid=0"
+	run --separate-stderr -1 bulkhead check --repair --json
+	found store store 'no dom0' hand
+	left_alone "$work" "$pid"
+	store "UPDATE qube SET qid=0 WHERE qid=7777"
+	mkdir "$BULKHEAD_HOME/away"
+	mv "$db"* "$BULKHEAD_HOME/away"
+	for what in missing empty; do
+		[ $what = missing ] || touch "$db"
+		run --separate-stderr -1 bulkhead check --json
+		found store store 'missing or empty' hand
+		run --separate-stderr -1 bulkhead check --repair --json
+		found store store 'missing or empty' hand
+		[ "$(jq length <<<"$output")" = 1 ]
+		left_alone "$work" "$pid"
+		[ ! -s "$db" ]
+	done
+	mv "$BULKHEAD_HOME/away/"* "$(dirname "$db")"
+	# and with all of it there what is nobody's goes
+	run --separate-stderr -0 bulkhead check --repair --json
+	found leftover "vchand, process $pid" '' mended
 	clean
 }
 

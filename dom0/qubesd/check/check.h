@@ -32,11 +32,12 @@ struct picture {
  * struct check
  * @up:		qubesd runs: it owns the store and the volumes that the store knows
  * @mend:	mend what can be
+ * @doubt:	the store has a fault that only a person can mend: whom it does not know may be there all the same
  * @lock_fd:	keeps qubesd away while we look, unless it runs
  */
 struct check {
 	struct paths paths;
-	bool up, mend;
+	bool up, mend, doubt;
 	int lock_fd;
 	unsigned n_left; /* findings that were not mended */
 };
@@ -56,6 +57,8 @@ void tell_progress(unsigned percent, const char *text);
 MUST_CHECK int picture_take(const struct check *c, bool own, struct picture *ret, char *error,
 			    size_t error_size);
 void picture_done(struct picture *p);
+/** picture_is_lost() - there is no store, or an empty file, though there are volumes or qubes that ran. qubesd must not run */
+bool picture_is_lost(const struct check *c);
 /** pool_dir() - where a pool of qcow2 volumes is; false if it is of another kind */
 bool pool_dir(const struct check *c, const struct pool *pool, char *to, size_t size);
 

@@ -386,6 +386,13 @@ static int mend(const struct check *c, const struct suspect *s)
 		break;
 	}
 	r = str_format(path, sizeof(path), "%s/%s", s->dir, s->name);
+	if (r == 0 && s->what == RUN_SOCKET) {
+		/* somebody may listen there by now */
+		r = knock(path, NULL);
+		r = r == 0 ? -EADDRINUSE : r == -ECONNREFUSED ? 0 : r;
+		if (r == -ENOENT)
+			return 0;
+	}
 	return r == 0 && unlink(path) < 0 && errno != ENOENT ? fail_errno() : r;
 }
 
@@ -406,6 +413,7 @@ static void report(struct check *c, const struct suspect *s)
 			     "mending ends it"},
 		[PROCESS] = {"a process whose qube has ended", "mending kills it"},
 	};
+	const char *advice = words[s->what].advice;
 	char subject[PATH_MAX + NAME_MAX + 2], text[200];
 	enum store_mend how = MEND_CAN;
 	int r = 0;
@@ -415,13 +423,16 @@ static void report(struct check *c, const struct suspect *s)
 			       s->what == MONITOR ? "qube-monitor" : s->name, s->pid);
 	else
 		(void)snprintf(subject, sizeof(subject), "%s/%s", s->dir, s->name);
-	if (c->mend) {
+	if (c->doubt) {
+		how = MEND_HAND;
+		advice = "mend the store first: what owns this may be what the store has lost";
+	} else if (c->mend) {
 		r = mend(c, s);
 		how = r == 0 ? MEND_DONE : MEND_FAILED;
 	}
 	(void)snprintf(text, sizeof(text), "%s%s%s", words[s->what].text, r < 0 ? ": " : "",
 		       r < 0 ? log_errno_str(r) : "");
-	tell(c, "leftover", subject, text, words[s->what].advice, how);
+	tell(c, "leftover", subject, text, advice, how);
 }
 
 int check_leftovers(struct check *c, const struct picture *p)

@@ -61,17 +61,27 @@ void tell_progress(unsigned percent, const char *text)
 static void on_store(void *data, const char *subject, const char *text, const char *advice,
 		     enum store_mend how)
 {
-	tell(data, "store", subject, text, advice, how);
+	struct check *c = data;
+
+	c->doubt |= how == MEND_HAND;
+	tell(c, "store", subject, text, advice, how);
 }
 
 /* 0; 1 = it cannot be read: told, and without it nothing else can be judged; -errno */
 static int check_store(struct check *c, struct picture *p)
 {
+	static const char advice[] =
+		"restore state/store.db from a backup; without it nothing else can be judged";
 	bool own = c->mend && !c->up;
 	char error[512];
 	int r;
 
 	tell_progress(0, "looking at the store");
+	if (!c->up && picture_is_lost(c)) {
+		tell(c, "store", "store", "state/store.db is missing or empty, and there are qubes",
+		     advice, MEND_HAND);
+		return 1;
+	}
 	if (own)
 		close_fd(&c->lock_fd); /* the store has its own */
 	r = picture_take(c, own, p, error, sizeof(error));
@@ -81,12 +91,13 @@ static int check_store(struct check *c, struct picture *p)
 		picture_done(p);
 		r = picture_take(c, own, p, error, sizeof(error));
 	}
+	if (r == STORE_E_LOCKED)
+		return -EBUSY; /* between our lock and the store's somebody came */
 	if (r == 0 || r == -EBUSY || r == -ENOMEM)
 		return r;
 	/* the copy's name means nothing to anybody */
 	tell(c, "store", "store",
-	     error[0] && strchr(error, ' ') ? strchr(error, ' ') + 1 : log_errno_str(r),
-	     "restore state/store.db from a backup; without it nothing else can be judged",
+	     error[0] && strchr(error, ' ') ? strchr(error, ' ') + 1 : log_errno_str(r), advice,
 	     MEND_HAND);
 	return 1;
 }

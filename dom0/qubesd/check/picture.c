@@ -5,10 +5,12 @@
 #include "base/str.h"
 #include "client/client.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/sendfile.h>
+#include <sys/stat.h>
 
 /* a running qubesd writes the store into a file of ours */
 static int ask_for_it(int fd, char *error, size_t error_size)
@@ -98,6 +100,36 @@ void picture_done(struct picture *p)
 	if (p->dir[0] != '\0')
 		(void)!io_remove_tree(AT_FDCWD, p->dir);
 	*p = (struct picture){0};
+}
+
+/* does the folder hold anything? @below: any of its folders, below that name */
+static bool holds(const char *dir, const char *below)
+{
+	DIR *d = opendir(dir);
+	char path[PATH_MAX];
+	bool any = false;
+
+	if (!d)
+		return false;
+	for (struct dirent *e; !any && (e = readdir(d));)
+		any = e->d_name[0] != '.' && (!below || (str_format(path, sizeof(path), "%s/%s/%s",
+								    dir, e->d_name, below) == 0 &&
+							 holds(path, NULL)));
+	(void)closedir(d);
+	return any;
+}
+
+bool picture_is_lost(const struct check *c)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (str_format(path, sizeof(path), "%s/store.db", c->paths.state) < 0 ||
+	    (stat(path, &st) < 0 ? errno != ENOENT : st.st_size > 0))
+		return false;
+	return (str_format(path, sizeof(path), "%s/pools", c->paths.state) == 0 &&
+		holds(path, "vm")) ||
+	       (str_format(path, sizeof(path), "%s/q", c->paths.run) == 0 && holds(path, NULL));
 }
 
 bool pool_dir(const struct check *c, const struct pool *pool, char *to, size_t size)

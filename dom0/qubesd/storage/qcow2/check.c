@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define N_ASIDE 1000 /* names tried for one that is put aside */
+
 struct checking {
 	struct folder *f;
 	bool mend;
@@ -48,14 +50,19 @@ static int look(const struct folder *f, const struct file *file)
 }
 
 /* What a crashed qube had written, and cannot be read: out of the way under another name, so that the next start goes on
- * from the last revision. One rename. */
+ * from the last revision. N.damaged, or N.2.damaged...: one rename. */
 static bool set_aside(const struct folder *f, const struct file *work)
 {
 	char name[24], aside[40];
+	int r = -EEXIST;
 
 	(void)file_name(name, work->number, true);
 	(void)snprintf(aside, sizeof(aside), "%u.damaged", work->number);
-	return renameat2(f->dir, name, f->dir, aside, RENAME_NOREPLACE) == 0 && folder_sync(f) == 0;
+	for (unsigned i = 2; r == -EEXIST && i < N_ASIDE; i++) {
+		r = renameat2(f->dir, name, f->dir, aside, RENAME_NOREPLACE) < 0 ? fail_errno() : 0;
+		(void)snprintf(aside, sizeof(aside), "%u.%u.damaged", work->number, i);
+	}
+	return r == 0 && folder_sync(f) == 0;
 }
 
 static int check_file(const struct checking *c, const struct file *file)
