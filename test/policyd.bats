@@ -233,7 +233,7 @@ pid_of() {
 		test.A * work  @dispvm:dvm  allow
 		test.B * work  @default  allow target=@dispvm
 	END
-	within 10 test -n "$(pid_of qrexec-policyd)"
+	within 10 eval '[ -n "$(pid_of qrexec-policyd)" ]'
 	for ((i = 0; i < 100; i++)); do
 		[ "$(ask 'admin.vm.tag.Set+trusted dom0 name work\0')" = '0|' ]
 		would_be allow work vault test.A

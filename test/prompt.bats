@@ -246,7 +246,7 @@ click() {
 		[ "$i" != 1 ] || window loud
 	done
 	ask_as calm 60000 0 "${qubes[@]}"
-	within 20 test "$(sort "$BULKHEAD_HOME"/answer.* | uniq -c | tr -s ' ')" = ' 4 busy'
+	within 20 eval '[ "$(sort "$BULKHEAD_HOME"/answer.* | uniq -c | tr -s " ")" = " 4 busy" ]'
 	[ "$(xdotool search --onlyvisible --name ' asks$' | wc -l)" = 1 ]
 	focus "$(window loud)"
 	xdotool key Escape
@@ -257,7 +257,7 @@ click() {
 	for i in 2 3; do
 		focus "$(window loud)"
 		xdotool key Escape
-		within 20 test "$(grep -l denied "$BULKHEAD_HOME"/answer.* | wc -l)" -ge "$i"
+		within 20 eval '[ "$(grep -l denied "$BULKHEAD_HOME"/answer.* | wc -l)" -ge "$i" ]'
 	done
 	# refused three times: for a while it may not ask
 	grep -q 'loud: refused 3 times' "$BULKHEAD_HOME/log"

@@ -20,6 +20,21 @@ static const char *on_off(const struct client_answer *value)
 	return value->len > 0 ? "on" : "off";
 }
 
+/* 0 or an exit code */
+static int add(const struct args *a, const char *qube, const char *feature, struct grid *g)
+{
+	AUTO(client_answer_done) struct client_answer value = {0};
+	int r = client_call(NULL, "admin.vm.feature.Get", qube, feature, NULL, 0, NO_FD, &value);
+
+	if (r == CLIENT_E_EXCEPTION && str_eq(value.type, "QubesFeatureNotFoundError"))
+		return 0; /* it has gone meanwhile */
+	if (r != 0)
+		return qubesd_failed(a, qube, r, &value);
+	grid_add(g, "%s", feature + strlen(PREFIX));
+	grid_add(g, "%s", on_off(&value));
+	return 0;
+}
+
 static int list(const struct args *a, const char *qube)
 {
 	static const char *const titles[] = {"SERVICE", "STATE", NULL};
@@ -30,21 +45,12 @@ static int list(const struct args *a, const char *qube)
 	if (qubesd_call(a, "admin.vm.feature.List", qube, NULL, NULL, &names) != 0)
 		return 1;
 	for (char *at = names.data, *next; *at != '\0'; at = next) {
-		AUTO(client_answer_done) struct client_answer value = {0};
 		size_t len = strcspn(at, "\n");
-		int r;
 
 		next = at + len + (at[len] == '\n');
 		at[len] = '\0';
-		if (!str_starts(at, PREFIX))
-			continue;
-		r = client_call(NULL, "admin.vm.feature.Get", qube, at, NULL, 0, NO_FD, &value);
-		if (r == CLIENT_E_EXCEPTION && str_eq(value.type, "QubesFeatureNotFoundError"))
-			continue; /* it has gone meanwhile */
-		if (r != 0)
-			return qubesd_failed(a, qube, r, &value);
-		grid_add(&g, "%s", at + strlen(PREFIX));
-		grid_add(&g, "%s", on_off(&value));
+		if (str_starts(at, PREFIX) && add(a, qube, at, &g) != 0)
+			return 1;
 	}
 	if (args_has(a, JSON))
 		return grid_put(a, &g, GRID_JSON);

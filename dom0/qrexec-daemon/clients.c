@@ -53,7 +53,7 @@ static void client_refuse(struct daemon *d, struct client *c, const char *why)
 
 static void client_read(struct daemon *d, struct client *c)
 {
-	struct qrexec_msg m;
+	struct qrexec_msg m = {0};
 	int r = qrexec_peer_flush(c->peer);
 
 	if (r == 0)

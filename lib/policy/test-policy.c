@@ -255,6 +255,8 @@ static void test_faults_are_found_where_they_are(void **state)
 static void test_bytes_that_are_no_text_and_lines_without_end(void **state)
 {
 	static const char nul[] = "a.B * work vault allow\n# x\0y\n";
+	/* without their ends */
+	static const char begin[16] = "a.B * work vault", end[6] = " allow";
 	struct policy_file f = {"10-a.policy", nul, sizeof(nul) - 1};
 	const struct policy_files files = {.files = &f, .n_files = 1};
 	struct policy_error error;
@@ -267,8 +269,8 @@ static void test_bytes_that_are_no_text_and_lines_without_end(void **state)
 	assert_int_equal(policy_measure(&files, &size, &error), POLICY_E_SYNTAX);
 	assert_int_equal(error.line, 2);
 	memset(line, '\t', len);
-	memcpy(line, "a.B * work vault", strlen("a.B * work vault"));
-	memcpy(line + len - 6, " allow", 6);
+	memcpy(line, begin, sizeof(begin));
+	memcpy(line + len - sizeof(end), end, sizeof(end));
 	f.text = line;
 	f.len = len;
 	assert_int_equal(policy_measure(&files, &size, &error), 0);
