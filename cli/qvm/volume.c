@@ -315,7 +315,7 @@ static int size_now(const struct args *a, const struct name *name, uint64_t *ret
 
 static int resize(const struct args *a, const char *const *words, unsigned n)
 {
-	uint64_t size, now;
+	uint64_t size = 0, now;
 	struct name name;
 	char text[24];
 
