@@ -372,7 +372,7 @@ features() {
 	# what no rule knows is nothing
 	[ "$(said t FeaturesRequest 'prohibit-start=1\nservice.x=1\ninternal=1\nupdates-available=1\nsupported-rpc.=1\n')" = '0|' ]
 	[ "$(features t)" = 'gui= os=Linux os-eol=2028-06-30 qrexec=1 vmexec= ' ]
-	[ "$(said t NotifyTools 'qrexec=1\ngui-emulated=1\nos=Windows\n')" = '0|' ]
+	[ "$(said t NotifyTools 'qrexec=1\ngui-emulated=1\nos=Windows\nvmexec=1\nsupported-rpc.d=1\n')" = '0|' ]
 	[ "$(features t)" = 'gui= gui-emulated=1 os=Windows os-eol=2028-06-30 qrexec=1 vmexec= ' ]
 }
 

@@ -51,6 +51,17 @@ static const struct rule {
 	{"supported-service.", SUPPORTED, false},
 };
 
+/* tools of old say these and nothing else */
+static bool tools_say(const char *name)
+{
+	static const char *const names[] = {"qrexec", "gui", "gui-emulated", "os"};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (str_eq(name, names[i]))
+			return true;
+	return false;
+}
+
 static const struct rule *rule_find(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
@@ -179,7 +190,9 @@ int report_features(struct call *c)
 	}
 	for (unsigned i = 0; i < report.n; i++) {
 		const struct report_claim *claim = &report.claims[i];
-		const struct rule *rule = rule_find(claim->name);
+		const bool heard =
+			str_eq(c->q.method, "qubes.FeaturesRequest") || tools_say(claim->name);
+		const struct rule *rule = heard ? rule_find(claim->name) : NULL;
 		const char *value = rule ? value_of(rule, claim->value) : NULL;
 
 		if (value && !(rule->if_unset && pair_find(q->features, claim->name)))
