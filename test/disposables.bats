@@ -128,7 +128,10 @@ in_work() {
 }
 
 @test "qvm-run that is killed leaves none, while it starts and when it runs" {
-	timeout -s KILL 2 qvm-run --dispvm=dvm -p true 3>&- || true
+	qvm-run --dispvm=dvm -p true 3>&- &
+	within 60 eval '[ -n "$(disposable Transient)" ]'
+	kill -9 $!
+	wait $! || true
 	all_gone
 	qvm-run --dispvm=dvm -p 'sleep 1000' 3>&- &
 	within 120 runs

@@ -138,6 +138,11 @@ teardown() {
 	run -0 call -E 'exit 9'
 	run -0 call -p $'first\n' cat <<<"second"
 	[ "$output" = $'first\nsecond' ]
+	# longer than a message, and what is read comes behind all of it
+	local long
+	long=$(printf '%0120000d' 0)
+	run -0 call -p "$long" 'sleep 1; cat' <<<second
+	[ "$output" = "${long}second" ]
 	run -0 call -l "sed s/^/x/ >'$dir/local'; echo unread" 'echo a; exec >&-; cat >/dev/null'
 	until_true grep -q xa "$dir/local"
 	run -6 call -l 'cat /etc/hostname' "cat >'$dir/name'; exit 6"
