@@ -206,7 +206,6 @@ gone_in_vault() {
 
 @test "without a display the person is asked on the terminal of qvm-run" {
 	local dir=$BATS_TEST_TMPDIR
-	mkfifo "$dir/keys"
 	terminal_begin qvm-run -p work 'echo text | qrexec-client-vm dom0 test.Ask+x; echo "ended $?"'
 	asked
 	grep -q 'The qube work (red) wants to' "$dir/screen"

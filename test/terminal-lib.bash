@@ -1,10 +1,13 @@
-# A command on a terminal of its own, and a person there. Source it behind lib; $dir is a folder of the test, with a fifo "keys" in it.
+# A command on a terminal of its own, and a person there. Source it behind lib; $dir is a folder of the test.
 # shellcheck shell=bash disable=SC2154,SC2034
 
 # terminal_begin COMMAND...: on a terminal of its own, which shows in $dir/screen; what is typed goes to descriptor 9. It ends, and the
 # exit code stands in $dir/code, when the command does
 terminal_begin() {
-	python3 - "$dir" "$@" 3>&- <<-'EOF' &
+	# what an earlier one showed, and its keys, which it may hold open for a moment yet, are not this one's
+	rm -f "$dir/screen" "$dir/keys"
+	mkfifo "$dir/keys"
+	python3 - "$dir" "$@" 3>&- 9>&- <<-'EOF' &
 		import os, pty, select, signal, sys
 		folder, command = sys.argv[1], sys.argv[2:]
 		pid, tty = pty.fork()

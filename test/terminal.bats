@@ -20,7 +20,6 @@ setup() {
 	qvm-create --class TemplateVM --label black tmpl
 	qvm-create --template tmpl --label red work
 	pair_begin
-	mkfifo "$dir/keys"
 }
 
 teardown() {
