@@ -78,3 +78,11 @@ children_of() {
 		children_of "$c"
 	done
 }
+
+# used: two numbers of clock ticks, QEMU's and that of the instance's other processes, with the children they have reaped
+used() {
+	local p
+	for p in $(instance_processes); do
+		cat "/proc/$p/stat" 2>/dev/null
+	done | sed 's/^[0-9]* (\([^)]*\)) /\1 /' | awk '$1 ~ /^qemu-system/ { qemu += $13 + $12; next } { other += $12 + $13 + $14 + $15 } END { print qemu + 0, other + 0 }'
+}

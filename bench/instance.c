@@ -22,32 +22,6 @@ static char socket_path[UNIX_PATH_MAX + 1];
 static pid_t qubesd_pid;
 static unsigned n_made;
 
-double now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-double percentile(double *v, size_t n, unsigned percent)
-{
-	qsort(v, n, sizeof(*v), compare);
-	return v[n * percent / 100];
-}
-
-double median(double *v, size_t n)
-{
-	return percentile(v, n, 50);
-}
-
 static void remove_home(void)
 {
 	char run[PATH_MAX], link[PATH_MAX];

@@ -5,6 +5,7 @@
  * one at a time. Whatever fails ends the program, status 1, and takes the instance with it.
  */
 #include "base/attr.h"
+#include "figures.h"
 
 #include <limits.h>
 #include <stddef.h>
@@ -36,8 +37,3 @@ char *call(const char *method, const char *dest, const char *arg, const char *pa
 
 /** run_once() - a program, its output thrown away, to its end, which has to be status 0 */
 void run_once(const char *path, char *const *argv);
-
-double now_ms(void);
-/** median(), percentile() - both sort @v */
-double median(double *v, size_t n);
-double percentile(double *v, size_t n, unsigned percent);

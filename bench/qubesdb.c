@@ -9,6 +9,9 @@
  * ms.
  */
 #include "proto/qubesdb.h"
+
+#include "figures.h"
+
 #include "base/io.h"
 #include "base/str.h"
 #include "qdb/call.h"
@@ -43,20 +46,6 @@ static NORETURN void die(const char *what)
 {
 	(void)fprintf(stderr, "bench/qubesdb: %s\n", what);
 	exit(1);
-}
-
-static int by_value(const void *a, const void *b)
-{
-	const double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-/* the median: the machine has other things to do as well */
-static double median(double *v, size_t n)
-{
-	qsort(v, n, sizeof(*v), by_value);
-	return v[n / 2];
 }
 
 static double bare_us(void)

@@ -114,12 +114,17 @@ int describe_help(const struct program *p, const struct command *c)
 
 int describe_program(const struct program *p)
 {
+	unsigned width = 14;
+
 	(void)printf("usage: %s COMMAND [OPTION]... [ARGUMENT]...\n\n", p->name);
 	put_wrapped(p->summary, 0, 0);
 	(void)putchar('\n');
+	for (const struct command *const *c = p->commands; *c; c++)
+		if (strlen((*c)->name) + 4 > width)
+			width = (unsigned)strlen((*c)->name) + 4;
 	for (const struct command *const *c = p->commands; *c; c++) {
-		(void)printf("  %-12s", (*c)->name);
-		put_wrapped((*c)->summary, 14, 14);
+		(void)printf("  %-*s", (int)width - 2, (*c)->name);
+		put_wrapped((*c)->summary, width, width);
 	}
 	(void)printf("\nEach answers --help.%s\n",
 		     p->links ? " Each is also a program of its own: qvm ls is qvm-ls." : "");
@@ -440,9 +445,9 @@ static void bash_case(const struct command *c)
 		if (!has_value_of(c, w))
 			continue;
 		(void)fputs("\t\t", stdout);
-		/* a case pattern: --a|--b) ; the last bar is closed by a word that cannot be */
+		/* a case pattern: --a|--b) ; the last bar is closed by no word at all */
 		put_forms(c->options, "|", true, w);
-		(void)printf("--) value=%s ;;\n", words_names[w]);
+		(void)printf("'') value=%s ;;\n", words_names[w]);
 	}
 	(void)puts("\t\tesac\n\t\t;;");
 }

@@ -214,8 +214,9 @@ static void call_begin(struct call *call, const struct calls *c)
 	AUTO_CLOSE int sock = NO_FD;
 	int r;
 
-	r = client_open(NULL, c->method, call->qube, c->arg, c->payload,
-			c->payload ? strlen(c->payload) : 0, c->fd ? *c->fd : NO_FD, &sock);
+	r = client_open(NULL, c->method, call->qube, call->arg[0] != '\0' ? call->arg : c->arg,
+			c->payload, c->payload ? strlen(c->payload) : 0, c->fd ? *c->fd : NO_FD,
+			&sock);
 	if (r == 0)
 		r = client_events_new(&sock, &call->stream);
 	if (r != 0)

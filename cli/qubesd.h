@@ -67,7 +67,8 @@ int table_find(const struct table *t, const char *name);
 /** struct call - one of many at once */
 struct call {
 	const char *qube;
-	int r; /* as client_call() */
+	char arg[16]; /* instead of the batch's; "" = that */
+	int r;        /* as client_call() */
 	struct client_answer answer;
 	bool ended;
 	struct client_events *stream;

@@ -26,7 +26,9 @@ static void request(size_t len)
 	FUZZ_CHECK(same(q.source, back.source) && same(q.target, back.target) &&
 		   same(q.service, back.service) &&
 		   same(q.requested_source, back.requested_source) &&
-		   q.just_evaluate == back.just_evaluate && q.assume_yes == back.assume_yes);
+		   same(q.decided_target, back.decided_target) &&
+		   q.just_evaluate == back.just_evaluate && q.assume_yes == back.assume_yes &&
+		   q.keep == back.keep && (!q.keep || q.just_evaluate));
 }
 
 static void answer(size_t len)

@@ -55,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_CHECK(qcow2_header_decode(buf, n, FILE_SIZE, &again) == 0);
 	FUZZ_CHECK(again.size == h.size && again.l1_at == h.l1_at && again.n_l1 == h.n_l1);
 	FUZZ_CHECK(again.refs_at == h.refs_at && again.n_refs_clusters == h.n_refs_clusters);
-	FUZZ_CHECK(again.backing_len == h.backing_len);
+	FUZZ_CHECK(again.backing_len == h.backing_len && again.backing_is_raw == h.backing_is_raw);
 	FUZZ_CHECK(h.backing_len == 0 || memcmp(again.backing, h.backing, h.backing_len) == 0);
 	return 0;
 }

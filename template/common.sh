@@ -66,10 +66,25 @@ apt_sources() {
 	printf "deb [signed-by=$KEYRING] %s main\n" "$apt_main $1" "$apt_main $1-updates" "$apt_security $1-security"
 }
 
-# apt_open SUITE: an apt state of our own for it under CACHE, with fresh lists; sets APT
+# cache_lock NAME: until cache_unlock, or the end of this program, nobody else fetches or makes that part of CACHE
+cache_lock() {
+	mkdir -p "$CACHE"
+	exec 8>"$CACHE/$1.lock"
+	flock -n 8 && return
+	progress 1 "waiting for another build that fetches the same"
+	flock 8
+}
+
+cache_unlock() {
+	exec 8>&-
+}
+
+# apt_open SUITE: an apt state of our own for it under CACHE, with fresh lists; sets APT. It is locked until cache_unlock,
+# to be called when what is wanted was fetched: what is there already, nobody changes.
 apt_open() {
 	local dir=$CACHE/apt/$1 sources
 	need apt-get apt
+	cache_lock "apt-$1"
 	mkdir -p "$dir/lists/partial" "$dir/archives/partial"
 	: >"$dir/status"
 	sources=$(apt_sources "$1")

@@ -9,17 +9,6 @@ load lib
 qubesd="$top/build/test/qubesd-none"
 load qubesd-lib
 
-# kernel_set: one that can be named; nothing boots it
-kernel_set() {
-	mkdir -p "$BULKHEAD_HOME/state/kernels/1"
-	touch "$BULKHEAD_HOME/state/kernels/1/"{vmlinuz,initramfs,modules.img}
-}
-
-# call METHOD[+ARG] DEST [PAYLOAD]: the answer to a call by dom0
-call() {
-	ask "$1 dom0 name $2\0${3-}"
-}
-
 # property QUBE NAME: as it is
 property() {
 	local answer
@@ -43,7 +32,7 @@ heard() {
 	make_app work tmpl
 	kernel_set
 	[[ $(call admin.vm.Start work) == '0|' ]]
-	[[ $(call admin.vm.CurrentState work) == '0|mem=409600 mem_static_max=409600 cputime=0 power_state=Running' ]]
+	[[ $(call admin.vm.CurrentState work) == "0|mem=409600 mem_static_max=$(($(property work maxmem) * 1024)) cputime=0 power_state=Running" ]]
 	[ "$(property work xid)" -gt 0 ]
 	[[ $(call admin.vm.Start work) == '0|' ]]
 	[[ $(call admin.vm.Pause work) == '0|' ]]
@@ -80,6 +69,16 @@ heard() {
 	daemon_start
 	[[ $(call admin.vm.List work) == *state=Running* ]]
 	[[ $(call admin.vm.Shutdown+wait work) == '0|' ]]
+}
+
+@test "told to end, qubesd takes its sockets with it" {
+	[ -S "$BULKHEAD_HOME/run/policy.sock" ]
+	kill "$daemon"
+	wait "$daemon"
+	daemon=
+	run -0 find "$BULKHEAD_HOME/run/" -type s
+	[ -z "$output" ]
+	daemon_start
 }
 
 @test "this qubesd refuses an instance that is not a test's" {
@@ -166,7 +165,7 @@ heard() {
 	within 20 told
 	heard stats-dom0
 	[ "$(heard stats-dom0 | head -n 1)" = '1||connection-established||' ]
-	heard stats-dom0 | grep -q '^1|work|vm-stats|memory_kb|409600|memory_assigned_total|409600|memory_assigned_usable|409600|cpu_time|0|cpu_usage|0|online_vcpus|2||$'
+	heard stats-dom0 | grep -q '^1|work|vm-stats|memory_kb|409600|memory_assigned_total|409600|memory_assigned_usable|409600|memory_with_swap_used|409600|cpu_time|0|cpu_usage|0|online_vcpus|2||$'
 	heard stats-dom0 | grep -qE '^1\|dom0\|vm-stats\|memory_kb\|[1-9][0-9]*\|.*\|cpu_time\|[1-9]'
 	[ "$(heard stats-other)" = '1||connection-established||' ]
 	# no events of other kinds there, and none of these on admin.Events
@@ -252,7 +251,14 @@ heard() {
 	[ "$(call admin.pool.Add+qcow2 dom0 "name=other\ndir_path=$dir\nrevisions_to_keep=3\n")" = '0|' ]
 	heard events | grep -q '^1||pool-add|pool|other||$'
 	[[ $(call admin.pool.List dom0) == *$'\nother'* ]]
-	[[ $(call admin.pool.Info+other dom0) == *'driver=qcow2'*'revisions_to_keep=3'*"dir_path=$dir"* ]]
+	[[ $(call admin.pool.Info+other dom0) == *'driver=qcow2'*'revisions_to_keep=3'*"dir_path=$dir"*$'\nsize='[1-9]*$'\nusage='[1-9]* ]]
+	[[ $(call admin.pool.UsageDetails+other dom0) == '0|data_size='[1-9]*$'\ndata_usage='[1-9]* ]]
+	[ "$(call admin.pool.UsageDetails+linux-kernel dom0)" = '0|' ]
+	# a folder that is gone has no usage; the pool is told of all the same
+	mv "$dir" "$dir.away"
+	[[ $(call admin.pool.Info+other dom0) == *"dir_path=$dir" ]]
+	[ "$(call admin.pool.UsageDetails+other dom0)" = '0|' ]
+	mv "$dir.away" "$dir"
 	[ "$(call admin.vm.CreateInPool.AppVM+tmpl dom0 'name=work label=red pool:private=other')" = '0|' ]
 	[ -d "$dir/vm/$(property work uuid)/private" ]
 	[[ $(call admin.pool.volume.List+other dom0) == "0|vm/$(property work uuid)/private" ]]
@@ -274,6 +280,7 @@ heard() {
 	done <<-END
 		admin.pool.Add+lvm dom0 name dom0\0name=x~PermissionDenied
 		admin.pool.Add+linux-kernel dom0 name dom0\0name=x\ndir_path=$dir x~PermissionDenied
+		admin.pool.Add+reflink dom0 name dom0\0name=x\ndir_path=/dev/shm/no reflink $$/here~StoragePoolException
 		admin.pool.Add+qcow2 dom0 name dom0\0name=other\ndir_path=$dir x~QubesPoolInUseError
 		admin.pool.Add+qcow2 dom0 name dom0\0name=x~QubesValueError
 		admin.pool.Add+qcow2 dom0 name dom0\0name=x\ndir_path=relative~QubesValueError
@@ -285,13 +292,60 @@ heard() {
 		admin.pool.Add+qcow2 dom0 name dom0\0name=x\nephemeral_volatile=True\ndir_path=$dir x~QubesNotImplementedError
 		admin.pool.Add+qcow2 dom0 name dom0\0dir_path=$dir x~QubesValueError
 		admin.pool.Add+qcow2 dom0 name dom0\0rubbish~ProtocolError
+		admin.pool.Add+qcow2 dom0 name dom0\0name=x\ndir_path=$dir x\nrevisions_to_keep=1\nrevisions_to_keep=2~QubesValueError
+		admin.pool.Add+qcow2 dom0 name dom0\0name=x\ndir_path=$dir x/no/../../up~StoragePoolException
+		admin.pool.Add+qcow2 dom0 name dom0\0name=x\ndir_path=$(dirname "$dir")~StoragePoolException
+		admin.vm.CreateInPool.AppVM+tmpl dom0 name dom0\0name=x label=red pool=linux-kernel~QubesException
+		admin.vm.CreateInPool.AppVM+tmpl dom0 name dom0\0name=x label=red pool:kernel=other~ProtocolError
+		admin.property.Set+default_pool dom0 name dom0\0linux-kernel~QubesPropertyValueError
+		admin.property.Set+default_pool_kernel dom0 name dom0\0default~QubesPropertyValueError
 		admin.pool.Set.ephemeral_volatile+other dom0 name dom0\0True~QubesNotImplementedError
 		admin.pool.Remove+default dom0 name dom0\0~QubesPoolInUseError
 		admin.pool.Remove+none dom0 name dom0\0~PermissionDenied
 	END
+	# what was refused has made nothing
+	[ ! -e "$dir/below" ] && [ ! -e "$dir x" ]
 	[ "$(call admin.pool.Remove+other dom0)" = '0|' ]
 	[[ $(call admin.pool.List dom0) != *other* ]]
 	[ -d "$dir" ]
+	[ "$(call admin.pool.Add+qcow2 dom0 "name=deep\ndir_path=$dir//a/./b/")" = '0|' ]
+	[[ $(call admin.pool.Info+deep dom0) == *"dir_path=$dir/a/b"* ]]
+}
+
+# removed QUBE: it is, now
+removed() {
+	[ "$(call admin.vm.Remove "$1")" = '0|' ]
+}
+
+@test "pools: on Btrfs, by the driver reflink; a snapshot is where its source is" {
+	local disk="$BULKHEAD_HOME/disk" token q
+	[ "$(id -u)" = 0 ] || skip "only root can mount a Btrfs"
+	mkdir "$disk"
+	truncate -s 1G "$disk.img"
+	mkfs.btrfs -q "$disk.img" >/dev/null && mount -o loop "$disk.img" "$disk" || skip "no Btrfs here (package btrfs-progs)"
+	make_template tmpl
+	kernel_set
+	[[ $(call admin.pool.ListDrivers dom0) == *$'\nreflink dir_path'* ]]
+	[ "$(call admin.pool.Add+reflink dom0 "name=shared\ndir_path=$disk/qubes\n")" = '0|' ]
+	[[ $(call admin.pool.Info+shared dom0) == *'driver=reflink'*"dir_path=$disk/qubes"* ]]
+	[ "$(call admin.vm.CreateInPool.TemplateVM dom0 'name=onbtrfs label=black pool=shared')" = '0|' ]
+	[ -f "$disk/qubes/vm/$(property onbtrfs uuid)/root/1.img" ]
+	[ "$(call admin.vm.Create.AppVM+onbtrfs dom0 'name=ofbtrfs label=red')" = '0|' ]
+	[[ $(call admin.vm.volume.Info+root ofbtrfs) == *'pool=shared'* ]]
+	[[ $(call admin.vm.volume.Info+private ofbtrfs) == *'pool=default'* ]]
+	[ "$(call admin.vm.Start ofbtrfs)" = '0|' ]
+	[ -f "$disk/qubes/vm/$(property ofbtrfs uuid)/root/live.qcow2" ]
+	[ "$(call admin.vm.Kill ofbtrfs)" = '0|' ]
+	# from one driver to the other
+	[ "$(call admin.vm.CreateInPool.TemplateVM dom0 'name=fromqcow2 label=black pool=shared')" = '0|' ]
+	token=$(call admin.vm.volume.CloneFrom+root tmpl)
+	[ "$(call admin.vm.volume.CloneTo+root fromqcow2 "${token#0|}")" = '0|' ]
+	[[ $(call admin.pool.Remove+shared dom0) == '2|QubesPoolInUseError||'* ]]
+	for q in ofbtrfs onbtrfs fromqcow2; do
+		within 20 removed "$q"
+	done
+	[ "$(call admin.pool.Remove+shared dom0)" = '0|' ]
+	umount "$disk"
 }
 
 @test "a qube is renamed: what refers to it stays, what names it follows" {
@@ -689,6 +743,26 @@ n_of_disposables() {
 	[ "$(ask 'bulkhead.List dom0 name dom0\0name\nlabel\nmemory\ntags\nqid')" = "$before" ]
 }
 
+@test "as many clients as there is room for are all kept: nobody goes for one who does not come" {
+	make_template tmpl
+	daemon_kill
+	ulimit -n 300
+	daemon_start
+	timeout 60 python3 - "$BULKHEAD_HOME/run/qubesd.sock" <<-'END'
+		import select, socket, sys
+		held = []
+		for i in range(150):
+		    s = socket.socket(socket.AF_UNIX)
+		    s.connect(sys.argv[1])
+		    held.append(s)
+		# the last is taken in a moment; whoever is let go would be told
+		assert not select.select(held, [], [], 2)[0], "one was let go for nobody"
+		s = socket.socket(socket.AF_UNIX)
+		s.connect(sys.argv[1])
+		assert select.select(held, [], [], 30)[0] == held[:1], "not the oldest, or nobody, has gone for one more"
+	END
+}
+
 @test "connections that are opened and left, half asked or not at all, keep nobody from being answered" {
 	local n=2000
 	! full_counts || n=10000
@@ -731,4 +805,827 @@ n_of_disposables() {
 	END
 	left() { [[ $(call bulkhead.Status dom0) == *$'\nn_clients=1\n'* ]]; }
 	within 20 left
+}
+
+# make_netvm NAME [NETVM]: an app qube that gives network
+make_netvm() {
+	make_app "$1" tmpl
+	[ "$(call admin.vm.property.Set+provides_network "$1" True)" = '0|' ]
+	[ "$(call admin.vm.property.Set+netvm "$1" "${2-}")" = '0|' ]
+}
+
+# network: work and other behind firewall, behind net
+network() {
+	make_template tmpl
+	kernel_set
+	make_netvm net
+	make_netvm firewall net
+	[ "$(call admin.property.Set+default_netvm dom0 firewall)" = '0|' ]
+	make_app work tmpl
+	make_app other tmpl
+}
+
+# is QUBE STATE
+is() {
+	[[ $(call admin.vm.List "$1") == *" state=$2 "* ]]
+}
+
+@test "a qube's netvm starts before it, and that one's before that" {
+	network
+	hear events
+	[ "$(call admin.vm.Start work)" = '0|' ]
+	[ "$(heard events | grep 'domain-start|' | cut -d '|' -f 2 | tr '\n' ' ')" = 'net firewall work ' ]
+	is other Halted
+	[ "$(call admin.vm.Start other)" = '0|' ]
+	[ "$(heard events | grep -c '|domain-start|')" = 4 ]
+}
+
+@test "with the system start netvms first, too" {
+	network
+	[ "$(call admin.vm.property.Set+autostart other True)" = '0|' ]
+	[ "$(call admin.vm.property.Set+autostart firewall True)" = '0|' ]
+	[ "$(call bulkhead.Quit dom0)" = '0|' ]
+	wait "$daemon" || true
+	daemon_start
+	within 10 is other Running
+	is net Running
+	is firewall Running
+	is work Halted
+}
+
+@test "without its netvm a qube does not start, and it can be killed while it waits" {
+	network
+	[ "$(call admin.vm.property.Set+kernelopts net none.fail)" = '0|' ]
+	[[ $(call admin.vm.Start work) == "2|QubesVMError||the netvm of 'work' did not start: the netvm of 'firewall' did not start: "*'told not to'* ]]
+	is work Halted
+	is firewall Halted
+	[ "$(call admin.vm.feature.Set+prohibit-start net broken)" = '0|' ]
+	[[ $(call admin.vm.Start work) == "2|QubesVMError||"*'must not be started: broken'* ]]
+	[ "$(call admin.vm.feature.Remove+prohibit-start net)" = '0|' ]
+	[ "$(call admin.vm.property.Set+kernelopts net none.slow)" = '0|' ]
+	printf 'admin.vm.Start dom0 name work\0' | timeout 60 socat -t60 - "UNIX-CONNECT:$BULKHEAD_HOME/run/qubesd.sock" >"$BULKHEAD_HOME/start" 3>&- &
+	local starting=$!
+	within 10 is work Transient
+	is net Transient
+	[[ $(call admin.vm.Shutdown net) == '2|'* ]]
+	[ "$(call admin.vm.Kill work)" = '0|' ]
+	is work Halted
+	wait $starting
+	[[ $(tr '\0' '|' <"$BULKHEAD_HOME/start") == "2|QubesVMError||'work' was killed while it waited for its netvm|" ]]
+	# the other start goes on
+	within 20 is firewall Running
+	is work Halted
+	[ "$(call admin.vm.Start work)" = '0|' ]
+}
+
+@test "netvms that would be a loop are refused, also through the default" {
+	network
+	[[ $(call admin.vm.property.Set+netvm net firewall) == '2|QubesPropertyValueError||'*loop* ]]
+	[ "$(call admin.vm.property.Set+netvm net)" = '0|' ]
+	[ "$(call admin.property.Set+default_netvm dom0)" = '0|' ]
+	[ "$(call admin.vm.property.Reset+netvm net)" = '0|' ]
+	[[ $(call admin.property.Set+default_netvm dom0 firewall) == '2|QubesPropertyValueError||'*loop* ]]
+	[ "$(call admin.property.Set+default_netvm dom0 net)" = '0|' ]
+	[ "$(call admin.vm.Start work)" = '0|' ]
+}
+
+@test "a netvm goes down after its clients, or when it is told to all the same" {
+	network
+	[ "$(call admin.vm.Start work)" = '0|' ]
+	[[ $(call admin.vm.Shutdown firewall) == "2|QubesVMInUseError||'firewall' gives network to 'work', which runs"* ]]
+	[[ $(call admin.vm.Shutdown+after firewall) == '2|ProtocolError||'* ]]
+	hear events
+	[ "$(call bulkhead.vm.Shutdown+after+later net)" = '0|' ]
+	[ "$(call bulkhead.vm.Shutdown+after+later firewall)" = '0|' ]
+	is net Running
+	is firewall Running
+	[ "$(call admin.vm.Shutdown work)" = '0|' ]
+	within 10 is net Halted
+	[ "$(heard events | grep 'domain-shutdown|' | cut -d '|' -f 2 | tr '\n' ' ')" = 'work firewall net ' ]
+	# one that is disconnected is no client any more
+	[ "$(call admin.vm.Start work)" = '0|' ]
+	[ "$(call bulkhead.vm.Shutdown+after+later firewall)" = '0|' ]
+	[ "$(call admin.vm.property.Set+netvm work)" = '0|' ]
+	within 10 is firewall Halted
+	is work Running
+	[ "$(call admin.vm.property.Reset+netvm work)" = '0|' ]
+	[ "$(call admin.vm.Start firewall)" = '0|' ]
+	[ "$(call admin.vm.Shutdown+force+wait net)" = '0|' ]
+	is firewall Running
+}
+
+@test "a netvm whose clients do not go stays" {
+	network
+	[ "$(call admin.vm.property.Set+kernelopts work none.deaf)" = '0|' ]
+	[ "$(call admin.vm.property.Set+shutdown_timeout work 1)" = '0|' ]
+	[ "$(call admin.vm.Start work)" = '0|' ]
+	printf 'bulkhead.vm.Shutdown+after dom0 name firewall\0' | timeout 60 socat -t60 - "UNIX-CONNECT:$BULKHEAD_HOME/run/qubesd.sock" >"$BULKHEAD_HOME/down" 3>&- &
+	local waiting=$!
+	[[ $(call admin.vm.Shutdown+wait work) == '2|QubesVMShutdownTimeoutError||'* ]]
+	wait $waiting
+	[[ $(tr '\0' '|' <"$BULKHEAD_HOME/down") == *"2|QubesVMInUseError||'firewall' gives network to 'work'"* ]]
+	is firewall Running
+	[ "$(call admin.vm.Kill work)" = '0|' ]
+	is firewall Running
+	[ "$(call admin.vm.Shutdown+wait firewall)" = '0|' ]
+}
+
+# down NAME: the qubes whose end was heard, in order
+down() {
+	heard "$1" | grep 'domain-shutdown|' | cut -d '|' -f 2 | tr '\n' ' '
+}
+
+@test "the tools take networks down from their leaves" {
+	network
+	[ "$(call admin.vm.Start work)" = '0|' ]
+	[ "$(call admin.vm.Start other)" = '0|' ]
+	run -1 qvm-shutdown --wait firewall net
+	[[ $output == *"'firewall' gives network to 'other', which runs"*"'net' gives network to 'firewall'"* ]]
+	run -1 qvm-shutdown firewall work
+	[[ $output == *"'firewall' gives network to 'other'"* ]]
+	within 10 is work Halted
+	hear events
+	qvm-shutdown net firewall other
+	within 10 is net Halted
+	[ "$(down events)" = 'other firewall net ' ]
+	qvm-start work
+	hear again
+	qvm-shutdown --wait --all
+	[ "$(down again)" = 'work firewall net ' ]
+	# a leaf that does not hear is killed, and the others have their turn
+	[ "$(call admin.vm.property.Set+kernelopts work none.deaf)" = '0|' ]
+	qvm-start work
+	hear deaf
+	run -0 --separate-stderr qvm-shutdown --wait --timeout 1 --all
+	[ "$stderr" = 'qvm-shutdown: work did not shut down in time: killing it' ]
+	[ "$(down deaf)" = 'work firewall net ' ]
+	qvm-start work
+	hear stop
+	run -0 --separate-stderr bulkhead stop --timeout 1
+	[ "$stderr" = 'bulkhead stop: work did not shut down in time: killing it' ]
+	[ "$(down stop)" = 'work firewall net ' ]
+	wait "$daemon"
+	daemon=
+}
+
+@test "what clients send half, and what they do not read, is bounded for all together, and given back" {
+	make_template tmpl
+	# read by the daemon's pid
+	timeout 300 python3 - "$BULKHEAD_HOME/run/qubesd.sock" "$daemon" <<-'END'
+		import re, resource, socket, sys, time
+		path, pid = sys.argv[1], sys.argv[2]
+		hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+		resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 3000), hard))
+		n = min(2000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 100)
+		def begin(request, whole=True):
+		    s = socket.socket(socket.AF_UNIX)
+		    s.settimeout(60)
+		    s.connect(path)
+		    try:
+		        s.sendall(request)
+		        if whole:
+		            s.shutdown(socket.SHUT_WR)
+		    except OSError:
+		        pass
+		    return s
+		def end(s):
+		    data = b""
+		    while True:
+		        more = s.recv(1 << 20)
+		        if not more:
+		            return data
+		        data += more
+		def call(request):
+		    return end(begin(request))
+		def memory_mib():
+		    return int(re.search(r"VmRSS:\s*(\d+)", open("/proc/%s/status" % pid).read())[1]) >> 10
+		def given_back():
+		    for _ in range(100):
+		        if memory_mib() < 40:
+		            return
+		        time.sleep(0.1)
+		    assert False, memory_mib()
+		whole = b"admin.vm.notes.Set dom0 name tmpl\0"
+		left = [begin(whole + b"x" * 60000, False) for _ in range(n)]
+		assert call(whole + b"mine") == b"0\0"
+		assert memory_mib() < 100, memory_mib()
+		for s in left:
+		    s.close()
+		given_back()
+		# half of a request that its client does not end is none
+		assert call(b"admin.vm.notes.Get dom0 name tmpl\0") == b"0\0mine"
+		for i in range(64):
+		    assert call(b"admin.vm.feature.Set+f%d dom0 name tmpl\0" % i + b"v" * 65000) == b"0\0"
+		fields = b"\n".join(b"feature:f%d" % i for i in range(64))
+		left = [begin(b"bulkhead.List dom0 name tmpl\0" + fields) for _ in range(60)]
+		assert call(b"bulkhead.List dom0 name tmpl\0name").startswith(b"0\0name\ntmpl")
+		assert memory_mib() < 250, memory_mib()
+		for s in left:
+		    s.close()
+		given_back()
+		assert len(call(b"bulkhead.List dom0 name tmpl\0" + fields)) > 64 * 65000
+		# an answer has its bound as well
+		for i in range(20):
+		    assert call(b"admin.vm.Create.AppVM+tmpl dom0 name dom0\0name=q%d label=red" % i) == b"0\0"
+		    assert call(b"admin.vm.feature.Set+f0 dom0 name q%d\0" % i + b"v" * 65000) == b"0\0"
+		answer = call(b"bulkhead.List dom0 name dom0\0" + b"feature:f0\n" * 64)
+		assert answer.startswith(b"2\0QubesException\0\0the answer would be longer than 64 MiB"), answer[:200]
+		given_back()
+	END
+}
+
+@test "what is too long for an event is told without its longest values, or cut" {
+	make_template tmpl
+	hear events
+	local long
+	long=$(head -c 40000 /dev/zero | tr '\0' v)
+	[ "$(call admin.vm.feature.Set+f tmpl "$long")" = '0|' ]
+	[ "$(call admin.vm.feature.Set+f tmpl "${long}w")" = '0|' ]
+	told() { [ "$(heard events | grep -c '^1|tmpl|domain-feature-set:f|')" = 2 ]; }
+	within 10 told
+	[ "$(heard events | tail -n 1)" = "1|tmpl|domain-feature-set:f|feature|f|oldvalue|$long||" ]
+	# a snapshot of whatever there is comes to its end
+	for i in {0..299}; do
+		echo "admin.vm.tag.Set+$(head -c 240 /dev/zero | tr '\0' t)$i dom0 name tmpl"
+	done | python3 -c 'import socket, sys
+for line in sys.stdin:
+    s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.sendall(line.rstrip("\n").encode() + b"\0"); s.shutdown(socket.SHUT_WR)
+    assert s.recv(100) == b"0\0"' "$BULKHEAD_HOME/run/qubesd.sock"
+	make_app work tmpl
+	printf 'bulkhead.Events dom0 name dom0\000name\nfeature:f\ntags\nfeature:f\nklass' | timeout 5 socat -t3 - "UNIX-CONNECT:$BULKHEAD_HOME/run/qubesd.sock" >"$BULKHEAD_HOME/snapshot" || true
+	python3 - "$BULKHEAD_HOME/snapshot" <<-'END'
+		import sys
+		whole = open(sys.argv[1], "rb").read()
+		assert whole.endswith(b"1\0\0settled\0\0"), whole[-100:]
+		at = whole.index(b"1\0tmpl\0qube\0")
+		tmpl = whole[at:whole.index(b"klass\0TemplateVM\0\0", at)]
+		assert len(tmpl) < 65536
+		fields = tmpl.split(b"\0")[3:]
+		assert fields[0:2] == [b"name", b"tmpl"] and fields[3].endswith(b"...") and fields[3].startswith(b"vvv"), fields[3][-20:]
+		assert fields[4] == b"tags" and fields[5].startswith(b"created-by-dom0 ttt"), fields[5][:40]
+		assert b"1\0work\0qube\0" in whole
+	END
+}
+
+@test "a qube is told no more features than fit its start" {
+	make_template tmpl
+	make_app work tmpl
+	kernel_set
+	python3 - "$BULKHEAD_HOME/run/qubesd.sock" <<-'END'
+		import socket, sys
+		def call(method, arg, payload, dest="work"):
+		    s = socket.socket(socket.AF_UNIX)
+		    s.connect(sys.argv[1])
+		    s.sendall(("%s+%s dom0 name %s\0%s" % (method, arg, dest, payload)).encode())
+		    s.shutdown(socket.SHUT_WR)
+		    answer = b""
+		    while True:
+		        more = s.recv(65536)
+		        if not more:
+		            return answer
+		        answer += more
+		def put(name, value):
+		    return call("admin.vm.feature.Set", name, value)
+		for i in range(200):
+		    assert put(("vm-config.v%d" if i % 2 else "service.s%d") % i, "1") == b"0\0", i
+		answer = put("vm-config.more", "1")
+		assert answer.startswith(b"2\0QubesException\0\0'work' has 200 features that it is told"), answer
+		assert put("service.s0", "") == b"0\0" # one that it has
+		assert put("vmconfig", "1") == b"0\0"  # not told
+		assert call("admin.vm.feature.Remove", "service.s0", "") == b"0\0"
+		assert put("vm-config.more", "1") == b"0\0"
+		# and in bytes
+		answers = [put("vm-config.v%d" % i, "x" * 3000) for i in range(1, 200, 2)]
+		kept = answers.count(b"0\0")
+		assert 10 < kept < 22 and all(b"more than 65536 bytes" in a for a in answers if a != b"0\0"), (kept, answers[-1])
+	END
+	[ "$(call admin.vm.Start work)" = '0|' ]
+}
+
+# every method of the Admin API: to whom, is there an argument, is there a payload (- none, ? may be, ! must be), and what
+# a call as it should be is answered with: 0, or the exception that says why not
+methods() {
+	cat <<-'END'
+		admin.vm.List any - - 0
+		admin.vmclass.List dom0 - - 0
+		admin.deviceclass.List dom0 - - 0
+		admin.Events any - - 1
+		admin.vm.Stats any - - 1
+		admin.property.List dom0 - - 0
+		admin.property.Get dom0 ! - 0 clockvm
+		admin.property.GetAll dom0 - - 0
+		admin.property.GetDefault dom0 ! - 0 clockvm
+		admin.property.Help dom0 ! - 0 clockvm
+		admin.property.Set dom0 ! ? 0 clockvm
+		admin.property.Reset dom0 ! - 0 clockvm
+		admin.vm.property.List any - - 0
+		admin.vm.property.Get any ! - 0 label
+		admin.vm.property.GetAll any - - 0
+		admin.vm.property.GetDefault any ! - 0 label
+		admin.vm.property.Help any ! - 0 label
+		admin.vm.property.Set any ! ? 0 label blue
+		admin.vm.property.Reset any ! - 0 include_in_backups
+		admin.vm.feature.List any - - 0
+		admin.vm.feature.Get any ! - QubesFeatureNotFoundError none
+		admin.vm.feature.CheckWithTemplate any ! - QubesFeatureNotFoundError none
+		admin.vm.feature.CheckWithNetvm any ! - QubesFeatureNotFoundError none
+		admin.vm.feature.CheckWithAdminVM any ! - QubesFeatureNotFoundError none
+		admin.vm.feature.CheckWithTemplateAndAdminVM any ! - QubesFeatureNotFoundError none
+		admin.vm.feature.Set any ! ? 0 mine 1
+		admin.vm.feature.Remove any ! - QubesFeatureNotFoundError none
+		admin.vm.tag.List any - - 0
+		admin.vm.tag.Get any ! - 0 none
+		admin.vm.tag.Set any ! - 0 mine
+		admin.vm.tag.Remove any ! - QubesTagNotFoundError none
+		admin.vm.Create.AppVM dom0 ? ! 0 tmpl name=new1_label=red
+		admin.vm.Create.TemplateVM dom0 ? ! 0 - name=new2_label=red
+		admin.vm.Create.StandaloneVM dom0 ? ! 0 - name=new3_label=red
+		admin.vm.Create.DispVM dom0 ? ! QubesException tmpl name=new4_label=red
+		admin.vm.Create.RemoteVM dom0 ? ! 0 - name=new5_label=red
+		admin.vm.CreateInPool.AppVM dom0 ? ! 0 tmpl name=new6_label=red_pool=default
+		admin.vm.CreateInPool.TemplateVM dom0 ? ! 0 - name=new7_label=red_pool=default
+		admin.vm.CreateInPool.StandaloneVM dom0 ? ! 0 - name=new8_label=red_pool=default
+		admin.vm.CreateInPool.DispVM dom0 ? ! QubesException tmpl name=new9_label=red_pool=default
+		admin.vm.CreateDisposable any ? ? QubesException
+		admin.vm.Remove any - - 0
+		admin.vm.Start any - - 0
+		admin.vm.Shutdown any ? - QubesVMNotStartedError
+		admin.vm.Kill any - - QubesVMNotStartedError
+		admin.vm.Pause any - - QubesVMNotRunningError
+		admin.vm.Unpause any - - QubesVMNotRunningError
+		admin.vm.Suspend any - - QubesVMNotRunningError
+		admin.vm.Resume any - - QubesVMNotSuspendedError
+		admin.vm.CurrentState any - - 0
+		admin.vm.Console any - - QubesNotImplementedError
+		admin.vm.firewall.Get qube - - 0
+		admin.vm.firewall.Set qube - ? 0 - action=drop
+		admin.vm.firewall.Reload qube - - 0
+		admin.vm.notes.Get qube - - 0
+		admin.vm.notes.Set qube - ? 0 - text
+		admin.vm.volume.List any - - 0
+		admin.vm.volume.Info any ! - 0 private
+		admin.vm.volume.ListSnapshots any ! - 0 private
+		admin.vm.volume.Revert any ! ! StoragePoolException private none
+		admin.vm.volume.Resize any ! ! 0 private 2147483648
+		admin.vm.volume.CloneFrom any ! - 0 private
+		admin.vm.volume.CloneTo any ! ! QubesVolumeCopyTokenNotFoundError private none
+		admin.vm.volume.Clear any ! - 0 private
+		admin.vm.volume.Import any ! ! ProtocolError private short
+		admin.vm.volume.ImportWithSize any ! ! ProtocolError private short
+		admin.vm.volume.Set.revisions_to_keep any ! ! 0 private 2
+		admin.vm.volume.Set.rw any ! ! 0 private True
+		admin.vm.volume.Set.ephemeral any ! ! 0 volatile False
+		admin.pool.List dom0 - - 0
+		admin.pool.ListDrivers dom0 - - 0
+		admin.pool.Info dom0 ! - 0 default
+		admin.pool.UsageDetails dom0 ! - 0 default
+		admin.pool.Add dom0 ! ! QubesValueError qcow2 name=x
+		admin.pool.Remove dom0 ! - QubesPoolInUseError default
+		admin.pool.Set.revisions_to_keep dom0 ! ! 0 default 2
+		admin.pool.Set.ephemeral_volatile dom0 ! ! 0 default False
+		admin.pool.volume.List dom0 ! - 0 default
+		admin.label.List dom0 - - 0
+		admin.label.Get dom0 ! - 0 red
+		admin.label.Index dom0 ! - 0 red
+		admin.label.Create dom0 ! ! 0 pink 0xff00ff
+		admin.label.Remove dom0 ! - QubesLabelNotFoundError none
+		admin.backup.Info dom0 ! - QubesNotImplementedError all
+		admin.backup.Execute dom0 ! - QubesNotImplementedError all
+		admin.backup.Cancel dom0 ! - QubesNotImplementedError all
+		admin.vm.device.denied.List any - - 0
+		admin.vm.device.denied.Add any - ? 0 - u03****
+		admin.vm.device.denied.Remove any - ? 0 - all
+	END
+	local class action
+	for class in pci block usb mic; do
+		for action in Available Assigned Attached Assign Unassign Attach Detach Set.assignment; do
+			echo "admin.vm.device.$class.$action any ? ? QubesNotImplementedError"
+		done
+	done
+}
+
+# answered CALL EXPECTED: 0, 1 or the exception's type
+answered() {
+	local answer
+	answer=$(call "$1" "$2" "${4-}")
+	case $3 in
+	0 | 1) [[ $answer == "$3|"* ]] ;;
+	*) [[ $answer == "2|$3||"?*'|' ]] ;;
+	esac || {
+		echo "$1 to $2 with '${4-}': $answer, and not $3"
+		false
+	}
+}
+
+@test "each method is answered, or refused with the right exception" {
+	local method dest arg payload result a p n=0
+	make_template tmpl
+	kernel_set
+	while read -r method dest arg payload result a p; do
+		n=$((n + 1))
+		[ "$a" != - ] || a=
+		p=${p//_/ }
+		{ call admin.vm.Kill work && call admin.vm.Remove work; } >/dev/null
+		make_app work tmpl
+		local to=work other=dom0
+		[ "$dest" != dom0 ] || { to=dom0 other=work; }
+		# streams end with the test's own patience
+		[ "$result" != 1 ] || {
+			hear "stream.$n"
+			continue
+		}
+		[ "$dest" = any ] || answered "$method${a:++$a}" $other ProtocolError "$p"
+		[ "$arg" != ! ] || answered "$method" "$to" ProtocolError "$p"
+		[ "$arg" != - ] || answered "$method+more" "$to" ProtocolError "$p"
+		[ "$payload" != ! ] || answered "$method${a:++$a}" "$to" ProtocolError
+		[ "$payload" != - ] || answered "$method${a:++$a}" "$to" ProtocolError more
+		answered "$method${a:++$a}" nobody QubesVMNotFoundError "$p"
+		answered "$method${a:++$a}" uuid:1 QubesVMInvalidUUIDError "$p"
+		answered "$method${a:++$a}" "$to" "$result" "$p"
+	done < <(methods)
+	[ $n -gt 110 ]
+	answered admin.vm.device.floppy.Attach work ProtocolError
+	answered admin.vm.device.pci.Rub work ProtocolError
+	answered admin.none dom0 ProtocolError
+	# the table is whole
+	diff <(methods | cut -d ' ' -f 1 | grep -v '^admin.vm.device.[^d]' | sort) \
+		<(grep -oE '^\s\{"admin\.[A-Za-z_.]+' "$top/dom0/qubesd/api/method.c" | grep -oE 'admin.*' | sort -u)
+}
+
+# qdb QUBE ENTRY: as it was written last
+qdb() {
+	grep -aE "^$2(=| removed)" "$BULKHEAD_HOME/run/none/$(property "$1" xid).qdb" | tail -n 1
+}
+
+@test "what follows from a property changes with it, and subscribers hear of it" {
+	network
+	make_netvm gui ''
+	[ "$(call admin.vm.Start work)" = '0|' ]
+	[ "$(qdb work /keyboard-layout)" = /keyboard-layout=us++ ]
+	hear events
+	[ "$(call admin.vm.property.Set+keyboard_layout dom0 de++)" = '0|' ]
+	told() { heard events | grep -q "$1"; }
+	within 10 told '^1|work|property-reset:keyboard_layout|name|keyboard_layout||$'
+	[[ $(call admin.vm.property.Help+keyboard_layout work) == *'; a running qube is told at once' ]]
+	[ "$(call admin.property.Set+clockvm dom0 work)" = '0|' ]
+	[ "$(call admin.vm.feature.Get+service.clocksync work)" = '0|1' ]
+	[ "$(call admin.property.Set+clockvm dom0 other)" = '0|' ]
+	[[ $(call admin.vm.feature.Get+service.clocksync work) == '2|QubesFeatureNotFoundError||'* ]]
+	[ "$(call admin.vm.feature.Get+service.clocksync other)" = '0|1' ]
+	within 10 told '^1|work|domain-feature-set:service.clocksync|feature|service.clocksync|value|1||$'
+	within 10 told '^1|work|domain-feature-delete:service.clocksync|'
+	[ "$(call admin.vm.property.Set+guivm work gui)" = '0|' ]
+	[ "$(call admin.vm.tag.List work)" = $'0|created-by-dom0\nguivm-gui' ]
+	[ "$(call admin.property.Set+default_audiovm dom0 gui)" = '0|' ]
+	[ "$(call admin.vm.tag.List work)" = $'0|audiovm-gui\ncreated-by-dom0\nguivm-gui' ]
+	[[ $(call admin.vm.Remove gui) == '2|QubesVMInUseError||'* ]]
+	[ "$(call admin.vm.property.Reset+guivm work)" = '0|' ]
+	[ "$(call admin.property.Reset+default_audiovm dom0)" = '0|' ]
+	[ "$(call admin.vm.tag.List work)" = '0|created-by-dom0' ]
+	[ "$(heard events | grep -c '^1|work|domain-tag-')" = 4 ]
+	[ "$(call admin.vm.property.Set+provides_network other True)" = '0|' ]
+	heard events | grep -q '^1|other|domain-feature-set:servicevm|'
+	[ "$(call admin.vm.feature.Set+preload-dispvm-max work 2)" = '0|' ]
+	[[ $(call admin.vm.feature.Set+preload-dispvm work 2) == '2|QubesValueError||'* ]]
+	[[ $(call admin.vm.feature.Set+deferred-netvm-original work x) == '2|QubesValueError||'* ]]
+}
+
+@test "interfaces of devices may be denied" {
+	make_template tmpl
+	make_app work tmpl
+	hear events
+	[ "$(call admin.vm.device.denied.Add work 'u03****p0c0330')" = '0|' ]
+	[ "$(call admin.vm.device.denied.Add work 'u03****b******')" = '0|' ]
+	[ "$(call admin.vm.device.denied.List work)" = $'0|u03****\np0c0330\nb******' ]
+	[ "$(property work devices_denied)" = 'u03****p0c0330b******' ]
+	[ "$(call admin.vm.device.denied.Remove work 'p0c0330m******')" = '0|' ]
+	[ "$(call admin.vm.device.denied.Add work)" = '0|' ]
+	[ "$(call admin.vm.device.denied.List work)" = $'0|u03****\nb******' ]
+	[ "$(heard events | grep -c '|property-set:devices_denied|')" = 3 ]
+	local bad
+	for bad in u03 u03xxxx 'u03****u03****' 'U03****'; do
+		[[ $(call admin.vm.device.denied.Add work "$bad") == '2|QubesValueError||'* ]]
+		[[ $(call admin.vm.device.denied.Remove work "$bad") == '2|QubesValueError||'* ]]
+	done
+	[[ $(call admin.vm.property.Set+devices_denied work u03) == '2|QubesPropertyValueError||'* ]]
+
+	[ "$(call admin.vm.device.denied.Remove work all)" = '0|' ]
+	[ "$(call admin.vm.device.denied.List work)" = '0|' ]
+}
+
+# the value of each property of a qube that nobody has set anything of, by class: T A S D dom0 R (- = it has none, "" = empty)
+defaults() {
+	cat <<-'END'
+		appvm_default_bootmode str default - - - - -
+		audiovm vm dom0 dom0 dom0 dom0 - -
+		auto_cleanup bool - - - False - -
+		autostart bool False False False False - -
+		backup_timestamp int "" "" "" "" - -
+		bootmode str default default default default - -
+		debug bool False False False False - -
+		default_dispvm vm dvm dvm dvm dvm dvm -
+		default_user str user user user user - -
+		devices_denied str "" "" "" "" "" -
+		dns str "" 10.139.1.1_10.139.1.2 10.139.1.1_10.139.1.2 10.139.1.1_10.139.1.2 - -
+		fork bool - False - False - -
+		gateway str "" "" "" "" - -
+		gateway6 str "" "" "" "" - -
+		guivm vm dom0 dom0 dom0 dom0 - -
+		icon str templatevm-black appvm-red standalonevm-red dispvm-red adminvm-black remotevm-red
+		include_in_backups bool True True True True True False
+		installed_by_rpm bool False False False False - -
+		ip6 str "" "" "" "" - -
+		is_preload bool - - - False - -
+		kernel str 1 1 1 1 - -
+		kernelopts str swiotlb=2048 swiotlb=2048 swiotlb=2048 swiotlb=2048 - -
+		keyboard_layout str us++ us++ us++ us++ us++ -
+		klass str TemplateVM AppVM StandaloneVM DispVM AdminVM RemoteVM
+		mac str 00:16:3e:5e:6c:00 00:16:3e:5e:6c:00 00:16:3e:5e:6c:00 00:16:3e:5e:6c:00 - -
+		management_dispvm vm "" "" "" "" - -
+		memory int 400 400 400 400 - -
+		netvm vm "" net net net - -
+		provides_network bool False False False False - -
+		relayvm vm - - - - - ""
+		remote_name str - - - - - ""
+		shutdown_timeout int 60 60 60 60 - -
+		start_time str "" "" "" "" - -
+		stubdom_mem int "" "" "" "" - -
+		stubdom_uuid str "" "" "" "" - -
+		stubdom_xid int -1 -1 -1 -1 - -
+		template_for_dispvms bool - False False - - -
+		transport_rpc str - - - - - ""
+		updateable bool True False True False True -
+		vcpus int 2 2 2 2 - -
+		virt_mode str pvh pvh pvh pvh - -
+		visible_gateway6 str "" "" "" "" - -
+		visible_ip6 str "" "" "" "" - -
+		visible_netmask str "" 255.255.255.255 255.255.255.255 255.255.255.255 - -
+		xid int -1 -1 -1 -1 - -
+	END
+}
+
+@test "each property has the type and the default it should have, in each class of qube" {
+	local qubes=(t a s d dom0 r) name type values answer i n=0
+	kernel_set
+	make_template t
+	make_app dvm t
+	[ "$(call admin.vm.property.Set+template_for_dispvms dvm True)" = '0|' ]
+	[ "$(call admin.property.Set+default_dispvm dom0 dvm)" = '0|' ]
+	make_app net t
+	[ "$(call admin.vm.property.Set+provides_network net True)" = '0|' ]
+	[ "$(call admin.property.Set+default_netvm dom0 net)" = '0|' ]
+	make_app a t
+	[ "$(call admin.vm.Create.StandaloneVM dom0 'name=s label=red')" = '0|' ]
+	[ "$(call admin.vm.Create.DispVM+dvm dom0 'name=d label=red')" = '0|' ]
+	[ "$(call admin.vm.Create.RemoteVM dom0 'name=r label=red')" = '0|' ]
+	while read -r name type values; do
+		n=$((n + 1))
+		read -ra values <<<"$values"
+		for i in "${!qubes[@]}"; do
+			answer=$(call "admin.vm.property.Get+$name" "${qubes[i]}")
+			case ${values[i]} in
+			-) [[ $answer == '2|QubesNoSuchPropertyError||'* ]] ;;
+			'""') [ "$answer" = "0|default=True type=$type " ] ;;
+			*) [ "$answer" = "0|default=True type=$type ${values[i]//_/ }" ] ;;
+			esac || {
+				echo "$name of ${qubes[i]}: $answer, and not ${values[i]}"
+				false
+			}
+		done
+		# GetDefault says the same; what has none says nothing
+		answer=$(call "admin.vm.property.GetDefault+$name" a)
+		[[ ${values[1]} == - || ${values[1]} == '""' || $answer == "0|type=$type ${values[1]//_/ }" ]]
+	done < <(defaults)
+	[ $n -gt 40 ]
+	# the table is whole, but for what differs from qube to qube
+	diff <({ printf '%s\n' dispid gateway ip label maxmem name qid qrexec_timeout template uuid visible_gateway visible_ip; defaults | cut -d ' ' -f 1; } | sort -u) \
+		<(for q in "${qubes[@]}"; do call admin.vm.property.List "$q" | tr -d '0|'; done | sort -u | grep .)
+	[ "$(property a ip)" = "10.137.0.$(property a qid)" ]
+	[ "$(property a visible_gateway)" = "$(property net gateway)" ]
+	[ "$(property dom0 qid)" = 0 ]
+	[[ $(property d dispid) =~ ^[0-9]{1,4}$ ]]
+	[ "$(property d template)" = dvm ]
+	[[ $(property d ip) == 10.138.* ]]
+	# half of this machine's memory, if that is less than 4000 MiB
+	local half=$(($(awk '/^MemTotal/ { print $2 }' /proc/meminfo) / 2048))
+	[ "$(property a maxmem)" = $((half < 4000 ? half : 4000)) ]
+	[ "$(call admin.vm.property.Set+virt_mode a hvm)" = '0|' ]
+	[ "$(property a maxmem)" = 0 ]
+	while read -r name values; do
+		answer=$(call "admin.property.Get+$name" dom0)
+		[ "${answer% }" = "0|default=$values" ] || {
+			echo "$name: $answer, and not $values"
+			false
+		}
+	done <<-END
+		check_updates_vm True type=bool True
+		clockvm True type=vm
+		default_audiovm True type=vm dom0
+		default_dispvm False type=vm dvm
+		default_fork True type=bool False
+		default_guivm True type=vm dom0
+		default_kernel True type=str 1
+		default_netvm False type=vm net
+		default_pool True type=str default
+		default_pool_kernel True type=str linux-kernel
+		default_pool_private True type=str default
+		default_pool_root True type=str default
+		default_pool_volatile True type=str default
+		default_shutdown_timeout True type=int 60
+		default_template False type=vm t
+		management_dispvm True type=vm
+		maxmem True type=int $(($(awk '/^MemTotal/ { print $2 }' /proc/meminfo) / 1024))
+		no_cpus True type=int $(getconf _NPROCESSORS_ONLN)
+		qubes_maxmem True type=int 0
+		stats_interval True type=int 3
+		updatevm True type=vm
+	END
+}
+
+# balanced NAME...: app qubes that start with 400 MiB and may have 1000
+balanced() {
+	local q
+	for q; do
+		make_app "$q" tmpl
+		[ "$(call admin.vm.property.Set+memory "$q" 400)" = '0|' ]
+		[ "$(call admin.vm.property.Set+maxmem "$q" 1000)" = '0|' ]
+	done
+}
+# uses QUBE MIB: what it says; has QUBE: MiB it has been given; has_between QUBE LEAST MOST
+uses() {
+	echo "$2" >"$BULKHEAD_HOME/run/none/$1.uses"
+}
+has() {
+	ask "bulkhead.List dom0 name dom0\0name\nmemory_assigned" | awk -v q="$1" -F '\t' '$1 == q { print int($2 / 1024) }'
+}
+has_between() {
+	[ "$(has "$1")" -ge "$2" ] && [ "$(has "$1")" -le "$3" ]
+}
+
+@test "memory: given as it is used, taken from who uses less, asked back for a start, refused with figures" {
+	make_template tmpl
+	balanced x y z w
+	kernel_set
+	[ "$(call admin.property.Set+qubes_maxmem dom0 1600)" = '0|' ]
+	[ "$(call admin.vm.Start x)" = '0|' ]
+	[ "$(call admin.vm.Start y)" = '0|' ]
+	[ "$(has x) $(has y)" = '400 400' ]
+	uses x 390
+	within 20 has_between x 600 616
+	uses y 900
+	within 20 has_between y 992 1000
+	# what it uses, and some
+	within 20 has_between x 409 608
+	[ $(($(has x) + $(has y))) -le 1600 ]
+	# 800 are what the two can be without
+	[ "$(call admin.vm.Start z)" = '0|' ]
+	[ $(($(has x) + $(has y) + $(has z))) -le 1600 ]
+	[ "$(has z)" = 400 ]
+	# 1.07 of what it uses, and up to a step of 16
+	has_between x 416 433
+	[ "$(call admin.vm.property.Set+memory w 500)" = '0|' ]
+	[[ $(call admin.vm.Start w) == "2|QubesMemoryError||Not enough memory to start 'w': it needs 500 MiB, and 1200 of the 1600 MiB that qubes may have"*'qvm-prefs w memory'* ]]
+	[[ $(call admin.vm.List w) == *state=Halted* ]]
+	grep -E 'qubesd.*: y: memory [0-9]+ -> [0-9]+ MiB' "$BULKHEAD_HOME/log"
+}
+
+@test "memory: a qube that cannot be given more counts after a restart of qubesd, too" {
+	make_template tmpl
+	make_app x tmpl
+	make_app y tmpl
+	kernel_set
+	local q
+	for q in x y; do
+		[ "$(call admin.vm.property.Set+memory $q 400)" = '0|' ]
+		[ "$(call admin.vm.property.Set+maxmem $q 0)" = '0|' ]
+	done
+	[ "$(call admin.property.Set+qubes_maxmem dom0 600)" = '0|' ]
+	[ "$(call admin.vm.Start x)" = '0|' ]
+	daemon_kill
+	daemon_start
+	[[ $(call admin.vm.Start y) == *"and 400 of the 600 MiB"* ]]
+}
+
+@test "memory: a qube that says nonsense, or gives nothing back, harms nobody" {
+	make_template tmpl
+	balanced liar honest keeper
+	kernel_set
+	[ "$(call admin.vm.property.Set+kernelopts keeper none.keeps)" = '0|' ]
+	[ "$(call admin.property.Set+qubes_maxmem dom0 2000)" = '0|' ]
+	local q
+	for q in liar honest keeper; do
+		[ "$(call admin.vm.Start $q)" = '0|' ]
+	done
+	uses liar 99999999999999999999
+	uses honest 390
+	within 20 has_between liar 992 1000
+	within 20 has_between honest 585 600
+	uses honest 700
+	# 800 beyond what they started with: 300 and what it can have are its own
+	within 30 has_between honest 700 1000
+	[ $(($(has liar) + $(has honest) + $(has keeper))) -le 2000 ]
+	[ "$(call admin.vm.Kill liar)" = '0|' ]
+	uses keeper 990
+	within 30 has_between keeper 970 1000
+	uses keeper 100
+	# it was asked for what the start needs, and the others give what they can
+	[ "$(call admin.property.Set+qubes_maxmem dom0 1500)" = '0|' ]
+	within 30 grep -q 'keeper: gives no memory back: it has' "$BULKHEAD_HOME/log"
+	within 30 has_between honest 400 540
+	[ "$(call admin.vm.Kill keeper)" = '0|' ]
+	within 30 has_between honest 700 1000
+}
+
+@test "memory: maxmem holds a running qube at once; 0, and no meminfo-writer, leave it alone" {
+	make_template tmpl
+	balanced x y
+	kernel_set
+	[ "$(call admin.vm.Start x)" = '0|' ]
+	uses x 990
+	within 20 has_between x 992 1000
+	[ "$(call admin.vm.property.Set+maxmem x 700)" = '0|' ]
+	within 20 has_between x 690 700
+	# down to what it started with, and up again
+	[ "$(call admin.vm.property.Set+maxmem x 400)" = '0|' ]
+	within 20 has_between x 400 400
+	sleep 3
+	[ "$(call admin.vm.property.Set+maxmem x 700)" = '0|' ]
+	within 20 has_between x 690 700
+	[ "$(call admin.vm.property.Set+maxmem x 0)" = '0|' ]
+	uses x 10
+	# a new qubesd sees what is so, and leaves it
+	daemon_kill
+	daemon_start
+	sleep 3
+	has_between x 690 700
+	[ "$(call admin.vm.feature.Set+service.meminfo-writer y)" = '0|' ]
+	[ "$(property y maxmem)" = 0 ]
+	[[ $(call admin.vm.feature.Get+service.meminfo-writer y) == '2|QubesFeatureNotFoundError||'* ]]
+	[ "$(call admin.vm.Start y)" = '0|' ]
+	grep -qx '/qubes-service/meminfo-writer=0' "$BULKHEAD_HOME"/run/none/*.qdb
+	uses y 400
+	[ "$(call admin.vm.feature.Set+service.meminfo-writer y 1)" = '0|' ]
+	[ "$(property y maxmem)" -ge 400 ]
+	sleep 3
+	# it was started without anything that could be added
+	[ "$(has y)" = 400 ]
+}
+
+@test "a hundred thousand features of one qube keep nobody waiting, not even the next start" {
+	make_template tmpl
+	make_app work tmpl
+	daemon_kill
+	python3 - "$BULKHEAD_HOME/state/store.db" <<-'END'
+		import sqlite3, sys
+		store = sqlite3.connect(sys.argv[1])
+		qid = store.execute("SELECT qid FROM qube WHERE name='work'").fetchone()[0]
+		store.executemany("INSERT INTO feature VALUES (?,?,'v')", ((qid, "f%06d" % i) for i in range(100000)))
+		store.commit()
+	END
+	daemon_start
+	[ "$(call admin.vm.feature.Set+f050000 work new)" = '0|' ]
+	[ "$(call admin.vm.feature.Set+f0500000 work between)" = '0|' ]
+	[ "$(call admin.vm.feature.Remove+f099999 work)" = '0|' ]
+	[[ $(call admin.vm.feature.Get+f099999 work) == '2|QubesFeatureNotFoundError||'* ]]
+	[ "$(call admin.vm.feature.Get+f050000 work)" = '0|new' ]
+	[ "$(call admin.vm.feature.List work | wc -l)" = 100000 ]
+	[ "$(call admin.vm.feature.List work | sed -n '50001,50003p' | tr '\n' ' ')" = 'f050000 f0500000 f050001 ' ]
+	[ "$(call admin.vm.Remove work)" = '0|' ]
+	[[ $(call admin.vm.List dom0) != *work* ]]
+}
+
+@test "qvm-sync-appmenus: a qube that does not say all takes nothing away from its menu" {
+	make_template tmpl
+	make_app work tmpl
+	kernel_set
+	mkdir "$BULKHEAD_HOME/libexec"
+	ln -s "$libexec"/* "$BULKHEAD_HOME/libexec/"
+	rm "$BULKHEAD_HOME/libexec/qrexec-client"
+	cat >"$BULKHEAD_HOME/libexec/qrexec-client" <<-'END'
+		#!/bin/sh
+		cat "$BULKHEAD_HOME/says"
+		exit "$(cat "$BULKHEAD_HOME/code")"
+	END
+	chmod +x "$BULKHEAD_HOME/libexec/qrexec-client"
+	export BULKHEAD_LIBEXEC=$BULKHEAD_HOME/libexec
+	[ "$(call admin.vm.Start work)" = '0|' ]
+	printf '/usr/share/applications/%s.desktop:Name=%s\n' one One two Two >"$BULKHEAD_HOME/says"
+	echo 0 >"$BULKHEAD_HOME/code"
+	run -0 timeout 60 qvm-sync-appmenus work
+	[[ $(call bulkhead.vm.menu.Get work) == *'[one]'*'[two]'* ]]
+	# it ends in the middle, has no such service any more, or cannot be reached
+	for code in 1 125 126 127; do
+		head -n 1 "$BULKHEAD_HOME/says" >"$BULKHEAD_HOME/half"
+		mv "$BULKHEAD_HOME/half" "$BULKHEAD_HOME/says"
+		echo "$code" >"$BULKHEAD_HOME/code"
+		run -1 timeout 60 qvm-sync-appmenus work
+		[[ $(call bulkhead.vm.menu.Get work) == *'[one]'*'[two]'* ]]
+		: >"$BULKHEAD_HOME/says"
+	done
+	# what it says in full counts, also if it has less
+	echo '/usr/share/applications/two.desktop:Name=Two' >"$BULKHEAD_HOME/says"
+	echo 0 >"$BULKHEAD_HOME/code"
+	run -0 timeout 60 qvm-sync-appmenus work
+	[[ $(call bulkhead.vm.menu.Get work) == *'[two]'* ]]
+	[[ $(call bulkhead.vm.menu.Get work) != *'[one]'* ]]
 }

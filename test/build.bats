@@ -76,6 +76,26 @@ fake() {
 	run -1 bash -c '. "$0/template/common.sh" && apt_has . list' "$libexec"
 }
 
+@test "who fetches what another build fetches waits for it, and says so" {
+	cd "$dir"
+	lock() { BULKHEAD_CACHE=$dir/cache timeout 20 bash -c '. "$0/template/common.sh"; cache_lock x; echo locked; '"$1" "$libexec"; }
+	mkfifo go
+	lock 'read -r _ <go' >first &
+	within 10 grep -q locked first
+	lock : >second &
+	within 10 grep -q 'waiting for another build' second
+	run ! grep -q locked second
+	# of another part, nobody
+	run -0 bash -c '. "$0/template/common.sh"; CACHE=$1/cache; cache_lock y' "$libexec" "$dir"
+	[ "$output" = "" ]
+	echo >go
+	within 10 grep -q locked second
+	wait
+	# given back before the end, too
+	run -0 lock 'cache_unlock; cache_lock x; echo again'
+	[ "$output" = "$(printf 'locked\nagain')" ]
+}
+
 @test "make clean-run deletes the instance, and not what the user had linked there" {
 	mkdir -p "$dir/home/state" "$dir/home/other" "$dir/mine"
 	ln -s "$dir/mine" "$dir/home/run"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Calls between real virtual machines, and to dom0, as the policy of an instance decides them.
+# bats file_tags=machines
 # shellcheck shell=bash disable=SC2016,SC2154
 
 bats_require_minimum_version 1.5.0
@@ -37,6 +38,35 @@ in_work() {
 	[ "$output" = $'work arg\ntext' ]
 	run -7 in_work 'qrexec-client-vm @default test.Dom0 </dev/null'
 	run -127 in_work 'qrexec-client-vm dom0 test.Dom0 </dev/null; qrexec-client-vm dom0 test.Absent </dev/null; exit 127'
+}
+
+@test "a qube that the policy lets manage others: the Admin API over qrexec, an image, and events until it goes" {
+	cat >"$BULKHEAD_HOME/config/policy.d/11-admin.policy" <<-EOF
+		admin.vm.List                   * work @adminvm allow target=@adminvm
+		admin.vm.List                   * work vault    allow target=@adminvm
+		admin.vm.property.Get           * work vault    allow target=@adminvm
+		admin.vm.volume.ImportWithSize  * work vault    allow target=@adminvm
+		admin.Events                    * work vault    allow target=@adminvm
+	EOF
+	within 20 eval '[[ $(timeout 60 qubes-policy explain work vault admin.vm.List) == *allow* ]]'
+	run -0 in_work 'qrexec-client-vm dom0 admin.vm.List </dev/null | tr "\000" "|"'
+	[[ ${lines[0]} == '0|dom0 class=AdminVM state=Running uuid='* ]]
+	[[ ${lines[1]} == 'vault class=AppVM state=Halted uuid='* ]]
+	[ ${#lines[@]} = 2 ]
+	run -0 in_work 'qrexec-client-vm vault admin.vm.property.Get+label </dev/null | tr "\000" "|"'
+	[ "$output" = '0|default=False type=label red' ]
+	run -126 in_work 'qrexec-client-vm vault admin.vm.property.Set+label </dev/null'
+	run -126 in_work 'qrexec-client-vm appliance admin.vm.property.Get+label </dev/null'
+	timeout 60 qvm-create --template appliance --label red third
+	# three MiB, of which 64 KiB would be a request
+	run -0 in_work '(echo 3145728; yes "an image" | head -c 3145728) | qrexec-client-vm vault admin.vm.volume.ImportWithSize+private | tr "\000" "|"'
+	[ "$output" = '0|' ]
+	run -0 in_work 'qrexec-client-vm vault admin.Events </dev/null >/tmp/events & sleep 15; kill -9 $!; tr "\000" "|" </tmp/events'
+	[[ $output == '1||connection-established||'* ]]
+	within 60 eval '[[ $(ask "bulkhead.Status dom0 name dom0\0") == *n_streams=0* ]]'
+	timeout 60 qvm-remove -f third vault
+	timeout 60 qvm-create --template appliance --label red vault
+	rm "$BULKHEAD_HOME/config/policy.d/11-admin.policy"
 }
 
 # feature QUBE NAME: its value in dom0
@@ -109,6 +139,16 @@ feature() {
 	qvm-features -D work vm-config.key
 	run -1 in_work 'qubesdb-read -q /qubes-service/b || qubesdb-read -q /vm-config/key'
 	[ -z "$output" ]
+	# a keyboard: its own, and that of who shows its windows
+	run -0 in_work 'qubesdb-read /keyboard-layout'
+	[ "$output" = us++ ]
+	qvm-prefs dom0 keyboard_layout de++
+	within 20 eval '[ "$(in_work "qubesdb-read /keyboard-layout")" = de++ ]'
+	qvm-prefs work keyboard_layout cz+qwerty+
+	run -0 in_work 'qubesdb-read /keyboard-layout'
+	[ "$output" = cz+qwerty+ ]
+	qvm-prefs -D work keyboard_layout
+	qvm-prefs -D dom0 keyboard_layout
 	# at its start it gets what stands then; what changes while it starts it gets as soon as it runs
 	qvm-features vault service.early 1
 	qvm-features vault anon-timezone 1

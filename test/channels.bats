@@ -1,7 +1,7 @@
 # Channels to a real guest: both ways at once, many at once, one that stands still, and either vchand killed under load.
 # What needs no virtual machine is in qube/vchand/test-vchand.c and qrexec.bats.
 # shellcheck shell=bash disable=SC2030,SC2031,SC2016,SC2094,SC2154
-# bats file_tags=alone
+# bats file_tags=alone,machines
 
 bats_require_minimum_version 1.5.0
 load lib

@@ -103,7 +103,7 @@ clean() {
 		INSERT OR REPLACE INTO global VALUES ('default_netvm','999')"
 	run --separate-stderr -1 bulkhead check --json
 	local before=$output table
-	for table in properties features tags 'notes or firewall rules' 'unfinished operation' volumes; do
+	for table in properties features tags 'notes, firewall rules or a menu' 'unfinished operation' volumes; do
 		found store store "$table of qube number" can
 	done
 	found store work 'netvm names a qube that is not there' can
@@ -283,13 +283,13 @@ left_alone() {
 leave_behind() {
 	local run
 	run=$(readlink "$BULKHEAD_HOME/run")
-	mkdir -p "$BULKHEAD_HOME/state/pools/default/vm/$1/private" "$run/q/77/vchan" "$run/qrexec" "$run/terminals"
+	mkdir -p "$BULKHEAD_HOME/state/pools/default/vm/$1/private" "$run/q/77/vchan" "$run/qubes" "$run/terminals"
 	echo precious >"$BULKHEAD_HOME/state/pools/default/vm/$1/private/1.qcow2"
 	dead_socket "$run/q/77/monitor.sock"
 	echo x >"$run/q/99.clean"
-	dead_socket "$run/qubesdb/qubesdb.gone.sock"
+	dead_socket "$run/qubes/qubesdb.gone.sock"
 	dead_socket "$run/terminals/gone.1234"
-	ln -sf qrexec.77 "$run/qrexec/qrexec.gone"
+	ln -sf qrexec.77 "$run/qubes/qrexec.gone"
 }
 
 @test "what no qube owns is found and mended, whether qubesd runs or not; volumes are put aside, not deleted" {
@@ -329,6 +329,52 @@ leave_behind() {
 	[ "$(ask 'admin.vm.Start dom0 name work\0')" = '0|' ]
 }
 
+@test "processes whose qube has gone are found without BULKHEAD_HOME: by their arguments, or by what they have open" {
+	local run how pid
+	run=$(readlink "$BULKHEAD_HOME/run")
+	mkdir -p "$run/vchan"
+	cp "$(command -v sleep)" "$BULKHEAD_HOME/vchand"
+	cp "$(command -v tail)" "$BULKHEAD_HOME/qrexec-broker"
+	cp "$(command -v tail)" "$BULKHEAD_HOME/qrexec-daemon"
+	touch "$run/vchan/here" "$BULKHEAD_HOME/elsewhere" "$BULKHEAD_HOME/run.other"
+	for how in descriptor option path other; do
+		case $how in
+		descriptor) set -- "'$BULKHEAD_HOME/vchand' 300 7<'$run/vchan'" ;;
+		option) set -- "'$BULKHEAD_HOME/qrexec-broker' -f '$BULKHEAD_HOME/elsewhere' -- --run-dir='$run'" ;;
+		path) set -- "'$BULKHEAD_HOME/qrexec-daemon' -f '$run/vchan/here'" ;;
+		# of another instance, whose folder begins with the same words
+		other) set -- "'$BULKHEAD_HOME/qrexec-daemon' -f '$BULKHEAD_HOME/elsewhere' '${run}er'" ;;
+		esac
+		env -u BULKHEAD_HOME setsid --fork bash -c "$1 >/dev/null 2>&1 3>&- & echo \$! >'$BULKHEAD_HOME/pid'"
+		within 10 test -s "$BULKHEAD_HOME/pid"
+		pid=$(cat "$BULKHEAD_HOME/pid")
+		rm "$BULKHEAD_HOME/pid"
+		within 10 eval '[[ $(ps -o comm= -p $pid) == vchand || $(ps -o comm= -p $pid) == qrexec-* ]]'
+		run --separate-stderr bulkhead check --json
+		if [ $how = other ]; then
+			[ "$(jq length <<<"$output")" = 0 ]
+			kill "$pid"
+			continue
+		fi
+		found leftover ", process $pid" 'whose qube has ended' can
+		run --separate-stderr -0 bulkhead check --repair --json
+		within 10 eval "[[ \$(ps -o stat= -p $pid) != [!Z]* ]]"
+	done
+}
+
+@test "a disposable that stays once it is halted is held by nobody after that, whatever qubesd missed" {
+	make_template tmpl
+	make_app work tmpl
+	[ "$(ask 'admin.vm.property.Set+template_for_dispvms dom0 name work\0True')" = '0|' ]
+	[ "$(ask 'admin.vm.Create.DispVM+work dom0 name dom0\0name=disp label=red')" = '0|' ]
+	daemon_stop
+	store "INSERT INTO operation SELECT 900,qid,'hold','' FROM qube WHERE name='disp'"
+	daemon_start
+	daemon_stop
+	[ -z "$(store "SELECT * FROM operation")" ]
+	[ "$(store "SELECT name FROM qube WHERE name='disp'")" = disp ]
+}
+
 @test "on a terminal it asks first: no leaves everything, yes mends" {
 	local uuid=12345678-1234-4234-8234-123456789abc
 	mkdir -p "$BULKHEAD_HOME/state/pools/default/vm/$uuid"
@@ -363,10 +409,7 @@ leave_behind() {
 	# picture: all that counts
 	picture() {
 		(cd "$BULKHEAD_HOME/state" && find pools | sort && cat pools/default/lost/*/private/1.qcow2 && sha256sum --quiet -c <<<"${sums//  /  pools/default/vm/}")
-		local table
-		for table in qube property feature tag volume global operation; do
-			store "SELECT * FROM $table"
-		done
+		store "$(printf 'SELECT * FROM %s;' qube property feature tag volume global operation)"
 	}
 	bulkhead check --repair >&2
 	whole=$(picture)
@@ -377,7 +420,9 @@ leave_behind() {
 		cp -a "$BULKHEAD_HOME/state.was" "$BULKHEAD_HOME/state"
 		timeout -s KILL "0.$(printf %03d $((RANDOM % 40)))" "$libexec/bulkhead-check" --repair >"$BULKHEAD_HOME/said" 2>&1 || true
 		echo "round $round: $(grep -c mended "$BULKHEAD_HOME/said") mended"
-		run --separate-stderr -0 bulkhead check --repair
+		run bulkhead check --repair
+		echo "$output"
+		[ "$status" = 0 ]
 		[ "$(picture)" = "$whole" ]
 	done
 }

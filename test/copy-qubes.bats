@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Files from one real qube to another, as their users type it.
+# bats file_tags=machines
 
 bats_require_minimum_version 1.5.0
 load lib

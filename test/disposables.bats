@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Disposables as real virtual machines: for calls of a qube, for commands of dom0, and that nothing of them is left.
+# bats file_tags=machines
 # shellcheck shell=bash disable=SC2016,SC2154
 
 bats_require_minimum_version 1.5.0
@@ -89,6 +90,22 @@ in_work() {
 	run -127 in_work 'qrexec-client-vm @default test.Redirect </dev/null'
 	run -126 in_work 'qrexec-client-vm @dispvm:work qubes.VMShell </dev/null'
 	run -126 in_work 'qrexec-client-vm @dispvm:dvm test.Other </dev/null'
+	all_gone
+}
+
+@test "what the policy refuses by the time that the disposable runs is refused, and it goes" {
+	local file="$BULKHEAD_HOME/config/policy.d/05-test.policy"
+	in_work 'qrexec-client-vm @dispvm qubes.VMShell </dev/null; echo "code $?"' >"$BATS_TEST_TMPDIR/out" 3>&- &
+	within 60 eval '[ -n "$(disposable Transient)" ]'
+	echo 'qubes.VMShell * work @anyvm deny' >"$file"
+	wait $!
+	rm "$file"
+	grep -qx 'code 126' "$BATS_TEST_TMPDIR/out"
+	cat "$BULKHEAD_HOME"/state/log/policy-?.log | tail -n 5
+	cat "$BULKHEAD_HOME"/state/log/policy-?.log | grep -q $'rule=05-test.policy:1\treason=what was decided does not hold any more'
+	all_gone
+	run -0 in_work 'echo "echo fine" | qrexec-client-vm @dispvm qubes.VMShell'
+	[ "$output" = fine ]
 	all_gone
 }
 

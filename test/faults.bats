@@ -3,7 +3,7 @@
 # kill -9 of each of dom0's processes at any moment. Each time: the cause is said, nothing is left behind, and what the guest had
 # synced is there at the next start.
 # shellcheck shell=bash disable=SC2016
-# bats file_tags=alone
+# bats file_tags=alone,machines
 
 bats_require_minimum_version 1.5.0
 load lib
@@ -72,7 +72,7 @@ halt_is_whole() {
 	local left
 	is q Halted
 	wants_none qube-monitor qemu-system-x86 vchand qubesdb-daemon qrexec-daemon
-	left=$(find "$BULKHEAD_HOME"/run/q/ "$BULKHEAD_HOME"/run/qubesdb/ "$BULKHEAD_HOME"/run/qrexec/ -mindepth 1 2>/dev/null || true)
+	left=$(find "$BULKHEAD_HOME"/run/q/ "$BULKHEAD_HOME"/run/qubes/ -mindepth 1 ! -name policy.sock 2>/dev/null || true)
 	echo "left in run: $left"
 	[ -z "$left" ]
 	left=$(find "$(volumes)"/root "$(volumes)"/volatile -type f)
@@ -224,6 +224,67 @@ over() {
 @test "a guest that ends as it starts: said at once" {
 	qvm-prefs q kernelopts 'init=/bin/true'
 	refused 'ended|powered|reboot|shut'
+}
+
+# said WORDS: how often qubesd has logged so
+said() {
+	grep -c "$1" "$BULKHEAD_HOME/state/log/qubesd.log" || true
+}
+
+# dies_at_start COMMAND: q's next start runs that as root before its agent is there, if /rw/deaths says so; the line is used up
+dies_at_start() {
+	in_q "printf '%s\n' '#!/bin/sh' 'read -r n </rw/deaths && [ \$n -gt 0 ] || exit 0' 'echo \$((n - 1)) >/rw/deaths; sync' '$1' 'sleep 1000' >/rw/config/rc.local
+		chmod +x /rw/config/rc.local; sync"
+}
+
+@test "a guest that dies before its agent was there is booted once more, and not a third time" {
+	local how before was
+	for how in 'poweroff -f' 'echo c >/proc/sysrq-trigger'; do
+		start_q
+		dies_at_start "$how"
+		in_q 'echo 1 >/rw/deaths; sync'
+		timeout $start_s qvm-shutdown --wait q
+		before=$(said 'q: .*booting once more')
+		run timeout $start_s qvm-start q
+		echo "$how: $output"
+		[ "$status" = 0 ]
+		[ "$(said 'q: .*booting once more')" = $((before + 1)) ]
+		[ "$(in_q 'cat /rw/deaths')" = 0 ]
+		# what runs is a qube like any other
+		is q Running
+		in_q 'echo 3 >/rw/deaths; sync'
+		timeout $start_s qvm-shutdown --wait q
+		before=$(said 'q: .*booting once more')
+		refused 'powered itself off|rebooted, or its kernel crashed'
+		[ "$(said 'q: .*booting once more')" = $((before + 1)) ]
+		# two of three are used up: the first boot of this start is the third
+		was=$(said 'q: running')
+		start_q
+		[ "$(in_q 'cat /rw/deaths')" = 0 ]
+		[ "$(said 'q: running')" = $((was + 1)) ]
+		timeout $start_s qvm-shutdown --wait q
+	done
+	start_q
+	in_q 'rm /rw/config/rc.local; sync'
+	timeout $start_s qvm-shutdown --wait q
+	halt_is_whole
+}
+
+@test "a guest without a sign of life is booted once more, and a kill ends that" {
+	local before
+	qvm-prefs q kernelopts 'init=/bin/cat'
+	qvm-prefs q qrexec_timeout 32
+	before=$(said 'q showed no sign of life within 30 s; booting once more')
+	timeout $start_s qvm-start q >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
+	once_more() { [ "$(said 'q showed no sign of life within 30 s; booting once more')" = $((before + 1)) ]; }
+	within 120 once_more
+	timeout $answer_s qvm-kill q
+	run wait $!
+	cat "$BATS_TEST_TMPDIR/out"
+	[ "$status" = 1 ]
+	grep -q 'killed while it started' "$BATS_TEST_TMPDIR/out"
+	within $answer_s is q Halted
+	halt_is_whole
 }
 
 @test "qubesd killed while a qube runs: taken back, with all that can be done to it" {

@@ -2,7 +2,7 @@
 # A qube whose root turned against dom0, and a second one beside it. For each attack: the second qube and dom0 go on as if
 # nothing were, the hostile one is cut off with the reason said or is held within bounds; dom0's memory, its sockets and its
 # log stay bounded. Nothing here counts seconds of speed: the guests are emulated and share the processors with others.
-# bats file_tags=alone
+# bats file_tags=alone,machines
 
 bats_require_minimum_version 1.5.0
 load lib

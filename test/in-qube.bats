@@ -290,8 +290,21 @@ $f:Icon=i" ]
 
 @test "qubes.WaitForSession waits where a session is to come" {
 	export QUBES_RUN_DIR=$here
+	program qubesdb-read <<<'cat "$BATS_TEST_TMPDIR/gui"'
+	echo False >"$BATS_TEST_TMPDIR/gui"
 	"$services/qubes.WaitForSession" <<<user
 	touch session.expected
+	"$services/qubes.WaitForSession" <<<user 3>&- &
+	waiting=$!
+	sleep 0.5
+	kill -0 $waiting
+	touch session.user
+	wait $waiting
+	# root has none of its own
+	"$services/qubes.WaitForSession" <<<root
+	# dom0 has said that one comes, and nothing here has said anything yet
+	rm session.*
+	echo True >"$BATS_TEST_TMPDIR/gui"
 	"$services/qubes.WaitForSession" <<<user 3>&- &
 	waiting=$!
 	sleep 0.5
@@ -359,6 +372,45 @@ $f:Icon=i" ]
 	[ "$(tail -n 1 "$calls")" = 'call -- dom0 qubes.FeaturesRequest' ]
 }
 
+@test "a template tells dom0 its applications when it is installed and after packages have changed, another qube does not" {
+	program qubesdb-write <<<'true'
+	program qubesdb-read <<<'[ "$2" = /qubes-vm-updateable ] && cat "$BATS_TEST_TMPDIR/updateable"'
+	program qrexec-client-vm <<<'printf "call %s\n" "$*" >>"$calls"; cat >>"$calls"'
+	program apt-get <<<'echo nothing'
+	mkdir -p etc/qubes-rpc etc/qubes/post-install.d share/applications
+	cp "$services/qubes.PostInstall" "$services/qubes.GetAppmenus" etc/qubes-rpc/
+	printf 'ID=debian\nVERSION_ID="12"\n' >etc/os-release
+	printf '[Desktop Entry]\nName=A\n' >share/applications/a.desktop
+	printf '#!/bin/sh\necho hook >>"$calls"\n' >etc/qubes/post-install.d/x.sh
+	printf '#!/bin/sh\nexit 1\n' >etc/qubes/post-install.d/y.sh
+	chmod +x etc/qubes/post-install.d/x.sh
+	export QUBES_ROOT=$here XDG_DATA_DIRS=$here/share
+	echo True >"$BATS_TEST_TMPDIR/updateable"
+	run -0 "$services/qubes.PostInstall"
+	[ "$(cat "$calls")" = "call -- dom0 qubes.FeaturesRequest
+call -- dom0 qubes.SyncAppMenus
+$here/share/applications/a.desktop:Name=A
+hook" ]
+	: >"$calls"
+	run -0 "$qube/usr/lib/qubes/packages-changed"
+	[ "$(head -n 4 "$calls")" = "call -- dom0 qubes.NotifyUpdates
+0
+call -- dom0 qubes.FeaturesRequest
+call -- dom0 qubes.SyncAppMenus" ]
+	# a hook that fails is an error of the service, and none for apt
+	chmod +x etc/qubes/post-install.d/y.sh
+	run -1 "$services/qubes.PostInstall"
+	[[ $output == *"y.sh failed"* ]]
+	run -0 "$qube/usr/lib/qubes/packages-changed"
+	: >"$calls"
+	echo False >"$BATS_TEST_TMPDIR/updateable"
+	run -0 "$qube/usr/lib/qubes/packages-changed"
+	[ ! -s "$calls" ]
+	run -0 "$qube/usr/lib/qubes/qubes-trigger-sync-appmenus.sh"
+	[ ! -s "$calls" ]
+	grep -q 'DPkg::Post-Invoke.*packages-changed' "$qube/etc/apt/apt.conf.d/00notify-hook"
+}
+
 @test "qubes.ResizeDisk knows two disks" {
 	for disk in '' swap ../x; do
 		run -125 "$services/qubes.ResizeDisk" <<<"$disk"
@@ -370,7 +422,7 @@ $f:Icon=i" ]
 		name=${f##*/}
 		[ -x "$services/${name%%+*}" ]
 	done
-	for s in SetDateTime ResizeDisk SuspendPre SuspendPost VMRootShell; do
+	for s in SetDateTime ResizeDisk SuspendPre SuspendPost VMRootExec VMRootShell; do
 		grep -qx "force-user = 'root'" "$qube/etc/qubes/rpc-config/qubes.$s"
 	done
 	for s in OpenInVM OpenURL StartApp VMExecGUI; do

@@ -83,6 +83,11 @@ state() {
 	qvm-ls --raw-data --fields STATE "$1"
 }
 
+# begun QUBE: how its last start went, as a fork or as a boot; after a fork that failed, that is a boot
+begun() {
+	grep -E "qubesd: $1: (is forked from|the fork failed|running, domain)" "$BULKHEAD_HOME/state/log/qubesd.log" | tail -n 2 | head -n 1 | grep -q 'is forked from' && echo fork || echo boot
+}
+
 # services_settle QUBE: its systemd has started all it wanted to; says how it is ("running" if nothing failed) and what failed
 services_settle() {
 	# until there is a bus there is no answer
@@ -107,7 +112,7 @@ refused() {
 ask() {
 	# \0 always three digits: what follows may be one
 	# shellcheck disable=SC2059
-	printf "${1//\\0/\\000}" | timeout 20 socat -t20 - "UNIX-CONNECT:$BULKHEAD_HOME/run/${2:-qubesd.sock}" 2>/dev/null | tr '\0' '|'
+	printf "${1//\\0/\\000}" | "$top/build/test/ask" "$BULKHEAD_HOME/run/${2:-qubesd.sock}" || true
 }
 
 # again_as_root: this test, which mounts, by itself, as root of a namespace (a test that calls this has nothing else to do)

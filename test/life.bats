@@ -1,4 +1,5 @@
 # The life of qubes as a user types it, with real virtual machines on the small template; most of it is qvm-run.
+# bats file_tags=machines
 # shellcheck shell=bash disable=SC2030,SC2031,SC2016,SC2094,SC2154
 
 bats_require_minimum_version 1.5.0

@@ -176,8 +176,25 @@ pid_of() {
 	within 10 would_be deny work vault test.A
 	qubes-policy log -n 1 | grep -q 'fault .*20-more.policy:1: '
 	mv "$e/gone" "$e/inc"
-	touch "$d/20-more.policy"
 	within 10 would_be allow work vault test.A
+	# one that leads nowhere is a fault until all of its way is there, by another link that is not there yet either
+	ln -s "$e/way/later" "$d/25-later.policy"
+	within 10 would_be deny work vault test.A
+	qubes-policy log -n 1 | grep -q 'fault .*25-later.policy'
+	ln -s "elsewhere/deep" "$e/way"
+	mkdir "$e/elsewhere"
+	mkdir "$e/elsewhere/deep"
+	would_be deny work vault test.A
+	echo 'test.L * work vault allow' >"$e/elsewhere/deep/new"
+	mv "$e/elsewhere/deep/new" "$e/elsewhere/deep/later"
+	within 10 would_be allow work vault test.L
+	would_be allow work vault test.A
+	rm "$e/elsewhere/deep/later"
+	within 10 would_be deny work vault test.A
+	echo 'test.L * work vault deny' >"$e/elsewhere/deep/later"
+	within 10 would_be allow work vault test.A
+	would_be deny work vault test.L
+	rm "$d/25-later.policy"
 	# the whole folder replaced, by another one and by a link
 	mkdir "$e/policy.d"
 	echo 'test.A * work vault deny' >"$e/policy.d/30-user.policy"
@@ -410,7 +427,10 @@ pid_of() {
 		journalctl -q --sync
 		journalctl -q -o cat -t qrexec-policyd BULKHEAD_CALLER=work | grep -qx "work: test.C+x to dom0: allow"
 		[ "$(journalctl -q -o cat -p err -t qrexec-policyd)" = "fault: 40-broken.policy:1: wrong number of fields" ]
-		# the same from both
+		# the same from both, though another instance writes there too
+		printf "%s\n" SYSLOG_IDENTIFIER=qrexec-policyd MESSAGE=elsewhere BULKHEAD_INSTANCE=/elsewhere BULKHEAD_TIME=1.000000 \
+			BULKHEAD_VERDICT=deny BULKHEAD_CALLER=vault BULKHEAD_SERVICE=test.B BULKHEAD_TARGET=work | logger --journald
+		within 10 eval "journalctl -q -o cat -t qrexec-policyd | grep -qx elsewhere"
 		qubes-policy log --raw >"$BULKHEAD_HOME/journal/files"
 		qubes-policy log --raw --journal >"$BULKHEAD_HOME/journal/read"
 		diff "$BULKHEAD_HOME/journal/files" "$BULKHEAD_HOME/journal/read"

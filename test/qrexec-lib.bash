@@ -6,6 +6,8 @@ dom0="${QREXEC_DOM0:-$top/build/root/usr/libexec/bulkhead}"
 qube="${QREXEC_QUBE:-$top/build/qube-root}"
 # shellcheck disable=SC2034 # for those who load this
 hostile="${QREXEC_HOSTILE:-$top/build/test/hostile}"
+# no service is to see them
+export -n QREXEC_DOM0 QREXEC_QUBE QREXEC_HOSTILE
 me=$(id -un)
 others=()
 
@@ -45,6 +47,11 @@ daemon_begin() {
 		42 work "$me" 2>>"$dir/daemon.log" 3>&- &
 	daemon=$!
 	[ "${1-}" = nowait ] || until_true test -S "$dir/qrexec.42"
+}
+
+# sanitized: the programs are, and then have no seccomp list (lib/sandbox/seccomp-sanitized.c)
+sanitized() {
+	grep -q __asan_init "$dom0/qrexec-client"
 }
 
 # until_true COMMAND...: try it for up to ten seconds

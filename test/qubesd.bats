@@ -645,7 +645,7 @@ value() {
 		daemon_start
 		within 20 no_disposables
 	done
-	[ "$(ask 'bulkhead.Status dom0 name dom0\0' | grep n_jobs)" = n_jobs=0 ]
+	[ "$(ask 'bulkhead.Status dom0 name dom0\0' | grep n_jobs=)" = n_jobs=0 ]
 }
 
 @test "a feature is looked for where the asker wants: in the qube, its template, its netvm, dom0" {

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # The services of a qube, called in a real one as another qube or dom0 calls them: who they run as, what they do, how they end.
+# bats file_tags=machines
 # shellcheck shell=bash disable=SC2016,SC2154
 
 bats_require_minimum_version 1.5.0
@@ -16,8 +17,16 @@ setup_file() {
 	done
 	timeout 300 qvm-start work
 	timeout 300 qvm-start vault
-	# what opens files and pages there; /usr/local stays, and is a folder of a program's path
-	timeout 120 qvm-run -p -u root vault 'cat >/usr/local/bin/xdg-open && chmod 755 /usr/local/bin/xdg-open' <<-'EOF'
+	opener vault
+}
+
+teardown_file() {
+	instance_end
+}
+
+# opener QUBE: what opens files and pages there; /usr/local stays, and is a folder of a program's path
+opener() {
+	timeout 120 qvm-run -p -u root "$1" 'cat >/usr/local/bin/xdg-open && chmod 755 /usr/local/bin/xdg-open' <<-'EOF'
 		#!/bin/sh
 		echo "$(id -un) $1" >>/tmp/opened
 		case $1 in
@@ -26,10 +35,6 @@ setup_file() {
 		*.txt) [ ! -w "$1" ] || echo "seen by $(hostname)" >>"$1" ;;
 		esac
 	EOF
-}
-
-teardown_file() {
-	instance_end
 }
 
 in_work() {
@@ -108,6 +113,31 @@ serve() {
 	in_vault 'rm /tmp/opened'
 }
 
+@test "a file that was not changed stays as it is, byte for byte and inode for inode" {
+	run -0 in_work 'echo first >d.same && before=$(stat -c "%i %Y" d.same) && qvm-open-in-vm vault d.same && [ "$(stat -c "%i %Y" d.same)" = "$before" ] && cat d.same'
+	[ "$output" = first ]
+	# what cannot be written here comes back into its folder all the same, as a program here would replace it
+	run -0 in_work 'echo first >e.txt && chmod 400 e.txt && qvm-open-in-vm vault e.txt && stat -c %a e.txt && cat e.txt'
+	[ "$output" = $'400\nfirst\nseen by vault' ]
+	in_vault 'rm /tmp/opened'
+}
+
+@test "a file is opened in a disposable and comes back changed, or not at all" {
+	timeout 30 qvm-create -t appliance -l red --property template_for_dispvms=True dvm
+	timeout 300 qvm-start dvm
+	opener dvm
+	timeout 300 qvm-shutdown --wait dvm
+	qvm-prefs work default_dispvm dvm
+	run -0 in_work 'echo first >g.txt && qvm-open-in-dvm g.txt && cat g.txt'
+	[[ $output == $'first\nseen by disp'* ]]
+	run -0 in_work 'echo first >h.txt && qvm-open-in-dvm --view-only h.txt && cat h.txt'
+	[ "$output" = first ]
+	run -1 in_work 'echo first >i.bad; qvm-open-in-dvm i.bad 2>/dev/null'
+	[ "$(in_work 'cat i.bad')" = first ]
+	gone() { ! qvm-ls --raw-data -O class | grep -q DispVM; }
+	within 60 gone
+}
+
 @test "a page is opened in another qube, and nothing that is none" {
 	in_vault 'rm -f /tmp/opened'
 	run -0 in_work 'qvm-open-in-vm vault "https://example.org/?a=b&c"'
@@ -143,6 +173,44 @@ serve() {
 	run -0 serve vault qubes.SuspendPostAll </dev/null
 	run -0 in_vault 'cat /tmp/hook-pre /tmp/hook-post'
 	[ "$output" = $'root\nroot' ]
+}
+
+@test "when the machine sleeps the hooks of all running qubes run before and after, and clocks are set; who hangs is not waited for" {
+	in_vault -u root 'rm -f /tmp/hook-*; mkdir -p /rw/config/suspend-pre.d /rw/config/suspend-post.d
+		for p in pre post; do printf "#!/bin/sh\nid -un >/tmp/hook-$p\n" >/rw/config/suspend-$p.d/x.sh; chmod 755 /rw/config/suspend-$p.d/x.sh; done'
+	[ "$(timeout 60 socat -t60 - "UNIX-CONNECT:$BULKHEAD_HOME/run/qubesd.internal.sock" < <(printf 'internal.SuspendPre dom0 name dom0\0') | tr '\0' '|')" = '0|' ]
+	run -0 in_vault 'cat /tmp/hook-pre; ls /tmp/hook-post 2>/dev/null | wc -l'
+	[ "$output" = $'root\n0' ]
+	run -0 serve vault qubes.SetDateTime <<<"$(date -u -d 'now - 1 day' +%Y-%m-%dT%H:%M:%S+00:00)"
+	[ "$(timeout 60 socat -t60 - "UNIX-CONNECT:$BULKHEAD_HOME/run/qubesd.internal.sock" < <(printf 'internal.SuspendPost dom0 name dom0\0') | tr '\0' '|')" = '0|' ]
+	run -0 in_vault 'cat /tmp/hook-post; date -u +%s'
+	[ "${lines[0]}" = root ]
+	[ $((lines[1] - $(date +%s))) -gt -600 ]
+	# not for tools, nor for qubes
+	[[ $(ask 'internal.SuspendPre dom0 name dom0\0') == '2|ProtocolError|'* ]]
+	in_vault -u root 'rm -r /rw/config/suspend-pre.d /rw/config/suspend-post.d'
+}
+
+@test "qvm-sync-clock: clocks of running qubes become dom0's, of anonymous ones if they are named" {
+	for q in work vault; do
+		run -0 serve $q qubes.SetDateTime <<<"$(date -u -d 'now - 2 days' +%Y-%m-%dT%H:%M:%S+00:00)"
+	done
+	qvm-tags vault add anon-vm
+	run -0 timeout 120 qvm-sync-clock -v
+	[[ $output == *"vault is anonymous and is not told"* ]]
+	[ $(($(date +%s) - $(in_work 'date +%s'))) -lt 600 ]
+	[ $(($(date +%s) - $(in_vault 'date +%s'))) -gt 80000 ]
+	run -0 timeout 120 qvm-sync-clock vault
+	[ $(($(date +%s) - $(in_vault 'date +%s'))) -lt 600 ]
+	qvm-tags vault del anon-vm
+	refused 1 "appliance does not run" qvm-sync-clock appliance
+	refused 1 "where the time comes from" qvm-sync-clock dom0
+	refused 2 "Try: " qvm-sync-clock --timeout soon
+	# one that has no such service is named, the others are told
+	in_vault -u root 'mount -t tmpfs none /etc/qubes-rpc'
+	run -1 timeout 120 qvm-sync-clock
+	[[ $output == *"vault has no service qubes.SetDateTime"* ]]
+	in_vault -u root 'umount /etc/qubes-rpc' || qvm-kill vault
 }
 
 @test "a root that was made larger: its file system grows when it is told to" {

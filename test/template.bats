@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Kernel sets, the initramfs' init and the appliance: first in a bare QEMU, which shows what init says, then as qubes.
+# bats file_tags=machines
 
 bats_require_minimum_version 1.5.0
 load lib
@@ -173,16 +174,10 @@ root_copy() {
 
 # debian-12 is tour.bats' business
 # shellcheck disable=SC2016
-@test "debian-13: an app qube answers, none of its services has failed, and it goes down when asked" {
-	timeout 1200 qvm-template install debian-13
-	timeout 30 qvm-create --template debian-13 --label blue trixie
-	timeout 600 qvm-start trixie
-	run -0 timeout 120 qvm-run -p trixie '. /etc/os-release; echo $VERSION_CODENAME; id -un; hostname; for d in /rw /home; do findmnt -no SOURCE $d; done'
-	[ "${lines[*]}" = "trixie user trixie /dev/vdb /dev/vdb[/home]" ]
-	run -0 services_settle trixie
-	[ "$output" = running ]
-	# the services of every qube, as the users that theirs are
-	serve() { timeout 120 qvm-run -p --service trixie "$@"; }
+# services_answer QUBE: those of every qube, as the users that theirs are
+services_answer() {
+	local qube=$1 now
+	serve() { timeout 120 qvm-run -p --service "$qube" "$@"; }
 	run -3 serve qubes.VMShell <<<'id -un; exit 3'
 	[ "$output" = user ]
 	run -4 serve qubes.VMRootShell <<<'id -un; exit 4'
@@ -201,11 +196,50 @@ root_copy() {
 	for s in SuspendPre SuspendPreAll SuspendPost SuspendPostAll; do
 		run -0 serve "qubes.$s" </dev/null
 	done
-	run -0 timeout 120 qvm-run -p trixie '/usr/lib/qubes/upgrades-status-notify'
-	run -0 timeout 120 qvm-run -p -u root trixie '/etc/qubes-rpc/qubes.PostInstall'
+	run -0 timeout 120 qvm-run -p "$qube" '/usr/lib/qubes/upgrades-status-notify'
+	run -0 timeout 120 qvm-run -p -u root "$qube" '/etc/qubes-rpc/qubes.PostInstall'
+}
+
+@test "debian-13: an app qube answers, none of its services has failed, and it goes down when asked" {
+	timeout 1200 qvm-template install debian-13
+	timeout 30 qvm-create --template debian-13 --label blue trixie
+	timeout 600 qvm-start trixie
+	run -0 timeout 120 qvm-run -p trixie '. /etc/os-release; echo $VERSION_CODENAME; id -un; hostname; for d in /rw /home; do findmnt -no SOURCE $d; done'
+	[ "${lines[*]}" = "trixie user trixie /dev/vdb /dev/vdb[/home]" ]
+	run -0 services_settle trixie
+	[ "$output" = running ]
+	services_answer trixie
 	# a qube that has just started has no logind yet
 	timeout 120 qvm-run -p -u root trixie 'systemctl mask --runtime --now systemd-logind'
 	run -0 timeout 300 qvm-shutdown --wait trixie
 	[ "$(state trixie)" = Halted ]
 	timeout 30 qvm-remove -f trixie
+}
+
+@test "debian-12: the services of every qube; it has told what it can do, and tells which applications come with packages" {
+	timeout 1200 qvm-template install debian-12
+	[ "$(qvm-features debian-12 vmexec)" = 1 ]
+	[ "$(state debian-12)" = Halted ]
+	timeout 30 qvm-create --template debian-12 --label blue bookworm
+	# a package as any other, of no archive
+	mkdir -p "$BATS_TEST_TMPDIR/told/DEBIAN" "$BATS_TEST_TMPDIR/told/usr/share/applications"
+	printf 'Package: told\nVersion: 1\nArchitecture: all\nMaintainer: nobody <nobody@example.org>\nDescription: it tells\n' >"$BATS_TEST_TMPDIR/told/DEBIAN/control"
+	printf '[Desktop Entry]\nType=Application\nName=Told\nExec=sh -c "id -un >/tmp/started"\n' >"$BATS_TEST_TMPDIR/told/usr/share/applications/told.desktop"
+	dpkg-deb --build --root-owner-group "$BATS_TEST_TMPDIR/told" "$BATS_TEST_TMPDIR/told.deb"
+	timeout 600 qvm-start debian-12
+	timeout 120 qvm-run -p -u root debian-12 'cat >/root/told.deb' <"$BATS_TEST_TMPDIR/told.deb"
+	run -0 timeout 300 qvm-run -p -u root debian-12 'DEBIAN_FRONTEND=noninteractive apt-get -q -y install /root/told.deb'
+	[[ $output != *"was not told"* ]]
+	run -0 qvm-appmenus --get-available bookworm
+	[[ $output == *"told.desktop - Told"* ]]
+	run -0 timeout 300 qvm-run -p -u root debian-12 'DEBIAN_FRONTEND=noninteractive apt-get -q -y remove told'
+	run -0 qvm-appmenus --get-available bookworm
+	[[ $output != *told* ]]
+	timeout 300 qvm-shutdown --wait debian-12
+	timeout 600 qvm-start bookworm
+	run -0 services_settle bookworm
+	[ "$output" = running ]
+	services_answer bookworm
+	run -0 timeout 300 qvm-shutdown --wait bookworm
+	timeout 30 qvm-remove -f bookworm
 }

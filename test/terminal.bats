@@ -53,6 +53,14 @@ answered() {
 	grep -qx "result=$1" "$dir/answer.$n_asked"
 }
 
+# heard_but_not_asked: what is typed arrives as data in $dir/heard, and nobody is asked here
+heard_but_not_asked() {
+	printf 'there\n' >&9
+	until_true grep -q there "$dir/heard"
+	ask_person
+	answered deny
+}
+
 decisions() {
 	cat "$BULKHEAD_HOME"/state/log/policy-?.log
 }
@@ -168,20 +176,31 @@ decisions() {
 	[ "$(cat "$dir/code")" = -2 ]
 }
 
+@test "what could command the terminal does not come to it, of output and of errors, unless that is asked for" {
+	local command="printf 'out\033[31mA\n'; printf 'err\033[31mB\n' >&2"
+	terminal_begin "$dom0/qrexec-client" --socket-dir="$dir" -d work "$me:$command"
+	until_true test -s "$dir/code"
+	grep -qF 'out_[31mA' "$dir/screen"
+	grep -qF 'err_[31mB' "$dir/screen"
+	rm "$dir/code"
+	terminal_begin "$dom0/qrexec-client" --socket-dir="$dir" -d work \
+		--no-filter-escape-chars-stdout --no-filter-escape-chars-stderr "$me:$command"
+	until_true test -s "$dir/code"
+	grep -qF $'out\033[31mA' "$dir/screen"
+	grep -qF $'err\033[31mB' "$dir/screen"
+	# a local command's input is data
+	run -0 "$dom0/qrexec-client" --socket-dir="$dir" -d work -l "cat >'$dir/got'" "$me:$command"
+	grep -qF $'out\033[31mA' "$dir/got"
+}
+
 @test "where the qube's bytes could command the terminal, or come to it by another way, nobody is asked" {
-	terminal_begin "$dom0/qrexec-client" --socket-dir="$dir" -d work -T "$me:cat >'$dir/heard'"
-	printf 'there\n' >&9
-	until_true grep -q there "$dir/heard"
-	ask_person
-	answered deny
+	terminal_begin "$dom0/qrexec-client" --socket-dir="$dir" -d work --no-filter-escape-chars-stdout "$me:cat >'$dir/heard'"
+	heard_but_not_asked
 	printf '\004' >&9
 	until_true test -s "$dir/code"
 	rm "$dir/code" "$dir/heard"
 	terminal_begin bash -c '"$@" | cat' bash "$dom0/qrexec-client" --socket-dir="$dir" -d work -t -T "$me:cat >'$dir/heard'"
-	printf 'there\n' >&9
-	until_true grep -q there "$dir/heard"
-	ask_person
-	answered deny
+	heard_but_not_asked
 	decisions | grep -q 'no terminal'
 	printf '\004' >&9
 	until_true test -s "$dir/code"
@@ -197,10 +216,7 @@ decisions() {
 
 @test "where another program reads what is typed, nobody is asked" {
 	terminal_begin sh -c 'cat | "$@" >/dev/null' sh "$dom0/qrexec-client" --socket-dir="$dir" -d work -t -T "$me:cat >'$dir/heard'"
-	printf 'there\n' >&9
-	until_true grep -q there "$dir/heard"
-	ask_person
-	answered deny
+	heard_but_not_asked
 	decisions | grep -q 'no terminal'
 	printf '\004' >&9
 	until_true test -s "$dir/code"

@@ -26,6 +26,8 @@ teardown_file() {
 		qvm-tags work nonsense
 		qvm-tags work list one two
 		qvm-tags work add
+		qvm-tags --json work list one
+		qvm-features --json work internal
 		qvm-service
 		qvm-service -e work
 		qvm-service -e -d work cups
@@ -139,7 +141,7 @@ teardown_file() {
 		--force|qvm-volume resize work:private 1k
 		size of its source|qvm-volume resize work:root 100GiB
 		no revision|qvm-volume revert work:private
-		no such revision|qvm-volume revert work:private nosuch
+		volume 'private' of 'work' has no revision nosuch|qvm-volume revert work:private nosuch
 		No such file|qvm-volume import work:private /nonexistent
 		would not keep|qvm-volume import --size 4k work:root -
 		do not fit|qvm-volume import --size 100GiB --no-resize work:private -
@@ -326,7 +328,7 @@ begins() {
 	qvm-remove -f other third fourth
 	qvm-pool rm second
 	run ! grep -q second <(qvm-pool)
-	refused 1 "there is qcow2" qvm-pool add nosuch lvm_thin
+	refused 1 "qvm-pool drivers shows" qvm-pool add nosuch lvm_thin
 }
 
 @test "a renamed qube is the same qube, and the policy's old words are shown" {
@@ -346,6 +348,62 @@ begins() {
 	[ "$(qvm-prefs new template)" = tmpl-new ]
 	qvm-rename tmpl-new tmpl
 	qvm-remove -f new
+}
+
+@test "rules of the person's own policy follow a renamed qube if that is wanted, and nothing else in them does" {
+	local dir=$BULKHEAD_HOME/config/policy.d was
+	qvm-create -t tmpl -l red mail
+	cp -a "$dir" "$BULKHEAD_HOME/policy.was"
+	cat >"$dir/30-user.policy" <<-'END'
+		# mail may do this
+		mail.Send   +mail  mail         vault         allow target=mail user=mail
+		qubes.Gpg   *      work	mail	  ask  default_target=mail
+		qubes.Gpg   *      @tag:mail    mail-old      deny
+		qubes.Gpg   *      my.mail      @dispvm:mail  ask default_target=@dispvm:mail
+		!include include/mail
+		  a.Service *      @anyvm       @anyvm        deny notify=no
+	END
+	printf 'x.Y * mail @anyvm deny' >"$dir/31-other.policy"
+	was=$(cat "$dir/30-user.policy")
+	# nobody is there to be asked: shown, and left
+	run -0 --separate-stderr qvm-rename mail post </dev/null
+	echo "$stderr"
+	[[ $stderr == *"30-user.policy:2: mail.Send   +mail  mail "* ]]
+	[[ $stderr == *"30-user.policy:2 still says mail"* ]]
+	[[ $stderr == *"31-other.policy:1 still says mail"* ]]
+	[ "$(cat "$dir/30-user.policy")" = "$was" ]
+	qvm-rename post mail
+	# asked on a terminal
+	timeout 30 script -qec "qvm-rename mail post" /dev/null <<<n | grep -F 'Say post instead of mail in 30-user.policy (3 rules)?'
+	[ "$(cat "$dir/30-user.policy")" = "$was" ]
+	qvm-rename --keep-policy post mail
+	# edited while the question stood: neither the edit nor the rules it was about are lost
+	{
+		timeout 30 sh -c 'until grep -qs "Say post" "$1"; do sleep 0.1; done' sh "$BATS_TEST_TMPDIR/screen"
+		echo '# edited' >>"$dir/30-user.policy"
+		echo y
+	} | run ! timeout 60 script -qefc "qvm-rename mail post" "$BATS_TEST_TMPDIR/screen"
+	grep -F '30-user.policy has changed meanwhile and stays as it is now' "$BATS_TEST_TMPDIR/screen"
+	[ "$(cat "$dir/30-user.policy")" = "$was"$'\n# edited' ]
+	echo "$was" >"$dir/30-user.policy"
+	qvm-rename --keep-policy post mail
+	timeout 30 script -qec "qvm-rename mail post" /dev/null <<<y | grep -F '3 rules are changed'
+	[ "$(cat "$dir/30-user.policy")" = '# mail may do this
+mail.Send   +mail  post         vault         allow target=post user=mail
+qubes.Gpg   *      work	post	  ask  default_target=post
+qubes.Gpg   *      @tag:mail    mail-old      deny
+qubes.Gpg   *      my.mail      @dispvm:post  ask default_target=@dispvm:post
+!include include/mail
+  a.Service *      @anyvm       @anyvm        deny notify=no' ]
+	# and back; others are never changed, and a refused name changes nothing
+	run -1 qvm-rename --update-policy post work
+	grep -q 'target=post' "$dir/30-user.policy"
+	run -0 --separate-stderr qvm-rename --update-policy post mail
+	[ "$(cat "$dir/30-user.policy")" = "$was" ]
+	[ "$(cat "$dir/31-other.policy")" = 'x.Y * mail @anyvm deny' ]
+	rm -r "$dir"
+	mv "$BULKHEAD_HOME/policy.was" "$dir"
+	qvm-remove -f mail
 }
 
 @test "a clone is like its source, and whole or not there" {
@@ -466,7 +524,8 @@ action=accept dst6=2001:db8::1/128 icmptype=8 proto=icmp" ]
 	}
 	[ "$(tail -n 1 "$BATS_TEST_TMPDIR/all")" = "$(printf -- '-\tdomain-add\tvm=other')" ]
 	[ "$(jq -r '.subject' "$BATS_TEST_TMPDIR/work" | sort -u)" = work ]
-	[ "$(jq -r '.event + .values.tag' "$BATS_TEST_TMPDIR/work" | head -n 1)" = domain-tag-add:heardheard ]
+	# it may have begun to listen between the two
+	[[ $(jq -r '.event + .values.tag' "$BATS_TEST_TMPDIR/work" | head -n 1) == domain-tag-@(add|delete):heardheard ]]
 	qvm-prefs -D work memory
 	qvm-prefs -D tmpl default_user
 	qvm-remove -f other

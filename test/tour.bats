@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # The README's first command, as a person on a fresh machine would type it, twice; then what it left running.
+# bats file_tags=machines
 
 load lib
 

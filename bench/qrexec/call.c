@@ -10,7 +10,9 @@
  *	bench/qrexec-call			the figures
  *	bench/qrexec-call --cpu N		processor time of N calls and of N pairs of spawns, 8 at a time: on a busy machine
  *						it says what a change is worth. Daemons and all that they start are in it
- *	bench/qrexec-call --lost N SEED		N calls, 8 at a time, some killed at any moment: none of the others may be lost
+ *	bench/qrexec-call --lost N SEED		N calls, 8 at a time, some killed at any moment: none of the others may be lost.
+ *						How long the slowest took is a figure, as it is of a spawn beside them: on a
+ *						machine that is as busy as it can be both are long
  */
 #include "pair.h"
 
@@ -45,13 +47,13 @@ static unsigned below(unsigned n)
 
 static double timed_ms(const struct pair *p)
 {
-	const double began = pair_now_ms();
+	const double began = now_ms();
 	const int code =
 		pair_wait(p ? pair_call(p, NO_FD, NO_FD) : pair_spawn(SERVICE, NO_FD, NO_FD));
 
 	if (code != 0)
 		pair_give_up("a call failed");
-	return pair_now_ms() - began;
+	return now_ms() - began;
 }
 
 static double one_by_one(const struct pair *p)
@@ -63,8 +65,8 @@ static double one_by_one(const struct pair *p)
 		calls[i] = timed_ms(p);
 		spawns[i] = timed_ms(NULL);
 	}
-	call = pair_median(calls, N_ROUNDS);
-	spawn = pair_median(spawns, N_ROUNDS);
+	call = median(calls, N_ROUNDS);
+	spawn = median(spawns, N_ROUNDS);
 	(void)printf(
 		"a call: p50 %.2f ms, p99 %.2f ms, most %.2f ms; a spawn: p50 %.2f ms: %.2fx\n",
 		call, calls[N_ROUNDS * 99 / 100], calls[N_ROUNDS - 1], spawn, call / spawn);
@@ -78,7 +80,7 @@ static double rate(const struct pair *p, unsigned width, unsigned n)
 		pid_t pid;
 		unsigned left;
 	} slots[MAX_AT_ONCE] = {0};
-	const double began = pair_now_ms();
+	const double began = now_ms();
 	unsigned done = 0, begun = 0;
 
 	for (unsigned i = 0; i < width; i++, begun++) {
@@ -107,7 +109,7 @@ static double rate(const struct pair *p, unsigned width, unsigned n)
 				p ? pair_call(p, NO_FD, NO_FD) : pair_spawn(SERVICE, NO_FD, NO_FD);
 		}
 	}
-	return n * 1e3 / (pair_now_ms() - began);
+	return n * 1e3 / (now_ms() - began);
 }
 
 static double at_once(const struct pair *p, unsigned width)
@@ -123,10 +125,10 @@ static double at_once(const struct pair *p, unsigned width)
 			pairs[i] = rate(NULL, width, N_AT_ONCE);
 		ratios[i] = calls[i] / pairs[i];
 	}
-	ratio = pair_median(ratios, N_PAIRS);
+	ratio = median(ratios, N_PAIRS);
 	(void)printf("%2u at a time: %.0f calls/s; two spawns: %.0f/s: %.2fx, %.2fx to %.2fx\n",
-		     width, pair_median(calls, N_PAIRS), pair_median(pairs, N_PAIRS), ratio,
-		     ratios[0], ratios[N_PAIRS - 1]);
+		     width, median(calls, N_PAIRS), median(pairs, N_PAIRS), ratio, ratios[0],
+		     ratios[N_PAIRS - 1]);
 	return ratio;
 }
 
@@ -173,50 +175,80 @@ struct running {
 	double began_ms, kill_ms; /* kill_ms 0: it is to succeed */
 };
 
+struct outcome {
+	unsigned n, killed, failed, over_1s;
+	double most_ms;
+};
+
+/* one that has ended */
+static void count(struct outcome *o, const struct running *s, int status, double took_ms)
+{
+	o->n++;
+	if (s->kill_ms > 0) {
+		o->killed++;
+		return;
+	}
+	if (status != 0) {
+		o->failed++;
+		(void)printf("a call of %.0f ms ended with status %#x\n", took_ms,
+			     (unsigned)status);
+	}
+	o->over_1s += took_ms > 1000;
+	o->most_ms = took_ms > o->most_ms ? took_ms : o->most_ms;
+}
+
+/* true: it has ended, and @s is free */
+static bool look_at(struct running *s, struct outcome *o)
+{
+	const double now = now_ms();
+	int status;
+
+	if ((s->kill_ms > 0 && now >= s->kill_ms) || now - s->began_ms > SLOW_MS)
+		(void)kill(s->pid, SIGKILL);
+	if (waitpid(s->pid, &status, WNOHANG) == 0)
+		return false;
+	count(o, s, status, now - s->began_ms);
+	s->pid = 0;
+	return true;
+}
+
 static int lost(const struct pair *p, unsigned n)
 {
-	struct running slots[8] = {0};
-	unsigned begun = 0, ended = 0, killed = 0, failed = 0, over_1s = 0;
-	double most = 0;
+	struct running slots[8] = {0}, spawn = {0};
+	struct outcome calls = {0}, spawns = {0};
+	unsigned begun = 0;
 
-	while (ended < n) {
+	while (calls.n < n) {
 		for (unsigned i = 0; i < ARRAY_LEN(slots); i++) {
 			struct running *s = &slots[i];
-			const double now = pair_now_ms();
-			int status;
 
-			if (s->pid == 0 && begun < n) {
-				begun++;
-				*s = (struct running){.pid = pair_call(p, NO_FD, NO_FD),
-						      .began_ms = now};
-				if (below(10) == 0)
-					s->kill_ms = now + below(8);
+			if (s->pid > 0) {
+				(void)look_at(s, &calls);
 				continue;
 			}
-			if (s->pid == 0)
+			if (begun == n)
 				continue;
-			if (s->kill_ms > 0 && now >= s->kill_ms)
-				(void)kill(s->pid, SIGKILL);
-			if (waitpid(s->pid, &status, WNOHANG) == 0) {
-				if (now - s->began_ms > SLOW_MS)
-					(void)kill(s->pid, SIGKILL);
-				continue;
-			}
-			ended++;
-			if (s->kill_ms > 0) {
-				killed++;
-			} else {
-				failed += status != 0;
-				over_1s += now - s->began_ms > 1000;
-				most = now - s->began_ms > most ? now - s->began_ms : most;
-			}
-			s->pid = 0;
+			begun++;
+			*s = (struct running){.began_ms = now_ms()};
+			s->pid = pair_call(p, NO_FD, NO_FD);
+			if (below(10) == 0)
+				s->kill_ms = s->began_ms + below(8);
+		}
+		if (spawn.pid == 0 || look_at(&spawn, &spawns)) {
+			spawn.began_ms = now_ms();
+			spawn.pid = pair_spawn(SERVICE, NO_FD, NO_FD);
 		}
 		(void)usleep(200);
 	}
-	(void)printf("%u calls, %u of them killed: %u lost, %u over 1 s, the slowest %.0f ms\n", n,
-		     killed, failed, over_1s, most);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	(void)waitpid(spawn.pid, NULL, 0);
+	(void)printf(
+		"%u calls, %u of them killed: %u lost, %u over 1 s, the slowest %.0f ms; of %u "
+		"spawns beside them the slowest %.0f ms\n",
+		n, calls.killed, calls.failed, calls.over_1s, calls.most_ms, spawns.n,
+		spawns.most_ms);
+	if (calls.failed > 0)
+		pair_print_log(p);
+	return calls.failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int main(int argc, char **argv)

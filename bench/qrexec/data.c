@@ -71,7 +71,7 @@ static void pipe_make(int fds[2])
 /* MiB/s of @len bytes from us through what @start made of two descriptors, to us or to the service */
 static double up(const struct pair *p, uint64_t len)
 {
-	const double began = pair_now_ms();
+	const double began = now_ms();
 	int in[2];
 	pid_t pid;
 
@@ -82,12 +82,12 @@ static double up(const struct pair *p, uint64_t len)
 	(void)close(in[1]);
 	if (pair_wait(pid) != 0)
 		pair_give_up("a call failed");
-	return (double)(len >> 20) * 1e3 / (pair_now_ms() - began);
+	return (double)(len >> 20) * 1e3 / (now_ms() - began);
 }
 
 static double down(const struct pair *p, const char *argument, uint64_t len)
 {
-	const double began = pair_now_ms();
+	const double began = now_ms();
 	char service[64];
 	int out[2];
 	pid_t pid;
@@ -101,12 +101,12 @@ static double down(const struct pair *p, const char *argument, uint64_t len)
 	(void)close(out[0]);
 	if (pair_wait(pid) != 0)
 		pair_give_up("a call failed");
-	return (double)(len >> 20) * 1e3 / (pair_now_ms() - began);
+	return (double)(len >> 20) * 1e3 / (now_ms() - began);
 }
 
 static double cats(uint64_t len)
 {
-	const double began = pair_now_ms();
+	const double began = now_ms();
 	int in[2], between[2], out[2];
 	pid_t first, second, taker;
 
@@ -129,7 +129,7 @@ static double cats(uint64_t len)
 	(void)close(in[1]);
 	if (pair_wait(first) != 0 || pair_wait(second) != 0 || pair_wait(taker) != 0)
 		pair_give_up("a stream was cut off");
-	return (double)(len >> 20) * 1e3 / (pair_now_ms() - began);
+	return (double)(len >> 20) * 1e3 / (now_ms() - began);
 }
 
 int main(int argc, char **argv)
@@ -154,10 +154,10 @@ int main(int argc, char **argv)
 		downs[i] = down(&p, number, mib << 20);
 		small[i] = down(&p, "small", (uint64_t)SMALL * N_SMALL) * (1 << 20) / SMALL;
 	}
-	u = pair_median(ups, N_ROUNDS);
-	d = pair_median(downs, N_ROUNDS);
-	c = pair_median(both, N_ROUNDS);
-	s = pair_median(small, N_ROUNDS);
+	u = median(ups, N_ROUNDS);
+	d = median(downs, N_ROUNDS);
+	c = median(both, N_ROUNDS);
+	s = median(small, N_ROUNDS);
 	(void)printf(
 		"%llu MiB: up %.0f MiB/s, down %.0f MiB/s, cat | cat %.0f MiB/s: %.2fx, %.2fx\n",
 		(unsigned long long)mib, u, d, c, u / c, d / c);

@@ -34,27 +34,6 @@ NORETURN void pair_give_up(const char *what)
 	exit(EXIT_FAILURE);
 }
 
-double pair_now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-double pair_median(double *v, unsigned n)
-{
-	qsort(v, n, sizeof(*v), compare);
-	return v[n / 2];
-}
-
 /* where this program's own build tree is: BUILD/bench/X */
 static void find_build(void)
 {
@@ -207,13 +186,13 @@ static pid_t start(char *const *argv)
 
 static void wait_for(const char *format, unsigned domid)
 {
-	const double until = pair_now_ms() + READY_MS;
+	const double until = now_ms() + READY_MS;
 	char path[128];
 	struct stat st;
 
 	(void)snprintf(path, sizeof(path), format, pair->dir, domid);
 	while (stat(path, &st) < 0) {
-		if (pair_now_ms() > until)
+		if (now_ms() > until)
 			pair_give_up("a qube is not there");
 		(void)poll(NULL, 0, 5);
 	}
@@ -281,6 +260,19 @@ void pair_end(void)
 	/* the parents and brokers of the daemons end by themselves, and with them the last sockets */
 	for (unsigned i = 0; p && i < 100 && io_remove_tree(AT_FDCWD, p->dir) < 0; i++)
 		(void)poll(NULL, 0, 20);
+}
+
+void pair_print_log(const struct pair *p)
+{
+	char path[128], line[512];
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s/log", p->dir);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		(void)fputs(line, stdout);
+	if (f)
+		(void)fclose(f);
 }
 
 static pid_t spawn_with(const char *path, char *const *argv, int in, int out)

@@ -5,6 +5,7 @@
  * sockets in a folder of their own, in memory as theirs are, and one who decides by a policy of 156 rules, as many as
  * Qubes' default policy has. Whatever fails ends the program.
  */
+#include "../figures.h"
 #include "base/attr.h"
 
 #include <sys/types.h>
@@ -21,6 +22,9 @@ void pair_begin(struct pair *p, const char *service);
 /** pair_end() - all of it is gone; also called at exit */
 void pair_end(void);
 
+/** pair_print_log() - what agents and daemons said, to stdout: it goes with the folder at the end */
+void pair_print_log(const struct pair *p);
+
 /**
  * pair_call() - qrexec-client-vm vault test.Service, in a process of its own
  * @in, @out:	its standard streams; NO_FD = /dev/null
@@ -33,7 +37,4 @@ pid_t pair_spawn(const char *path, int in, int out);
 /** pair_wait() - its exit code; 128+N after signal N */
 int pair_wait(pid_t pid);
 
-double pair_now_ms(void);
-/** pair_median() - sorts @v */
-double pair_median(double *v, unsigned n);
 NORETURN void pair_give_up(const char *what);

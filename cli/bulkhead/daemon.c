@@ -30,10 +30,11 @@ static int open_log(const char *path, off_t *ret_len)
 	return take_fd(&fd);
 }
 
-int daemon_spawn(const struct paths *paths, const char *name, const char *log, struct daemon *ret)
+int daemon_spawn(const struct paths *paths, const char *name, const char *log, const char *option,
+		 struct daemon *ret)
 {
 	char program[PATH_MAX];
-	char *argv[] = {program, NULL};
+	char *argv[] = {program, (char *)option, NULL};
 	int fd, r;
 
 	*ret = (struct daemon){.pidfd = NO_FD};

@@ -119,6 +119,7 @@ static void check_processor(struct finding *f)
 
 static void check_qemu(struct finding *f)
 {
+	struct machine_accel accel;
 	struct machine_qemu qemu;
 	unsigned long major, minor = 0;
 	char *end;
@@ -128,6 +129,7 @@ static void check_qemu(struct finding *f)
 		advise(f, "sudo apt-get install --no-install-recommends qemu-system-x86");
 		return;
 	}
+	machine_accel(&accel);
 	major = strtoul(qemu.version, &end, 10);
 	if (*end == '.')
 		minor = strtoul(end + 1, NULL, 10);
@@ -138,7 +140,10 @@ static void check_qemu(struct finding *f)
 		find(f, PROBLEM, "QEMU %s is too old: %d.%d at least", qemu.version,
 		     QEMU_LEAST_MAJOR, QEMU_LEAST_MINOR);
 	else
-		find(f, FINE, "QEMU %s (%s)", qemu.version, qemu.path);
+		find(f, FINE, "QEMU %s (%s)%s", qemu.version, qemu.path,
+		     accel.kvm || machine_qemu_emulates_many(qemu.version)
+			     ? ""
+			     : "; before 8.1 it emulates one processor per qube");
 }
 
 static bool have_program(const char *name)
@@ -188,25 +193,17 @@ static void check_packages(struct finding *f)
 	advise(f, "sudo apt-get install --no-install-recommends%s", missing);
 }
 
-/* MiB of one line of /proc/meminfo */
-static uint64_t meminfo(const char *text, const char *key)
-{
-	const char *at = strstr(text, key);
-
-	return at ? strtoull(at + strlen(key), NULL, 10) / 1024 : 0;
-}
-
 static void check_memory(struct finding *f)
 {
-	AUTO_FREE char *text = NULL;
+	struct machine_memory host;
 	uint64_t total, available;
 
-	if (io_read_file(AT_FDCWD, "/proc/meminfo", 65536, &text, NULL) < 0) {
+	if (machine_memory(&host) < 0) {
 		find(f, NOTE, "/proc/meminfo cannot be read");
 		return;
 	}
-	total = meminfo(text, "MemTotal:");
-	available = meminfo(text, "MemAvailable:");
+	total = host.total_kib / 1024;
+	available = host.available_kib / 1024;
 	find(f, FINE, "%llu MiB, %llu of them free for qubes (a Debian qube takes 400)",
 	     (unsigned long long)total, (unsigned long long)available);
 	if (available < MEMORY_LEAST_MIB) {
@@ -324,7 +321,7 @@ static int try_user_namespace(void)
 	return WEXITSTATUS(status);
 }
 
-static void check_namespaces(struct finding *f)
+const char *namespaces_mend(void)
 {
 	static const struct {
 		const char *path, *bad, *mend;
@@ -336,8 +333,20 @@ static void check_namespaces(struct finding *f)
 		{"/proc/sys/user/max_user_namespaces", "0",
 		 "sudo sysctl -w user.max_user_namespaces=15000"},
 	};
-	int r = try_user_namespace();
 	char text[32];
+
+	for (size_t i = 0; i < ARRAY_LEN(switches); i++) {
+		read_text(switches[i].path, text, sizeof(text));
+		if (str_eq(text, switches[i].bad))
+			return switches[i].mend;
+	}
+	return NULL;
+}
+
+static void check_namespaces(struct finding *f)
+{
+	const char *mend = namespaces_mend();
+	int r = try_user_namespace();
 
 	if (r == 0) {
 		find(f, FINE, "can be made");
@@ -346,13 +355,8 @@ static void check_namespaces(struct finding *f)
 	find(f, geteuid() == 0 ? NOTE : PROBLEM, "cannot be made (%s)%s", log_errno_str(r),
 	     geteuid() == 0 ? "; the daemons of qubes have one wall less"
 			    : "; templates cannot be built");
-	for (size_t i = 0; i < ARRAY_LEN(switches); i++) {
-		read_text(switches[i].path, text, sizeof(text));
-		if (str_eq(text, switches[i].bad)) {
-			advise(f, "%s", switches[i].mend);
-			return;
-		}
-	}
+	if (mend)
+		advise(f, "%s", mend);
 }
 
 static void check_landlock(struct finding *f)

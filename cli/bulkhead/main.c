@@ -7,8 +7,10 @@
 #include "bulkhead.h"
 
 static const struct command *const commands[] = {
-	&bulkhead_start, &bulkhead_stop, &bulkhead_status, &bulkhead_doctor, &bulkhead_check,
-	&bulkhead_exec,  NULL,
+	&bulkhead_start,  &bulkhead_stop,
+	&bulkhead_status, &bulkhead_doctor,
+	&bulkhead_check,  &bulkhead_import_qubes_xml,
+	&bulkhead_exec,   NULL,
 };
 
 static const struct program bulkhead = {

@@ -52,7 +52,7 @@ void prompt_start(const struct args *a, const struct paths *paths)
 
 	if (!have_display() || prompt_listens(paths))
 		return;
-	r = daemon_spawn(paths, "bulkhead-prompt", "prompt.log", &prompt);
+	r = daemon_spawn(paths, "bulkhead-prompt", "prompt.log", NULL, &prompt);
 	if (r < 0) {
 		ui_note(a,
 			"the prompt cannot be started (%s): what the policy asks about is denied",

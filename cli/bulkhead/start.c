@@ -15,6 +15,8 @@
 #include <string.h>
 #include <sys/file.h>
 
+enum { ANEW = OPTION_OWN };
+
 #define ANSWER_MS UINT64_C(60000) /* a store of many qubes on a busy machine takes its time */
 #define LOG_TAIL  2000
 
@@ -78,11 +80,14 @@ static int start(const struct args *a, const struct paths *paths)
 	AUTO_CLOSE int lock = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (lock < 0 || flock(lock, LOCK_EX) < 0)
 		return ui_fail_errno(a, lock_path, -errno);
+	if (daemon_answers() && args_has(a, ANEW))
+		return ui_fail(a, "it is running; stop it first: bulkhead stop");
 	if (daemon_answers()) {
 		ui_note(a, "running already");
 		return 0;
 	}
-	r = daemon_spawn(paths, "qubesd", "qubesd.log", &qubesd);
+	r = daemon_spawn(paths, "qubesd", "qubesd.log", args_has(a, ANEW) ? "--begin-anew" : NULL,
+			 &qubesd);
 	if (r < 0)
 		return ui_fail(a, "qubesd cannot be started (%s); its log: %s", log_errno_str(r),
 			       qubesd.log);
@@ -115,6 +120,12 @@ static int run(const struct args *a)
 	return r;
 }
 
+static const struct option options[] = {
+	{ANEW, 0, "begin-anew", NULL,
+	 "begin with a new store, without the qubes there were; the old one is put aside"},
+	{0},
+};
+
 const struct command bulkhead_start = {
 	.name = "start",
 	.summary = "start the daemons of the instance",
@@ -124,6 +135,15 @@ const struct command bulkhead_start = {
 		"were running\n"
 		"when it last ended are taken back. Where there is a display, bulkhead-prompt is "
 		"started too, which\n"
-		"asks you about calls that the policy says to ask about; without it they are denied.",
+		"asks you about calls that the policy says to ask about; without it they are denied.\n"
+		"\n"
+		"A store that is missing, empty or has lost its rows while qubes run or volumes are "
+		"there is not replaced\n"
+		"by a new one: put it back from a backup, or start once with --begin-anew. Then "
+		"qubes that still run are\n"
+		"ended; what is left of the old store stays beside the new one as store.db.N, and "
+		"volumes stay where\n"
+		"they are until bulkhead check puts them aside.",
+	.options = options,
 	.run = run,
 };

@@ -4,7 +4,7 @@
 
 #include "base/io.h"
 #include "base/str.h"
-#include "qubesd.h"
+#include "down.h"
 #include "ui.h"
 
 #include <poll.h>
@@ -19,14 +19,15 @@
 
 enum { TIMEOUT = OPTION_OWN, KILL, KEEP };
 
-/* one method for all qubes that are not halted; in @ret_failed for how many it failed */
-static int for_all(const struct args *a, const char *method, const char *verb, const char *arg,
-		   uint64_t timeout_ms, unsigned *ret_failed)
+/* shut all down that are not halted, or kill them; in @ret_failed for how many that failed */
+static int for_all(const struct args *a, bool kill, uint64_t timeout_ms, unsigned *ret_failed)
 {
 	AUTO(client_answer_done) struct client_answer answer = {0};
 	AUTO(table_done) struct table t = {0};
 	AUTO_FREE struct call *list = NULL;
-	struct calls calls = {.args = a, .method = method, .verb = verb, .arg = arg};
+	struct calls calls = {
+		.args = a, .method = "admin.vm.Kill", .verb = kill ? "killing" : "shutting down"};
+	const struct down how = {.wait = true, .force = true, .timeout_ms = timeout_ms};
 	int r;
 
 	*ret_failed = 0;
@@ -43,7 +44,7 @@ static int for_all(const struct args *a, const char *method, const char *verb, c
 	}
 	calls.list = list;
 	calls.deadline_ms = io_now_ms() + timeout_ms;
-	r = calls_run(&calls);
+	r = kill ? calls_run(&calls) : down_run(&calls, &how);
 	for (unsigned i = 0; i < calls.n; i++) {
 		/* one that is halted by now has nothing against it */
 		if (list[i].r == 0 || (list[i].r == CLIENT_E_EXCEPTION &&
@@ -51,10 +52,8 @@ static int for_all(const struct args *a, const char *method, const char *verb, c
 			continue;
 		++*ret_failed;
 		ui_note(a, "%s: %s%s", list[i].qube,
-			list[i].r == CLIENT_E_EXCEPTION ? list[i].answer.data
-			: list[i].r == -ETIMEDOUT       ? "did not shut down in time"
-							: "no answer",
-			arg ? "; killing it" : "");
+			list[i].r == CLIENT_E_EXCEPTION ? list[i].answer.data : "no answer",
+			kill ? "" : "; killing it");
 	}
 	calls_done(&calls);
 	return r < 0 ? ui_fail_errno(a, NULL, r) : 0;
@@ -66,10 +65,9 @@ static int stop_qubes(const struct args *a, uint64_t timeout_ms)
 	int r = 0;
 
 	if (!args_has(a, KILL))
-		r = for_all(a, "bulkhead.vm.Shutdown", "shutting down", "force", timeout_ms,
-			    &n_failed);
+		r = for_all(a, false, timeout_ms > 0 ? timeout_ms : 1, &n_failed);
 	if (r == 0 && n_failed > 0)
-		r = for_all(a, "admin.vm.Kill", "killing", NULL, KILL_MS, &n_failed);
+		r = for_all(a, true, KILL_MS, &n_failed);
 	if (r == 0 && n_failed > 0)
 		return ui_fail(a, "%u qubes cannot be stopped; qubesd goes on", n_failed);
 	return r;
@@ -165,8 +163,10 @@ const struct command bulkhead_stop = {
 	.summary = "shut all qubes down and end the daemons",
 	.synopses = {"[--timeout=SECONDS] [--kill]", "--keep-qubes"},
 	.text = "Shuts down all qubes of the instance, kills those that take too long, then ends "
-		"qubesd. An instance\n"
-		"that does not run is no error.",
+		"qubesd. A qube that\n"
+		"gives network goes after those that get it from there; it has the whole time then. "
+		"An instance that\n"
+		"does not run is no error.",
 	.options = options,
 	.run = run,
 };

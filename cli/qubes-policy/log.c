@@ -273,25 +273,24 @@ static int parse_time(const char *text, int64_t *ret_us)
 	return -EINVAL;
 }
 
-/* the instance's files; the journal if there are none, or if @wanted; 0; -errno */
+/* the instance's files; if there are none, or if @wanted, the journal: of this instance, or where none is of all; 0; -errno */
 static int sources_open(struct source *s, bool wanted)
 {
-	struct paths paths;
+	AUTO(paths_done) struct paths paths = {0};
 	bool any = false;
 	int r = paths_init(&paths, false);
 
-	if (r < 0 && !wanted)
-		return r;
+	if (r < 0)
+		return wanted ? journal_open(NULL, &s[JOURNAL].journal) : r;
 	for (int i = 0; r == 0 && i < N_FILES; i++) {
 		r = str_format(s[i].path, sizeof(s[i].path), "%s/log/policy-%d.log", paths.state,
 			       i);
 		any = any || (r == 0 && access(s[i].path, F_OK) == 0);
 	}
-	paths_done(&paths);
 	if (any && !wanted)
 		return r;
 	memset(s, 0, N_FILES * sizeof(*s));
-	return journal_open(&s[JOURNAL].journal);
+	return journal_open(paths.state, &s[JOURNAL].journal);
 }
 
 static void sources_done(struct source *s)
@@ -414,9 +413,9 @@ const struct command policy_log = {
 		"\n"
 		"\tqubes-policy log --caller work --verdict deny --since 1h\n"
 		"\n"
-		"It reads the instance's own files, and where there are none the journal, which has the "
-		"same of all instances\n"
-		"and can be asked by itself: journalctl -t qrexec-policyd BULKHEAD_CALLER=work\n"
+		"It reads the instance's own files, and where there are none the journal, which can be "
+		"asked by itself, of all\n"
+		"instances: journalctl -t qrexec-policyd BULKHEAD_CALLER=work\n"
 		"\n"
 		"A qube that calls without end has 100 lines in 10 seconds; its next line says how many "
 		"more there were.",

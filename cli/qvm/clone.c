@@ -246,14 +246,15 @@ static int copy_features(const struct clone *c)
 	return 0;
 }
 
-/* what @get says of the source is set by @set; @unless: as every new qube has it */
-static int copy_text(const struct clone *c, const char *get, const char *set, const char *unless)
+/* what @get says of @from is set by @set; @unless: as every new qube has it */
+static int copy_text(const struct clone *c, const char *from, const char *get, const char *set,
+		     const char *unless)
 {
 	AUTO(client_answer_done) struct client_answer text = {0};
-	int r = client_call(NULL, get, c->from, NULL, NULL, 0, NO_FD, &text);
+	int r = client_call(NULL, get, from, NULL, NULL, 0, NO_FD, &text);
 
 	if (r != 0)
-		return minor(c, qubesd_failed(c->a, c->from, r, &text));
+		return minor(c, qubesd_failed(c->a, from, r, &text));
 	if (str_eq(text.data, unless))
 		return 0;
 	return minor(c, qubesd_call(c->a, set, c->to, NULL, text.data, NULL));
@@ -300,16 +301,29 @@ static int copy_volumes(const struct clone *c)
 	return 0;
 }
 
+/* whose root the copy has for its own: with that come its applications */
+static const char *root_owner(const struct clone *c)
+{
+	const char *template =
+		table_cell(&c->table, (unsigned)table_find(&c->table, c->from), F_TEMPLATE);
+	const bool own_root = str_eq(c->class, "StandaloneVM") || str_eq(c->class, "TemplateVM");
+
+	return own_root && template[0] != '\0' ? template : c->from;
+}
+
 static int copy(const struct clone *c)
 {
 	int r = copy_properties(c);
 
 	r = r != 0 ? r : copy_tags(c);
 	r = r != 0 ? r : copy_features(c);
-	r = r != 0 ? r : copy_text(c, "admin.vm.notes.Get", "admin.vm.notes.Set", "");
+	r = r != 0 ? r : copy_text(c, c->from, "admin.vm.notes.Get", "admin.vm.notes.Set", "");
 	r = r != 0 ? r
-		   : copy_text(c, "admin.vm.firewall.Get", "admin.vm.firewall.Set",
+		   : copy_text(c, c->from, "admin.vm.firewall.Get", "admin.vm.firewall.Set",
 			       "action=accept\n");
+	r = r != 0 ? r
+		   : copy_text(c, root_owner(c), "bulkhead.vm.menu.Get", "bulkhead.vm.menu.Set",
+			       "");
 	return r != 0 ? r : copy_volumes(c);
 }
 
@@ -379,7 +393,7 @@ static const struct option options[] = {
 	{POOL, 'P', "pool-all", "POOL", "keep its volumes in this pool", .words = WORDS_POOL},
 	{POOLS, 'p', "pool", "VOLUME=POOL", "keep this volume in this pool (may be repeated)"},
 	{IGNORE_ERRORS, 0, "ignore-errors", NULL,
-	 "go on if a property, tag, feature, the notes or the firewall cannot be copied"},
+	 "go on if a property, tag, feature, the notes, firewall or menu cannot be copied"},
 	{0},
 };
 

@@ -3,18 +3,21 @@
 #include "qvm.h"
 
 #include "base/str.h"
+#include "grid.h"
 #include "qubesd.h"
 #include "ui.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { UNSET = OPTION_OWN };
+enum { UNSET = OPTION_OWN, JSON };
 
-/* lines "NAME  VALUE" in order of names, which is qubesd's */
+/* lines "NAME  VALUE" in order of names, which is qubesd's, or a JSON object */
 static int list(const struct args *a, const char *qube)
 {
 	AUTO(client_answer_done) struct client_answer names = {0};
+	bool json = args_has(a, JSON);
+	const char *between = "{";
 	size_t width = 0;
 
 	if (qubesd_call(a, "admin.vm.feature.List", qube, NULL, NULL, &names) != 0)
@@ -36,9 +39,19 @@ static int list(const struct args *a, const char *qube)
 			continue; /* it has gone meanwhile */
 		if (r != 0)
 			return qubesd_failed(a, qube, r, &value);
+		if (json) {
+			(void)printf("%s\n ", between);
+			json_put_text(at);
+			(void)fputs(": ", stdout);
+			json_put_text(value.data);
+			between = ",";
+			continue;
+		}
 		(void)printf("%-*s%s%s\n", value.len > 0 ? (int)width : 0, at,
 			     value.len > 0 ? "  " : "", value.data);
 	}
+	if (json)
+		(void)printf("%s\n}\n", between[0] == '{' ? "{" : "");
 	return 0;
 }
 
@@ -64,6 +77,10 @@ static int run(const struct args *a)
 		(void)ui_usage(a, "--unset goes with a qube and a feature, without a value");
 		return 2;
 	}
+	if (args_has(a, JSON) && a->n_words != 1) {
+		(void)ui_usage(a, "--json is for the list of all features");
+		return 2;
+	}
 	if (a->n_words == 1)
 		return list(a, a->words[0]);
 	if (args_has(a, UNSET))
@@ -76,13 +93,14 @@ static int run(const struct args *a)
 
 static const struct option options[] = {
 	{UNSET, 'D', "unset,default,delete", NULL, "remove the feature"},
+	{JSON, 0, "json", NULL, "for programs: the list as one object"},
 	{0},
 };
 
 const struct command qvm_features = {
 	.name = "features",
 	.summary = "show and set features of a qube",
-	.synopses = {"QUBE", "QUBE FEATURE", "QUBE FEATURE VALUE", "--unset QUBE FEATURE"},
+	.synopses = {"[--json] QUBE", "QUBE FEATURE", "QUBE FEATURE VALUE", "--unset QUBE FEATURE"},
 	.text = "A feature is a name and a text that go with a qube. Most are kept for programs: "
 		"what a template has\n"
 		"said that it can do, what a program remembers. Where a feature is a yes or no, "

@@ -79,7 +79,12 @@ static const struct column columns[] = {
 	{"QID", "qid", "number in the store", 0, NULL},
 	{"XID", "xid", "domain id while it runs", 0, NULL},
 	{"UUID", "uuid", "unique for ever", 0, NULL},
+	{"FLAGS", "flags",
+	 "a letter for each of: class (0atsdr; HVM: capital), power (rtpshd), Updateable, "
+	 "provides Network, RPM, internal, Debug, Autostart",
+	 0, NULL},
 	{"MEMORY", "memory_used", "memory in use, MiB", 1024, NULL},
+	{"ASSIGNED", "memory_assigned", "memory it has been given, MiB", 1024, NULL},
 	{"DISK", "disk", "disk space of its volumes, MiB", 1u << 20, NULL},
 	{"PRIV-CURR", "usage:private", "disk space of private, MiB", 1u << 20, NULL},
 	{"PRIV-MAX", "size:private", "room in private, MiB", 1u << 20, NULL},
@@ -95,6 +100,7 @@ static const struct column columns[] = {
 	{"KERNEL", "kernel", "kernel it boots", 0, NULL},
 	{"KERNELOPTS", "kernelopts", "options of that kernel", 0, NULL},
 	{"VCPUS", "vcpus", "processors", 0, NULL},
+	{"INITIALMEM", "memory", "memory it starts with, MiB", 0, NULL},
 	{"TAGS", "tags", "its tags", 0, NULL},
 	{"LAST-UPDATE", "feature:last-update", "when it was last updated", 0, NULL},
 };
@@ -108,7 +114,7 @@ static const struct {
 	{"kernel", "name,state,class,template,kernel,kernelopts"},
 	{"disk", "name,state,disk,priv-curr,priv-max,priv-used,root-curr,root-max,root-used"},
 	{"perf", "name,state,memory,vcpus,cpu-time"},
-	{"prefs", "name,label,template,netvm,vcpus,memory,maxmem,virt_mode"},
+	{"prefs", "name,label,template,netvm,vcpus,initialmem,maxmem,virt_mode"},
 };
 
 void qvm_columns(void)
@@ -137,11 +143,25 @@ struct view {
 		unsigned field;
 		uint64_t unit;
 		int of; /* index into @fields; -1 none */
+		bool flags;
 		char title[FIELD_SIZE];
 	} shown[MAX_FIELDS];
 	unsigned n_shown;
 	struct table table;
 	unsigned *rows, *depths, n_rows;
+};
+
+/* what FLAGS is made of, a letter each where the value is "True" or a feature that is set */
+static const struct {
+	const char *field;
+	char letter;
+} flags[] = {
+	{"updateable", 'U'},
+	{"provides_network", 'N'},
+	{"installed_by_rpm", 'R'},
+	{"feature:internal", 'i'},
+	{"debug", 'D'},
+	{"autostart", 'A'},
 };
 
 /* where the fields that are always asked for stand */
@@ -184,6 +204,13 @@ static int show_column(struct view *v, const char *word, size_t len)
 		unit = columns[i].unit;
 		of = columns[i].of;
 		(void)snprintf(field, sizeof(field), "%s", columns[i].field);
+	}
+	v->shown[v->n_shown].flags = str_eq(field, "flags");
+	if (v->shown[v->n_shown].flags) {
+		for (size_t i = 0; i < ARRAY_LEN(flags); i++)
+			(void)field_index(v, flags[i].field);
+		(void)field_index(v, "virt_mode");
+		(void)snprintf(field, sizeof(field), "class");
 	}
 	index = field_index(v, field);
 	if (index < 0)
@@ -377,11 +404,46 @@ static uint64_t as_number(const char *text)
 	return str_u64(text, UINT64_MAX, &n) == 0 ? n : 0;
 }
 
+/* "tr-U------": class, power, and what is so */
+static const char *make_flags(const struct view *v, unsigned row, char to[32])
+{
+	static const char *const classes[][2] = {
+		{"AdminVM", "0"},      {"AppVM", "a"},      {"DispVM", "d"},
+		{"StandaloneVM", "s"}, {"TemplateVM", "t"}, {"RemoteVM", "e"},
+	};
+	static const char states[][2][10] = {
+		{"Running", "r"}, {"Transient", "t"}, {"Paused", "p"},  {"Suspended", "s"},
+		{"Halting", "h"}, {"Dying", "d"},     {"Crashed", "c"}, {"Halted", "-"},
+	};
+	const char *class = table_cell(&v->table, row, F_CLASS);
+	const char *state = table_cell(&v->table, row, F_STATE);
+	size_t n = 2;
+
+	to[0] = to[1] = '?';
+	for (size_t i = 0; i < ARRAY_LEN(classes); i++)
+		if (str_eq(classes[i][0], class))
+			to[0] = classes[i][1][0];
+	if (str_eq(cell(v, row, "virt_mode"), "hvm") && to[0] >= 'a')
+		to[0] -= 'a' - 'A';
+	for (size_t i = 0; i < ARRAY_LEN(states); i++)
+		if (str_eq(states[i][0], state))
+			to[1] = states[i][1][0];
+	for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
+		const char *value = cell(v, row, flags[i].field);
+
+		to[n++] = value[0] != '\0' && !str_eq(value, "False") ? flags[i].letter : '-';
+	}
+	to[n] = '\0';
+	return to;
+}
+
 /* a cell as it is shown; @to holds what had to be made */
 static const char *shown_cell(const struct view *v, unsigned row, unsigned column, char to[32])
 {
 	const char *text = table_cell(&v->table, row, v->shown[column].field);
 
+	if (v->shown[column].flags)
+		return make_flags(v, row, to);
 	if (text[0] == '\0')
 		return "-";
 	if (v->shown[column].of >= 0) {
@@ -741,7 +803,7 @@ static bool is_restless(const struct view *v)
 	for (unsigned i = 0; i < v->n_shown; i++) {
 		const char *field = v->fields[v->shown[i].field];
 
-		is = is || str_eq(field, "memory_used") || str_eq(field, "cputime") ||
+		is = is || str_starts(field, "memory_") || str_eq(field, "cputime") ||
 		     str_eq(field, "disk") || str_starts(field, "usage:");
 	}
 	return is;
@@ -819,14 +881,14 @@ static int run(const struct args *a)
 	AUTO_FREE struct view *v = NULL;
 	int r;
 
-	if (args_has(a, HELP_COLUMNS)) {
+	if (args_has(a, HELP_COLUMNS) || str_eq(args_value(a, FIELDS), "?")) {
 		for (size_t i = 0; i < ARRAY_LEN(columns); i++)
 			(void)printf("%-12s %s\n", columns[i].title, columns[i].help);
 		(void)puts("\nAny property can be a column too (qvm-prefs --help-properties), and "
 			   "feature:NAME.");
 		return 0;
 	}
-	if (args_has(a, HELP_FORMATS)) {
+	if (args_has(a, HELP_FORMATS) || str_eq(args_value(a, FORMAT), "?")) {
 		for (size_t i = 0; i < ARRAY_LEN(formats); i++)
 			(void)printf("%-12s %s\n", formats[i].name, formats[i].fields);
 		return 0;
@@ -860,9 +922,9 @@ static int run(const struct args *a)
 }
 
 static const struct option options[] = {
-	{FORMAT, 'o', "format", "FORMAT", "a set of columns: see --help-formats",
+	{FORMAT, 'o', "format", "FORMAT", "a set of columns; ? lists them, as --help-formats",
 	 .words = WORDS_FORMAT},
-	{FIELDS, 'O', "fields", "FIELD,...", "these columns: see --help-columns",
+	{FIELDS, 'O', "fields", "FIELD,...", "these columns; ? lists them, as --help-columns",
 	 .words = WORDS_COLUMN},
 	/* as old scripts have it; not shown */
 	{DISK, 'd', "disk", NULL, NULL},

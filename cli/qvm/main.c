@@ -15,6 +15,7 @@
 
 static const struct command *const commands[] = {
 	/* clang-format off */
+	&qvm_appmenus,
 	&qvm_check,
 	&qvm_clone,
 	&qvm_create,
@@ -33,6 +34,8 @@ static const struct command *const commands[] = {
 	&qvm_service,
 	&qvm_shutdown,
 	&qvm_start,
+	&qvm_sync_appmenus,
+	&qvm_sync_clock,
 	&qvm_tags,
 	&qvm_template,
 	&qvm_top,
@@ -70,39 +73,35 @@ static const struct program qvm = {
 		},
 };
 
-/* every tag that a qube has (the shell does not mind twice) */
-static int complete_tags(void)
+typedef void (*complete_fn)(const char *name, const char *value);
+
+/* @fn for each qube, with its field @fields behind the name */
+static int complete_each(const char *fields, complete_fn fn)
 {
 	AUTO(client_answer_done) struct client_answer answer = {0};
 	AUTO(table_done) struct table t = {0};
 
-	if (table_load("dom0", "name\ntags", &t, &answer) != 0)
+	if (table_load("dom0", fields, &t, &answer) != 0)
 		return 1;
-	for (unsigned row = 0; row < t.n_rows; row++) {
-		const char *tags = table_cell(&t, row, 1);
-
-		for (size_t len; *tags != '\0'; tags += len + (tags[len] == ' ')) {
-			len = strcspn(tags, " ");
-			(void)printf("%.*s\n", (int)len, tags);
-		}
-	}
+	for (unsigned row = 0; row < t.n_rows; row++)
+		fn(table_cell(&t, row, 0), table_cell(&t, row, 1));
 	return 0;
 }
 
-static int complete_volumes(void)
+/* every tag that a qube has (the shell does not mind twice) */
+static void complete_tags(const char *name, const char *tags)
 {
-	AUTO(client_answer_done) struct client_answer answer = {0};
-	AUTO(table_done) struct table t = {0};
-
-	if (table_load("dom0", "name\nclass", &t, &answer) != 0)
-		return 1;
-	for (unsigned row = 0; row < t.n_rows; row++) {
-		const char *name = table_cell(&t, row, 0);
-
-		if (!str_eq(table_cell(&t, row, 1), "AdminVM"))
-			(void)printf("%s:root\n%s:private\n%s:volatile\n", name, name, name);
+	(void)name;
+	for (size_t len; *tags != '\0'; tags += len + (tags[len] == ' ')) {
+		len = strcspn(tags, " ");
+		(void)printf("%.*s\n", (int)len, tags);
 	}
-	return 0;
+}
+
+static void complete_volumes(const char *name, const char *class)
+{
+	if (!str_eq(class, "AdminVM"))
+		(void)printf("%s:root\n%s:private\n%s:volatile\n", name, name, name);
 }
 
 int complete_words(const char *kind)
@@ -147,9 +146,9 @@ int complete_words(const char *kind)
 	    client_call(NULL, "admin.pool.List", "dom0", NULL, NULL, 0, NO_FD, &answer) == 0)
 		(void)fputs(answer.data, stdout);
 	if (str_eq(kind, "volume"))
-		return complete_volumes();
+		return complete_each("name\nclass", complete_volumes);
 	if (str_eq(kind, "tag"))
-		return complete_tags();
+		return complete_each("name\ntags", complete_tags);
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
 		if (!str_eq(kind, kinds[i].kind))
 			continue;

@@ -224,13 +224,16 @@ const struct command qvm_pool = {
 		     "set POOL -o NAME=VALUE...", "remove POOL..."},
 	.text = "A pool is a place with volumes. list (or ls, l) prints the pools, info (i) what is "
 		"known about one,\n"
-		"drivers (d) which kinds of pools there can be and their options.\n\n"
+		"drivers (d) which kinds of pools there can be and their options: qcow2 keeps volumes "
+		"on any file\n"
+		"system, reflink on one that shares blocks between files (Btrfs, XFS).\n\n"
 		"add (a) makes a pool: qvm-create --pool puts volumes of a new qube there. set (s) "
 		"changes\n"
 		"revisions_to_keep, how many revisions new volumes keep, and ephemeral_volatile. "
 		"remove (rm, r) forgets\n"
 		"a pool in which there are no volumes.",
 	.sections = {{"EXAMPLES", "\tqvm-pool info default\n"
+				  "\tqvm-pool add fast reflink -o dir_path=/mnt/btrfs/qubes\n"
 				  "\tqvm-pool set default -o revisions_to_keep=3"}},
 	.options = options,
 	.words = {WORDS_TEXT},

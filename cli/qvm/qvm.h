@@ -3,12 +3,11 @@
 /* The commands of qvm, one file each. */
 #include "args.h"
 
-struct calls;
-
-extern const struct command qubes_event, qubes_prefs, qvm_check, qvm_clone, qvm_create,
-	qvm_features, qvm_firewall, qvm_kill, qvm_ls, qvm_notes, qvm_pause, qvm_pool, qvm_prefs,
-	qvm_remove, qvm_rename, qvm_restart, qvm_run, qvm_service, qvm_shutdown, qvm_start,
-	qvm_tags, qvm_template, qvm_top, qvm_unpause, qvm_volume;
+extern const struct command qubes_event, qubes_prefs, qvm_appmenus, qvm_check, qvm_clone,
+	qvm_create, qvm_features, qvm_firewall, qvm_kill, qvm_ls, qvm_notes, qvm_pause, qvm_pool,
+	qvm_prefs, qvm_remove, qvm_rename, qvm_restart, qvm_run, qvm_service, qvm_shutdown,
+	qvm_start, qvm_sync_appmenus, qvm_sync_clock, qvm_tags, qvm_template, qvm_top, qvm_unpause,
+	qvm_volume;
 
 /* the eight labels, as a list for messages */
 #define LABELS "red, orange, yellow, green, gray, blue, purple, black"
@@ -41,13 +40,12 @@ void qvm_properties(void);
 
 /** qvm_timeout() - the seconds given for option @key, if it was; ARGS_E_USAGE, and said so */
 MUST_CHECK int qvm_timeout(const struct args *a, int key, uint64_t *ret_s);
-/**
- * qvm_shutdown_wait() - shut down (bulkhead.vm.Shutdown) and wait; what takes too long is killed
- * @timeout_s:	how long, if @has_timeout; otherwise each qube's shutdown_timeout
- *
- * One that another of them uses is tried again when that has gone. Return: as calls_run().
- */
-MUST_CHECK int qvm_shutdown_wait(struct calls *calls, uint64_t timeout_s, bool has_timeout);
+
+/** qvm_sync_menu() - ask the running @qube for its applications. Return: 0; 1, and said why */
+MUST_CHECK int qvm_sync_menu(const struct args *a, const char *qube);
+
+/** zygotes_list() - what qubes are forked from; @raw: for programs. Return: an exit code */
+int zygotes_list(const struct args *a, bool raw);
 
 /** qvm_label_colour() - what makes a terminal write in the colour of a label; NULL for none */
 const char *qvm_label_colour(const char *label);

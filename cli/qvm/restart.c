@@ -3,7 +3,7 @@
 #include "qvm.h"
 
 #include "base/str.h"
-#include "qubesd.h"
+#include "down.h"
 #include "ui.h"
 
 enum { ALL = OPTION_OWN, EXCLUDE, TIMEOUT };
@@ -43,14 +43,11 @@ static unsigned keep(const struct args *a, struct choice *choice, const struct t
 }
 
 /* shut those down that are up; a qube that stays up is left out of @names */
-static int stop(const struct args *a, struct choice *choice, uint64_t timeout_s, bool has_timeout)
+static int stop(const struct args *a, struct choice *choice, uint64_t timeout_ms)
 {
 	AUTO_FREE struct call *list = calloc(choice->n + 1, sizeof(*list));
-	struct calls calls = {.args = a,
-			      .method = "bulkhead.vm.Shutdown",
-			      .verb = "shutting down",
-			      .arg = "force",
-			      .list = list};
+	struct calls calls = {.args = a, .verb = "shutting down", .list = list};
+	const struct down how = {.wait = true, .force = true, .timeout_ms = timeout_ms};
 	unsigned n = 0;
 	int r;
 
@@ -60,7 +57,7 @@ static int stop(const struct args *a, struct choice *choice, uint64_t timeout_s,
 		if (!str_eq(choice_state(choice, choice->names[i]), "Halted"))
 			list[calls.n++].qube = choice->names[i];
 	}
-	r = qvm_shutdown_wait(&calls, timeout_s, has_timeout);
+	r = down_run(&calls, &how);
 	for (unsigned i = 0; i < choice->n; i++) {
 		bool down = true;
 
@@ -110,7 +107,8 @@ static int run(const struct args *a)
 	if (r != 0)
 		return qubesd_failed(a, NULL, r, &answer);
 	choice.n = keep(a, &choice, &t, &result);
-	r = stop(a, &choice, timeout_s, args_has(a, TIMEOUT));
+	/* "0 seconds" is to kill them now */
+	r = stop(a, &choice, args_has(a, TIMEOUT) && timeout_s == 0 ? 1 : timeout_s * 1000);
 	return start(a, &choice, r != 0 ? r : result);
 }
 

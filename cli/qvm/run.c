@@ -194,9 +194,9 @@ static int become_client(const struct run *r, const char *client, const char *qu
 		argv[n++] = "-l";
 		argv[n++] = localcmd;
 	}
+	/* errors are filtered on a terminal anyway */
+	argv[n++] = r->filter ? "-t" : "--no-filter-escape-chars-stdout";
 	if (r->filter)
-		argv[n++] = "-t";
-	if (r->filter || (r->pass_io && isatty(STDERR_FILENO)))
 		argv[n++] = "-T";
 	if (colour && colour[strlen("--colour=")] != '\0')
 		argv[n++] = colour;

@@ -2,9 +2,8 @@
 /* qvm-shutdown: ask qubes to shut down, and with --wait see to it that they do */
 #include "qvm.h"
 
-#include "base/io.h"
 #include "base/str.h"
-#include "qubesd.h"
+#include "down.h"
 #include "ui.h"
 
 #include <stdio.h>
@@ -12,64 +11,6 @@
 #define MAX_TIMEOUT_S UINT64_C(604800) /* a week */
 
 enum { ALL = OPTION_OWN, EXCLUDE, WAIT, TIMEOUT, FORCE, DRY_RUN };
-
-/* refused because a qube that is also going down still uses it: may be tried again */
-static bool in_use(const struct call *call)
-{
-	return call->r == CLIENT_E_EXCEPTION && str_eq(call->answer.type, "QubesVMInUseError");
-}
-
-static bool too_slow(const struct call *call)
-{
-	return call->r == -ETIMEDOUT || (call->r == CLIENT_E_EXCEPTION &&
-					 str_eq(call->answer.type, "QubesVMShutdownTimeoutError"));
-}
-
-/* run; then again those that were refused because of others, as long as others have gone */
-static int run_in_order(struct calls *calls)
-{
-	unsigned n_before = calls->n + 1;
-
-	for (;;) {
-		unsigned n_refused = 0;
-		int r = calls_run(calls);
-
-		if (r < 0)
-			return r;
-		for (unsigned i = 0; i < calls->n; i++)
-			n_refused += in_use(&calls->list[i]);
-		if (n_refused == 0 || n_refused >= n_before)
-			return 0;
-		n_before = n_refused;
-		for (unsigned i = 0; i < calls->n; i++) {
-			struct call *call = &calls->list[i];
-
-			if (!in_use(call))
-				continue;
-			client_answer_done(&call->answer);
-			call->ended = false;
-			call->r = 0;
-		}
-	}
-}
-
-/* those that did not go in time are killed, and said so */
-static void kill_slow(struct calls *calls)
-{
-	for (unsigned i = 0; i < calls->n; i++) {
-		struct call *call = &calls->list[i];
-
-		if (!too_slow(call))
-			continue;
-		ui_note(calls->args, "%s did not shut down in time: killing it", call->qube);
-		client_answer_done(&call->answer);
-		call->r = client_call(NULL, "admin.vm.Kill", call->qube, NULL, NULL, 0, NO_FD,
-				      &call->answer);
-		if (call->r == CLIENT_E_EXCEPTION &&
-		    str_eq(call->answer.type, "QubesVMNotStartedError"))
-			call->r = 0; /* gone by itself meanwhile */
-	}
-}
 
 int qvm_timeout(const struct args *a, int key, uint64_t *ret_s)
 {
@@ -80,27 +21,14 @@ int qvm_timeout(const struct args *a, int key, uint64_t *ret_s)
 	return 0;
 }
 
-int qvm_shutdown_wait(struct calls *calls, uint64_t timeout_s, bool has_timeout)
-{
-	int r;
-
-	if (has_timeout)
-		calls->deadline_ms = io_now_ms() + timeout_s * 1000;
-	r = run_in_order(calls);
-	kill_slow(calls);
-	return r;
-}
-
 static int run(const struct args *a)
 {
 	AUTO(choice_done)
 	struct choice choice = {.all = ALL, .exclude = EXCLUDE, .state = "!Halted"};
 	AUTO_FREE struct call *list = NULL;
 	bool wait = args_has(a, WAIT);
-	struct calls calls = {.args = a,
-			      .method = wait ? "bulkhead.vm.Shutdown" : "admin.vm.Shutdown",
-			      .verb = "shutting down",
-			      .arg = args_has(a, FORCE) || args_has(a, ALL) ? "force" : NULL};
+	struct calls calls = {.args = a, .verb = "shutting down"};
+	struct down how = {.wait = wait, .force = args_has(a, FORCE) || args_has(a, ALL)};
 	uint64_t timeout_s = 0;
 	int r, result = 0;
 
@@ -130,8 +58,10 @@ static int run(const struct args *a)
 			list[calls.n++].qube = choice.names[i];
 	}
 	calls.list = list;
-	r = wait ? qvm_shutdown_wait(&calls, timeout_s, args_has(a, TIMEOUT)) : calls_run(&calls);
-	return calls_finish(&calls, r, "QubesVMNotStartedError", result);
+	/* "0 seconds" is to kill them now */
+	if (args_has(a, TIMEOUT))
+		how.timeout_ms = timeout_s > 0 ? timeout_s * 1000 : 1;
+	return calls_finish(&calls, down_run(&calls, &how), "QubesVMNotStartedError", result);
 }
 
 static const struct option options[] = {
@@ -155,7 +85,10 @@ const struct command qvm_shutdown = {
 		"returns at\n"
 		"once, and a qube that ignores the request goes on running. A qube that is halted "
 		"already is no\n"
-		"error.",
+		"error.\n\n"
+		"One that gives network to others goes after those of them that are to go too. "
+		"While another\n"
+		"one runs it is refused, unless --force is given.",
 	.sections = {{"EXAMPLES", "\tqvm-shutdown --wait work\n"
 				  "\tqvm-shutdown --wait --timeout 20 --all"}},
 	.options = options,

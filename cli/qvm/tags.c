@@ -3,11 +3,14 @@
 #include "qvm.h"
 
 #include "base/str.h"
+#include "grid.h"
 #include "qubesd.h"
 #include "ui.h"
 
 #include <stdio.h>
+#include <string.h>
 
+enum { JSON = OPTION_OWN };
 enum verb { LIST, ADD, DEL };
 
 static int parse_verb(const char *word)
@@ -27,12 +30,28 @@ static int parse_verb(const char *word)
 	return -1;
 }
 
+/* ["mail", "office"] */
+static void put_json(char *lines)
+{
+	const char *tag, *between = "";
+
+	(void)putchar('[');
+	while ((tag = strsep(&lines, "\n")) && tag[0] != '\0') {
+		(void)fputs(between, stdout);
+		json_put_text(tag);
+		between = ", ";
+	}
+	(void)puts("]");
+}
+
 static int list(const struct args *a, const char *qube)
 {
 	AUTO(client_answer_done) struct client_answer answer = {0};
 	int r = qubesd_call(a, "admin.vm.tag.List", qube, NULL, NULL, &answer);
 
-	if (r == 0)
+	if (r == 0 && args_has(a, JSON))
+		put_json(answer.data);
+	else if (r == 0)
 		(void)fputs(answer.data, stdout);
 	return r;
 }
@@ -85,15 +104,24 @@ static int run(const struct args *a)
 		(void)ui_usage(a, "name a tag");
 		return 2;
 	}
+	if (args_has(a, JSON) && (verb != LIST || a->n_words > 2)) {
+		(void)ui_usage(a, "--json is for the list of all tags");
+		return 2;
+	}
 	if (verb == LIST)
 		return a->n_words < 3 ? list(a, a->words[0]) : has(a, a->words[0], a->words[2]);
 	return change(a, (enum verb)verb);
 }
 
+static const struct option options[] = {
+	{JSON, 0, "json", NULL, "list: for programs, as one list"},
+	{0},
+};
+
 const struct command qvm_tags = {
 	.name = "tags",
 	.summary = "list, set and remove tags of a qube",
-	.synopses = {"QUBE [list [TAG]]", "QUBE add TAG...", "QUBE del TAG..."},
+	.synopses = {"[--json] QUBE [list [TAG]]", "QUBE add TAG...", "QUBE del TAG..."},
 	.text = "A tag is a word that goes with a qube; rules of the policy may name qubes by "
 		"their tags (@tag:WORD).\n"
 		"A change holds for the next call that is decided.\n\n"
@@ -108,6 +136,7 @@ const struct command qvm_tags = {
 				  "\tqvm-tags work del office\n"
 				  "\tif qvm-tags work list mail; then ... fi\n"
 				  "\tqvm-ls --tags mail"}},
+	.options = options,
 	.words = {WORDS_ANY_QUBE, WORDS_TAG_VERB, WORDS_TAG},
 	.run = run,
 };

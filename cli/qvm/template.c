@@ -80,6 +80,7 @@ struct work {
 	char dir[PATH_MAX], log[PATH_MAX];
 	struct ui_progress progress;
 	bool created, again;
+	bool tells; /* it has something to tell once it runs (qubes.PostInstall) */
 };
 
 /* the end of a build's log, which says why it failed */
@@ -311,6 +312,8 @@ static int describe(struct work *w)
 				if (r != 0)
 					return r;
 			}
+			if (str_eq(at, "post-install"))
+				w->tells = str_eq(value, "1");
 			if (str_eq(at, "memory")) {
 				r = qubesd_call(w->a, "admin.vm.property.Set", w->name, "memory",
 						value, NULL);
@@ -331,6 +334,88 @@ static int describe(struct work *w)
 	r = r != 0 ? r : set_feature(w, "template-installtime", text);
 	(void)strftime(text, sizeof(text), "%Y%m%d%H%M", &tm);
 	return r != 0 ? r : set_feature(w, "template-release", text);
+}
+
+/* one call that takes a while; 0; as client_call(), and said why */
+static int call_slow(struct work *w, const char *method, const char *verb)
+{
+	struct call call = {.qube = w->name};
+	struct calls calls = {.args = w->a,
+			      .method = method,
+			      .verb = verb,
+			      .list = &call,
+			      .n = 1,
+			      .stop = &stopped};
+	int r = calls_run(&calls);
+
+	if (r == 0)
+		r = call.r;
+	if (r != 0 && r != -EINTR)
+		(void)qubesd_failed(w->a, w->name, r, &call.answer);
+	calls_done(&calls);
+	return r;
+}
+
+/* let the running template tell what it has: 0; -EINTR; 1, and said why */
+static int post_install(struct work *w)
+{
+	char client[PATH_MAX];
+	char *argv[] = {client, "-d", (char *)w->name, "root:QUBESRPC qubes.PostInstall dom0",
+			NULL};
+	AUTO_CLOSE int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	AUTO_CLOSE int pidfd = NO_FD;
+	struct child_end end = {0};
+	int r = program_find("qrexec-client", client, sizeof(client));
+
+	if (r == 0 && null < 0)
+		r = fail_errno();
+	if (r == 0)
+		r = spawn(&(struct spawn){.path = client,
+					  .argv = argv,
+					  .fds = (const struct spawn_fd[]){{null, STDERR_FILENO}},
+					  .n_fds = 1,
+					  .death_signal = SIGTERM},
+			  NULL, &pidfd);
+	if (r < 0)
+		return ui_fail_errno(w->a, "qrexec-client", r);
+	do {
+		ui_progress(&w->progress, 97, "%s: it tells what it has", w->name);
+		r = spawn_wait(pidfd, 250, &end);
+	} while (r == -ETIMEDOUT && !stopped);
+	ui_progress_end(&w->progress);
+	if (r < 0)
+		return stopped ? -EINTR : ui_fail_errno(w->a, w->name, r);
+	return end.signal == 0 && end.code == 0
+		       ? 0
+		       : ui_fail(w->a, "%s: its service qubes.PostInstall failed", w->name);
+}
+
+/*
+ * It is started for the first time, and tells what only it knows: what it can do, what applications it has. One that cannot
+ * is installed all the same. Return: 0; 1: it was interrupted, and that was said.
+ */
+static int first_start(struct work *w)
+{
+	AUTO(client_answer_done) struct client_answer answer = {0};
+	int r;
+
+	if (!w->tells)
+		return 0;
+	r = call_slow(w, "bulkhead.vm.Start", "starting");
+	r = r != 0 ? r : post_install(w);
+	if (r == 0)
+		r = call_slow(w, "bulkhead.vm.Shutdown", "shutting down");
+	if (r == 0)
+		return 0;
+	(void)!client_call(NULL, "admin.vm.Kill", w->name, NULL, NULL, 0, NO_FD, &answer);
+	if (stopped)
+		return ui_fail(w->a, "interrupted; %s",
+			       w->created ? "nothing was installed" : "it is installed anew");
+	ui_note(w->a,
+		"%s could not tell what it has, so its qubes have no applications in the menus; try again: qvm-run "
+		"--service -u root %s qubes.PostInstall",
+		w->name, w->name);
+	return 0;
 }
 
 static int create(struct work *w)
@@ -384,7 +469,8 @@ static int install_steps(struct work *w)
 	if (r == 0 && !w->again)
 		r = create(w);
 	r = r != 0 ? r : import(w);
-	return r != 0 ? r : describe(w);
+	r = r != 0 ? r : describe(w);
+	return r != 0 ? r : first_start(w);
 }
 
 static int install_one(const struct args *a, const struct installable *what, const char *name,
@@ -704,6 +790,15 @@ static int remove_templates(const struct args *a)
 	return r;
 }
 
+static int zygotes(const struct args *a)
+{
+	if (a->n_words > 1) {
+		(void)ui_usage(a, "zygotes are listed all at once");
+		return 2;
+	}
+	return zygotes_list(a, args_has(a, MACHINE));
+}
+
 static int run(const struct args *a)
 {
 	static const struct {
@@ -711,11 +806,12 @@ static int run(const struct args *a)
 		int (*run)(const struct args *a);
 	} verbs[] = {
 		{"install", install}, {"reinstall", reinstall},     {"list", list},
-		{"info", list},       {"remove", remove_templates},
+		{"info", list},       {"remove", remove_templates}, {"zygotes", zygotes},
 	};
 
 	if (a->n_words == 0) {
-		(void)ui_usage(a, "say what to do: install, reinstall, list, info or remove");
+		(void)ui_usage(a,
+			       "say what to do: install, reinstall, list, info, remove or zygotes");
 		return 2;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
@@ -723,7 +819,8 @@ static int run(const struct args *a)
 			return verbs[i].run(a);
 	}
 	(void)ui_usage(
-		a, "there is no \"%s\" here; there are install, reinstall, list, info and remove",
+		a,
+		"there is no \"%s\" here; there are install, reinstall, list, info, remove and zygotes",
 		a->words[0]);
 	return 2;
 }
@@ -736,7 +833,7 @@ static const struct option options[] = {
 	{AVAILABLE, 0, "available", NULL, "list, info: only those that can be installed"},
 	{ALL, 0, "all", NULL, "list, info: both, the default"},
 	{MACHINE, 0, "machine-readable", NULL,
-	 "list: for programs, STATUS|NAME|VERSION|REPOSITORY"},
+	 "list: for programs, STATUS|NAME|VERSION|REPOSITORY; zygotes: with | between the columns, in bytes and seconds since 1970"},
 	{MACHINE_JSON, 0, "machine-readable-json", NULL, "list: for programs, as JSON"},
 	{0},
 };
@@ -747,7 +844,7 @@ const struct command qvm_template = {
 	.synopses = {"install [--name=NAME] [--pool=POOL] TEMPLATE...",
 		     "reinstall [--yes] TEMPLATE...",
 		     "list [--installed] [--available] [PATTERN]...", "info [PATTERN]...",
-		     "remove [--yes] TEMPLATE..."},
+		     "remove [--yes] TEMPLATE...", "zygotes"},
 	.text = "A template holds the system that qubes are made from. \"install\" builds it on "
 		"this "
 		"machine from its\n"
@@ -757,16 +854,21 @@ const struct command qvm_template = {
 		"work "
 		"fails or is\n"
 		"interrupted nothing is installed; what was downloaded is kept for the next "
-		"time.\n\n"
+		"time. At last a Debian one is started once, to tell what it can do and which applications "
+		"it has\n"
+		"(qubes.PostInstall), and shut down.\n\n"
 		"\"reinstall\" makes an installed template anew; its qubes see it at their next "
 		"start. "
 		"\"remove\" wants\n"
-		"no qube to be made from it any more.",
+		"no qube to be made from it any more.\n\n"
+		"\"zygotes\" lists the machines, booted once and saved, that qubes with the property \"fork\" start from instead\n"
+		"of booting. They are made in the background once such a qube has started, and again when the template has changed;\n"
+		"USERS are the qubes that run from one now, as far as this qubesd has started them.",
 	.sections = {{"EXAMPLES", "\tqvm-template install debian-12\n"
 				  "\tqvm-template install --name debian-12-work debian-12\n"
 				  "\tqvm-template list --installed"}},
 	.options = options,
 	.words = {WORDS_INSTALLABLE},
-	.verbs = "install reinstall:template list info remove:template",
+	.verbs = "install reinstall:template list info remove:template zygotes",
 	.run = run,
 };

@@ -39,8 +39,9 @@ enum {
 	JSON,
 };
 
-static const char fields[] = "name\nstate\nclass\nlabel\nmemory_used\nmemory\ncputime\nvcpus";
-enum { F_NAME, F_STATE, F_CLASS, F_LABEL, F_USED, F_MEMORY, F_CPUTIME, F_VCPUS };
+static const char fields[] =
+	"name\nstate\nclass\nlabel\nmemory_used\nmemory_assigned\ncputime\nvcpus";
+enum { F_NAME, F_STATE, F_CLASS, F_LABEL, F_USED, F_ASSIGNED, F_CPUTIME, F_VCPUS };
 
 enum column { NAME, STATE, CPU, CPU_TIME, USED, MOST, USAGE, VCPUS, N_COLUMNS };
 static const struct {
@@ -52,9 +53,9 @@ static const struct {
 	[CPU] = {"cpu_usage", "CPU%", "processor time since the last look, 100 = one processor", 6},
 	[CPU_TIME] = {"cpu_time", "CPUsec", "processor time since its start, seconds", 8},
 	[USED] = {"memory_used", "MU", "memory in use, MiB", 7},
-	[MOST] = {"memory_max", "MM", "memory it may use, MiB", 7},
-	[USAGE] = {"memory_usage_used", "MU/MM", "memory in use of what it may use, in hundredths",
-		   6},
+	[MOST] = {"memory_max", "MM", "memory it has been given, MiB", 7},
+	[USAGE] = {"memory_usage_used", "MU/MM",
+		   "memory in use of what it has been given, in hundredths", 6},
 	[VCPUS] = {"online_vcpus", "VC", "processors", 3},
 };
 
@@ -122,7 +123,8 @@ static int64_t cpu_percent(const struct top *t, const struct row *row, uint64_t 
 static void take_row(const struct top *t, const struct table *table, unsigned i, uint64_t now_ms,
 		     struct row *ret)
 {
-	int64_t used = number(table_cell(table, i, F_USED));
+	const int64_t used = number(table_cell(table, i, F_USED));
+	const int64_t assigned = number(table_cell(table, i, F_ASSIGNED));
 
 	(void)snprintf(ret->name, sizeof(ret->name), "%s", table_cell(table, i, F_NAME));
 	(void)snprintf(ret->state, sizeof(ret->state), "%s", table_cell(table, i, F_STATE));
@@ -132,7 +134,7 @@ static void take_row(const struct top *t, const struct table *table, unsigned i,
 	ret->value[CPU] = cpu_percent(t, ret, now_ms);
 	ret->value[CPU_TIME] = ret->cpu_ms < 0 ? -1 : ret->cpu_ms / 1000;
 	ret->value[USED] = ret->up && used >= 0 ? used / 1024 : -1;
-	ret->value[MOST] = number(table_cell(table, i, F_MEMORY));
+	ret->value[MOST] = assigned >= 0 ? assigned / 1024 : -1;
 	ret->value[USAGE] = ret->value[USED] >= 0 && ret->value[MOST] > 0
 				    ? ret->value[USED] * 100 / ret->value[MOST]
 				    : -1;

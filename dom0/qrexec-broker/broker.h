@@ -7,9 +7,9 @@
  *	calls.c		a call from the request to its end
  *	decide.c	what policyd, or the policy program, says of it
  *	callee.c	the qube that is called: reached, started or made if it must be
- *	cancel.c	a callee whose caller is gone
+ *	cancel.c	a callee whose caller is gone, and a caller whose callee is
  *	errors.c	what services of dom0 complain about
- *	places.c	how many services of dom0 serve the qube
+ *	seats.c	how many services of dom0 serve the qube
  *	tickets.c	the stream between two qubes
  *
  * Nothing waits: a call is a state, at most CALL_FDS descriptors, and a time.
@@ -32,8 +32,8 @@ struct vchan;
 /** DISPOSABLES_MAX - that the qube's calls may have at a time: each is a machine */
 #define DISPOSABLES_MAX 32
 /** ASKS_MAX - calls that ask one callee's daemon for a port at a time; the others of the qube wait here and not there,
- * where its places are for all callers */
-#define ASKS_MAX 32
+ * where there is room for all callers */
+#define ASKS_MAX 8
 /** CALL_FDS - that are polled for a call */
 #define CALL_FDS 3
 /** ANSWER_MS - how long daemons and vchands may take */
@@ -43,12 +43,12 @@ struct vchan;
 #define SERVICES_MAX QREXEC_N_PORTS
 /** RETRY_MS - pause before a full queue is tried again */
 #define RETRY_MS 20
-/** CANCEL_MS - how long a callee may take to notice that its caller is gone */
+/** CANCEL_MS - how long a callee may take to notice that its caller is gone, and a caller that its callee is */
 #define CANCEL_MS 500
 
 /** enum call_state - in this order, but for a call to dom0, which has no callee */
 enum call_state {
-	CALL_DECIDING, /* policyd is asked; no limit: it may ask a person */
+	CALL_DECIDING, /* policyd is asked; no limit: it may ask a person. And again after MAKING */
 	CALL_MAKING,   /* the callee is a disposable, which qubesd makes */
 	CALL_STARTING, /* a child of ours starts the callee */
 	CALL_QUEUED,   /* others of ours ask the callee's daemon already */
@@ -73,6 +73,8 @@ struct call {
 	enum call_state state;
 	uint64_t until_ms; /* then it is refused; 0 = never */
 	uint64_t again_ms; /* then it is tried again; 0 = nothing is */
+	uint64_t
+		over_ms; /* LIVE: since then the callee has ended, and the caller not; 0 = it has not */
 	char ident[32], source[64], target[64];
 	char *service;
 
@@ -83,7 +85,8 @@ struct call {
 	pid_t pid;  /* DECIDING, STARTING: the child, until it is reaped */
 	int status; /* and then how it ended */
 
-	char *command;                         /* what is to be run */
+	char *decided, *decided_target; /* the answer, of one to a disposable, and its target */
+	char *command;                  /* what is to be run */
 	char callee_name[80], callee_uuid[80]; /* "uuid:...", or "" where the policy knows none */
 	char socket[UNIX_PATH_MAX + 1];        /* CALLEE: its daemon's */
 	struct callee *to;                     /* QUEUED, CALLEE */
@@ -92,7 +95,7 @@ struct call {
 	struct vchan *stand_in;              /* LIVE: waits for a callee whose caller is gone */
 	uint32_t domid, port;
 	int tickets[2];
-	int place_fd;      /* CALLER, to dom0: its service's */
+	int seat_fd;       /* CALLER, to dom0: its service's */
 	struct hold *hold; /* the callee, if it is a disposable: it is there as long as this */
 	unsigned poll_at;
 };
@@ -111,7 +114,7 @@ struct broker {
 	struct callee *callees;
 	bool asked_less;        /* who is queued is to be looked at */
 	int errors_fd;          /* where services of dom0 complain; NO_FD: none has served yet */
-	int places_fd;          /* all brokers of the qube have had it */
+	int seats_fd;           /* all brokers of the qube have had it */
 	struct log_limit noise; /* lines the qube can cause */
 };
 
@@ -137,6 +140,8 @@ void calls_drop_all(struct broker *b);
 /* ---- decide.c */
 
 void decide_start(struct broker *b, struct call *c);
+/** decide_again() - its disposable runs: what was decided may not hold any more */
+void decide_again(struct broker *b, struct call *c);
 void decide_turn(struct broker *b, struct call *c, short revents);
 
 /* ---- callee.c */
@@ -154,32 +159,48 @@ void callees_dispatch(struct broker *b);
 void callee_turn(struct broker *b, struct call *c);
 /** callee_started() - the child that starts it may have ended */
 void callee_started(struct broker *b, struct call *c, short revents);
-/** callee_serve_dom0() - be the service side of a call to dom0, in a child; @c's caller and place are taken along */
+/** callee_serve_dom0() - be the service side of a call to dom0, in a child; @c's caller and seat are taken along */
 MUST_CHECK int callee_serve_dom0(struct broker *b, const struct call *c);
 
 /* ---- cancel.c */
 
 /** cancel_start() - state LIVE, the caller is gone and the callee is not */
 void cancel_start(struct broker *b, struct call *c);
+/** cancel_caller() - state LIVE, the callee is gone and the caller is not */
+void cancel_caller(struct broker *b, struct call *c);
 /** cancel_turn() - the stand-in's descriptor is readable */
 void cancel_turn(struct call *c);
 
 /* ---- errors.c */
 
-/** errors_start() - a process that brings lines into the log; it ends when nobody has @ret_fd any more. -errno */
-MUST_CHECK int errors_start(const char *name, int *ret_fd);
+/**
+ * errors_start() - a process that brings lines into the log; it ends when nobody has @ret_fd any more
+ * @seats_fd:	where the lines of all brokers of the qube are counted
+ *
+ * Return: 0; -errno.
+ */
+MUST_CHECK int errors_start(const char *name, int seats_fd, int *ret_fd);
 
-/* ---- places.c */
+/* ---- seats.c */
 
-/** place_take() - one more service of dom0 may serve as long as this is open; -EAGAIN: not now; -errno */
-MUST_CHECK int place_take(int places_fd, int *ret_fd);
+/** seat_take() - one more service of dom0 may serve as long as this is open; -EAGAIN: not now; -errno */
+MUST_CHECK int seat_take(int seats_fd, int *ret_fd);
 
 /* ---- tickets.c */
 
 /** tickets_grant() - tell both vchands; state TICKETS, or the caller at once where there are none */
 void tickets_grant(struct broker *b, struct call *c);
 void tickets_turn(struct broker *b, struct call *c, const short revents[2]);
-/** tickets_revoke() - both ends have said that the call is over */
+/** tickets_are_anothers() - the callee's daemon has let go of the call, and another one of ours has its place by now */
+bool tickets_are_anothers(const struct broker *b, const struct call *c);
+/**
+ * tickets_revoke() - both ends have said that the call is over
+ *
+ * Where another call has its place by now, that one's tickets stay. A vchand that cannot be told hears nothing: a ticket
+ * left behind is void after a while, or when there is one for the next call.
+ */
 void tickets_revoke(const struct broker *b, const struct call *c);
+/** tickets_void() - the callee has ended: if it never took its end, the caller hears so. Return: 0; -EAGAIN; -errno */
+MUST_CHECK int tickets_void(const struct broker *b, const struct call *c);
 /** tickets_replace() - the callee gets @fd instead of its caller; what its vchand answers is not waited for */
 MUST_CHECK int tickets_replace(const struct broker *b, struct call *c, int fd);

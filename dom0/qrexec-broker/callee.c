@@ -135,7 +135,7 @@ void callee_hold(struct broker *b, struct call *c)
 	if (r < 0)
 		call_refuse(b, c, "the name of its disposable is too long");
 	else
-		callee_start(b, c);
+		decide_again(b, c);
 }
 
 static int daemon_connect(const struct broker *b, struct call *c, const char *qube)
@@ -287,7 +287,10 @@ void callee_turn(struct broker *b, struct call *c)
 		r = -EPROTO;
 	if (r != 0) {
 		call_refuse(b, c, "the daemon of %s gives no port: %s", c->callee_name,
-			    r > 0 ? qrexec_outcome_str(r) : log_errno_str(r));
+			    r > 0 ? qrexec_outcome_str(r)
+			    : r == -ENODATA
+				    ? "it has let go of the question" /* after its WAIT_MS */
+				    : log_errno_str(r));
 		return;
 	}
 	c->domid = m.domid;
@@ -308,7 +311,7 @@ int callee_serve_dom0(struct broker *b, const struct call *c)
 				       .confine = sandbox_relay,
 				       .cancel_fd = STDERR_FILENO + 1,
 				       .command = c->command};
-	int r = b->errors_fd < 0 ? errors_start(b->name, &b->errors_fd) : 0;
+	int r = b->errors_fd < 0 ? errors_start(b->name, b->seats_fd, &b->errors_fd) : 0;
 	pid_t pid;
 
 	if (r < 0)
@@ -322,7 +325,7 @@ int callee_serve_dom0(struct broker *b, const struct call *c)
 	 * their numbers in use, so neither is the other's */
 	if (dup2(b->errors_fd, STDERR_FILENO) < 0 ||
 	    dup3(qrexec_peer_fd(c->caller), q.cancel_fd, O_CLOEXEC) < 0 ||
-	    dup3(c->place_fd, q.cancel_fd + 1, O_CLOEXEC) < 0)
+	    dup3(c->seat_fd, q.cancel_fd + 1, O_CLOEXEC) < 0)
 		_exit(EXIT_FAILURE);
 	(void)close_range((unsigned)q.cancel_fd + 2, ~0U, 0);
 	(void)setrlimit(RLIMIT_NOFILE, &b->files);

@@ -29,13 +29,15 @@ static void call_free(struct call *c)
 	close_fd(&c->fd);
 	close_fd(&c->tickets[0]);
 	close_fd(&c->tickets[1]);
-	close_fd(&c->place_fd);
-	qrexec_peer_free(c->callee);
-	qrexec_peer_free(c->caller);
+	close_fd(&c->seat_fd);
 	vchan_free(c->stand_in);
+	qrexec_peer_free(c->caller);
+	qrexec_peer_free(c->callee); /* last: then its port is another call's */
 	hold_free(c->hold);
 	free(c->service);
 	free(c->text);
+	free(c->decided);
+	free(c->decided_target);
 	free(c->command);
 	free(c);
 }
@@ -57,10 +59,18 @@ static void sweep(struct broker *b)
 	}
 }
 
+/* what is to connect two qubes may wait at a vchand */
+static bool has_tickets(const struct call *c)
+{
+	return c->state == CALL_TICKETS || (c->state == CALL_CALLER && !c->to_dom0);
+}
+
 void calls_drop_all(struct broker *b)
 {
 	for (struct call *c = b->calls; c; c = c->next) {
 		callee_leave(b, c);
+		if (has_tickets(c))
+			tickets_revoke(b, c);
 		c->state = CALL_GONE;
 	}
 	sweep(b);
@@ -82,7 +92,7 @@ int call_new(struct broker *b, const struct qrexec_msg *m)
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return -ENOMEM;
-	c->fd = c->tickets[0] = c->tickets[1] = c->place_fd = NO_FD;
+	c->fd = c->tickets[0] = c->tickets[1] = c->seat_fd = NO_FD;
 	memcpy(c->ident, m->ident, sizeof(c->ident));
 	memcpy(c->source, m->source, sizeof(c->source));
 	memcpy(c->target, m->target, sizeof(c->target));
@@ -111,12 +121,14 @@ void call_refuse(struct broker *b, struct call *c, const char *format, ...)
 		log_info(b->name, "its call of %.128s to \"%s\" is refused: %s", c->service,
 			 c->target, why);
 	callee_leave(b, c);
+	if (has_tickets(c))
+		tickets_revoke(b, c);
 	close_fd(&c->fd);
 	close_fd(&c->tickets[0]);
 	close_fd(&c->tickets[1]);
-	close_fd(&c->place_fd);
-	qrexec_peer_free(c->callee);
+	close_fd(&c->seat_fd);
 	qrexec_peer_free(c->caller);
+	qrexec_peer_free(c->callee);
 	hold_free(c->hold);
 	c->callee = c->caller = NULL;
 	c->hold = NULL;
@@ -179,7 +191,7 @@ void call_connect_caller(struct broker *b, struct call *c)
 {
 	AUTO_CLOSE int fd = NO_FD;
 	char own[16], path[UNIX_PATH_MAX + 1];
-	int r = c->to_dom0 && c->place_fd < 0 ? place_take(b->places_fd, &c->place_fd) : 0;
+	int r = c->to_dom0 && c->seat_fd < 0 ? seat_take(b->seats_fd, &c->seat_fd) : 0;
 
 	if (r < 0) {
 		call_refuse(b, c, "%s",
@@ -210,22 +222,24 @@ void call_connect_caller(struct broker *b, struct call *c)
 /* nothing more is said to a client: whatever comes is the end */
 static void live_turn(const struct broker *b, struct call *c, const short revents[2])
 {
-	if (revents[1]) {
-		qrexec_peer_free(c->callee);
-		c->callee = NULL;
-	}
 	if (revents[0] && c->caller) {
 		qrexec_peer_free(c->caller);
 		c->caller = NULL;
 		c->again_ms = io_now_ms() + CANCEL_MS;
 	} else if (revents[0] && c->stand_in) {
 		cancel_turn(c);
+	} else if (revents[0]) {
+		close_fd(&c->tickets[1]);
+	}
+	if (c->caller && revents[1]) {
+		c->over_ms = io_now_ms();
+		c->again_ms = c->over_ms + CANCEL_MS;
 	}
 	/* a disposable is not waited for: it goes with its caller */
-	if (c->caller || (c->callee && !c->hold))
+	if (c->caller || (!revents[1] && !c->hold))
 		return;
 	tickets_revoke(b, c);
-	c->state = CALL_GONE;
+	c->state = CALL_GONE; /* only now may its port be another call's */
 }
 
 /* ---- the loop ------------------------------------------------------------------------------ */
@@ -240,43 +254,56 @@ static struct pollfd peer_entry(const struct qrexec_peer *p)
 	return p ? entry(qrexec_peer_fd(p), qrexec_peer_events(p)) : entry(NO_FD, 0);
 }
 
-/* the caller's, or whoever stands in for it and waits */
+/* the caller's; or that of whoever stands in for it and waits, or of the vchand that is told */
 static struct pollfd caller_entry(const struct call *c)
 {
+	if (c->caller)
+		return peer_entry(c->caller);
 	if (c->stand_in && vchan_get_state(c->stand_in) == VCHAN_WAITING)
 		return entry(vchan_fd(c->stand_in), POLLIN);
-	return peer_entry(c->caller);
+	return entry(c->tickets[1], POLLIN);
+}
+
+/* it is tried again soon, and not before: till then nothing that comes for it is taken */
+static bool is_paused(const struct call *c)
+{
+	return c->again_ms > 0 && c->state != CALL_LIVE;
 }
 
 unsigned calls_poll(struct broker *b, struct pollfd *p, unsigned first)
 {
+	struct pollfd *at;
 	unsigned n = 0;
 
 	for (struct call *c = b->calls; c; c = c->next) {
 		c->poll_at = first + n;
-		p[n] = p[n + 1] = entry(NO_FD, 0);
-		p[n + 2] = entry(c->hold ? hold_fd(c->hold) : NO_FD, POLLIN);
+		p[n] = p[n + 1] = p[n + 2] = entry(NO_FD, 0);
+		n += CALL_FDS;
+		if (is_paused(c))
+			continue;
+		at = &p[n - CALL_FDS];
+		at[2] = entry(c->hold ? hold_fd(c->hold) : NO_FD, POLLIN);
 		switch (c->state) {
 		case CALL_DECIDING:
-			p[n] = entry(c->fd, c->asked ? POLLIN : POLLOUT);
+			at[0] = entry(c->fd, c->asked ? POLLIN : POLLOUT);
 			break;
 		case CALL_STARTING:
-			p[n] = entry(c->fd, POLLIN);
+			at[0] = entry(c->fd, POLLIN);
 			break;
 		case CALL_TICKETS:
-			p[n] = entry(c->tickets[0], POLLIN);
-			p[n + 1] = entry(c->tickets[1], POLLIN);
+			at[0] = entry(c->tickets[0], POLLIN);
+			at[1] = entry(c->tickets[1], POLLIN);
 			break;
 		case CALL_CALLEE:
 		case CALL_CALLER:
-			p[n] = caller_entry(c);
-			p[n + 1] = peer_entry(c->callee);
+			at[0] = caller_entry(c);
+			at[1] = peer_entry(c->callee);
 			break;
 		case CALL_LIVE:
-			p[n] = caller_entry(c);
-			/* its end is not awaited before the caller's */
-			if (!c->caller)
-				p[n + 1] = peer_entry(c->callee);
+			at[0] = caller_entry(c);
+			/* once is enough while there is the caller */
+			if (!c->caller || c->over_ms == 0)
+				at[1] = peer_entry(c->callee);
 			break;
 		case CALL_MAKING:
 		case CALL_QUEUED:
@@ -284,7 +311,6 @@ unsigned calls_poll(struct broker *b, struct pollfd *p, unsigned first)
 		case CALL_GONE:
 			break;
 		}
-		n += CALL_FDS;
 	}
 	return n;
 }
@@ -296,8 +322,12 @@ static void again(struct broker *b, struct call *c)
 		decide_start(b, c);
 	else if (c->state == CALL_CALLEE)
 		callee_start(b, c);
+	else if (c->state == CALL_TICKETS)
+		tickets_grant(b, c);
 	else if (c->state == CALL_CALLER)
 		call_connect_caller(b, c);
+	else if (c->state == CALL_LIVE && c->caller)
+		cancel_caller(b, c);
 	else if (c->state == CALL_LIVE)
 		cancel_start(b, c);
 }
@@ -360,7 +390,7 @@ int calls_turn(struct broker *b, const struct pollfd *p, unsigned n)
 			revents[i] = p[c->poll_at + i].revents;
 		if (c->again_ms > 0 && now >= c->again_ms)
 			again(b, c);
-		else if (c->again_ms == 0 || c->state == CALL_LIVE)
+		else if (!is_paused(c))
 			call_turn(b, c, revents);
 		if (c->until_ms > 0 && now >= c->until_ms)
 			call_refuse(b, c,
@@ -400,7 +430,7 @@ int calls_timeout_ms(const struct broker *b)
 	uint64_t first = 0;
 
 	for (const struct call *c = b->calls; c; c = c->next) {
-		const int hold_ms = c->hold ? hold_timeout_ms(c->hold) : -1;
+		const int hold_ms = c->hold && !is_paused(c) ? hold_timeout_ms(c->hold) : -1;
 
 		if (hold_ms >= 0 && (first == 0 || now + (uint64_t)hold_ms < first))
 			first = now + (uint64_t)hold_ms;

@@ -3,6 +3,9 @@
  * A callee whose caller is gone. One that had connected has seen the end of its channel, and ends soon. One that had not
  * would wait for its caller as long as it waits for any, and its port with it; so we stand in for the caller and say a
  * HELLO that nobody can agree to: version 0.
+ *
+ * And a caller whose callee is gone. One that has got it sees the end of its channel, and whatever came before. One that
+ * waits for it still would do so for a minute: it gets a channel that ends.
  */
 #include "broker.h"
 
@@ -39,6 +42,8 @@ void cancel_start(struct broker *b, struct call *c)
 	int r;
 
 	c->again_ms = 0;
+	if (tickets_are_anothers(b, c))
+		return;
 	if (!b->run_dir) {
 		r = vchan_server_new(b->vchan_dir, b->domid, c->domid, c->port, &c->stand_in);
 	} else {
@@ -47,9 +52,35 @@ void cancel_start(struct broker *b, struct call *c)
 		if (r == 0)
 			r = tickets_replace(b, c, fd);
 	}
-	if (r < 0 && log_allowed(&b->noise, b->name))
+	if (r < 0)
+		close_fd(&c->fd);
+	if (r == -EAGAIN)
+		c->again_ms = io_now_ms() + CANCEL_MS;
+	else if (r < 0 && log_allowed(&b->noise, b->name))
 		log_warn(b->name, "%s waits for a caller that is gone: %s", c->callee_name,
 			 log_errno_str(r));
+}
+
+void cancel_caller(struct broker *b, struct call *c)
+{
+	struct vchan *v = NULL;
+	bool again;
+	int r;
+
+	c->again_ms = 0;
+	if (tickets_are_anothers(b, c))
+		return;
+	if (b->run_dir) {
+		r = tickets_void(b, c);
+		again = r == -EAGAIN;
+	} else {
+		/* where nobody listens it has got its callee, or is not told yet */
+		r = vchan_client_new(b->vchan_dir, c->domid, b->domid, c->port, 0, &v);
+		again = r < 0;
+		vchan_free(v);
+	}
+	if (again && io_now_ms() < c->over_ms + ANSWER_MS)
+		c->again_ms = io_now_ms() + CANCEL_MS;
 }
 
 void cancel_turn(struct call *c)

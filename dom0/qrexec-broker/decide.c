@@ -57,7 +57,8 @@ static int question_write(struct broker *b, struct call *c)
 					   .requested_source =
 						   c->source[0] != '\0' ? c->source : NULL,
 					   .target = c->target,
-					   .service = c->service};
+					   .service = c->service,
+					   .decided_target = c->decided_target};
 	const size_t size = 512 + strlen(c->service);
 
 	c->text = malloc(size);
@@ -103,12 +104,19 @@ void decide_start(struct broker *b, struct call *c)
 	}
 	if (r == 0)
 		r = question_ask(b, c);
-	else if ((r == -ENOENT || r == -ECONNREFUSED) && b->policy_program)
+	else if ((r == -ENOENT || r == -ECONNREFUSED) && b->policy_program && !c->decided)
 		r = program_start(b, c);
 	if (r < 0)
 		call_refuse(b, c, "the policy cannot be asked (%s): %s",
 			    c->fd < 0 && b->policy_program ? b->policy_program : b->policy_socket,
 			    log_errno_str(r));
+}
+
+void decide_again(struct broker *b, struct call *c)
+{
+	c->at = c->len = 0;
+	c->until_ms = io_now_ms() + ANSWER_MS;
+	decide_start(b, c);
 }
 
 /* what stands in a command, between blanks */
@@ -159,6 +167,42 @@ static const char *user_refused(const char *user)
 	return r == 0 ? NULL : login_outcome_str(r);
 }
 
+/* an answer in one form, to be compared; NULL: no memory */
+static char *answer_text(const struct decision_answer *a)
+{
+	char *text = malloc(DECISION_MAX + 1), *fits;
+	size_t len = text ? decision_answer_encode(a, text, DECISION_MAX) : 0;
+
+	if (len == 0) {
+		free(text);
+		return NULL;
+	}
+	text[len] = '\0';
+	fits = realloc(text, len + 1);
+	return fits ? fits : text;
+}
+
+/* the second answer, about a call whose disposable is there */
+static void answer_compare(struct broker *b, struct call *c, const struct decision_answer *a)
+{
+	AUTO_FREE char *text = answer_text(a);
+
+	if (!text || !str_eq(text, c->decided)) {
+		call_refuse(b, c, "the policy has changed since its disposable was made");
+		return;
+	}
+	free(take_ptr(&c->text));
+	callee_start(b, c);
+}
+
+/* the first one goes to a disposable: it is remembered, and what it is made from */
+static int answer_remember(struct call *c, const struct decision_answer *a)
+{
+	c->decided = answer_text(a);
+	c->decided_target = strdup(a->target);
+	return c->decided && c->decided_target ? 0 : -ENOMEM;
+}
+
 static void answer_take(struct broker *b, struct call *c)
 {
 	static const char disposable[] = "@dispvm:";
@@ -175,6 +219,10 @@ static void answer_take(struct broker *b, struct call *c)
 		call_refuse(b, c, "denied by the policy");
 		return;
 	}
+	if (c->decided) {
+		answer_compare(b, c, &a);
+		return;
+	}
 	c->to_dom0 = str_eq(a.target, "dom0") || str_eq(a.target, "@adminvm");
 	why = c->to_dom0 ? user_refused(a.user) : NULL;
 	if (why) {
@@ -184,12 +232,14 @@ static void answer_take(struct broker *b, struct call *c)
 	}
 	c->autostart = a.autostart;
 	made = str_starts(a.target, disposable);
+	r = made ? answer_remember(c, &a) : 0;
 	if (made) {
 		a.target += strlen(disposable);
 		if (a.target_uuid && str_starts(a.target_uuid, disposable))
 			a.target_uuid += strlen(disposable);
 	}
-	r = command_make(b, c, &a);
+	if (r == 0)
+		r = command_make(b, c, &a);
 	if (r == 0 && !c->to_dom0)
 		r = str_copy(c->callee_name, sizeof(c->callee_name), a.target, strlen(a.target));
 	if (r == 0 && !c->to_dom0 && a.target_uuid && !str_eq(a.target_uuid, "uuid:"))
@@ -249,7 +299,8 @@ void decide_turn(struct broker *b, struct call *c, short revents)
 			return;
 		}
 	}
-	if (c->fd >= 0 || c->pid != 0)
+	/* or it could not be asked yet */
+	if (c->fd >= 0 || c->pid != 0 || c->again_ms > 0)
 		return;
 	c->asked = false;
 	if (c->status != 0)

@@ -3,7 +3,7 @@
  * qrexec-broker: carries out the calls that one qube makes.
  *
  * runs as	whoever runs the instance
- * holds	the socket to the qube's qrexec-daemon; the file of places for services; per call a connection to policyd, then to the daemons of both
+ * holds	the socket to the qube's qrexec-daemon; the file of seats for services; per call a connection to policyd, then to the daemons of both
  *		qubes, and to qubesd while a disposable is called
  * trusts	policyd, and who started us. Not the daemon, which reads the qube's bytes: its requests are decoded and
  *		checked as if they were the qube's own
@@ -35,11 +35,11 @@
 static void usage(FILE *to)
 {
 	(void)fputs(
-		"usage: qrexec-broker --daemon-fd=FD --places-fd=FD --socket-dir=DIR --vchan-dir=DIR\n"
+		"usage: qrexec-broker --daemon-fd=FD --seats-fd=FD --socket-dir=DIR --vchan-dir=DIR\n"
 		"                     [OPTIONS] DOMID NAME\n"
 		"Carry out the calls that the qube NAME makes. Started by qube-monitor.\n\n"
 		"      --daemon-fd=FD         stream socket to the qube's qrexec-daemon\n"
-		"      --places-fd=FD         file in whose locks dom0's services are counted\n"
+		"      --seats-fd=FD         file in whose locks dom0's services are counted\n"
 		"      --socket-dir=DIR       where the daemons' sockets are\n"
 		"      --vchan-dir=DIR        where this qube's vchan sockets are\n"
 		"      --run-dir=DIR          the instance's, with vchands and qubesd; else there are none\n"
@@ -64,7 +64,7 @@ static int options_take(struct broker *b, int *ret_fd, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"daemon-fd", required_argument, NULL, 'd'},
-		{"places-fd", required_argument, NULL, 'l'},
+		{"seats-fd", required_argument, NULL, 'l'},
 		{"socket-dir", required_argument, NULL, 's'},
 		{"vchan-dir", required_argument, NULL, 'v'},
 		{"run-dir", required_argument, NULL, 'r'},
@@ -87,7 +87,7 @@ static int options_take(struct broker *b, int *ret_fd, int argc, char **argv)
 		case 'l':
 			if (!number_take(optarg, 1 << 20, &n))
 				return 2;
-			b->places_fd = (int)n;
+			b->seats_fd = (int)n;
 			break;
 		case 's':
 			b->socket_dir = optarg;
@@ -115,7 +115,7 @@ static int options_take(struct broker *b, int *ret_fd, int argc, char **argv)
 			return 2;
 		}
 	}
-	if (argc - optind != 2 || *ret_fd < 0 || b->places_fd < 0 || !b->socket_dir ||
+	if (argc - optind != 2 || *ret_fd < 0 || b->seats_fd < 0 || !b->socket_dir ||
 	    !b->vchan_dir || !str_is_qube_name(argv[optind + 1], strlen(argv[optind + 1]))) {
 		usage(stderr);
 		return 2;
@@ -128,7 +128,7 @@ static int options_take(struct broker *b, int *ret_fd, int argc, char **argv)
 }
 
 /* where policyd and qubesd are, unless we were told; @paths: keeps what is borrowed */
-static int places_find(struct broker *b, struct paths *paths)
+static int sockets_find(struct broker *b, struct paths *paths)
 {
 	static char policy[UNIX_PATH_MAX + 1], qubesd[UNIX_PATH_MAX + 1];
 	const char *run = b->run_dir;
@@ -172,7 +172,7 @@ static int acquire(struct broker *b, int fd)
 	if (r < 0)
 		return r;
 	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || getrlimit(RLIMIT_NOFILE, &files) < 0 ||
-	    fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(b->places_fd, F_SETFD, FD_CLOEXEC) < 0)
+	    fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(b->seats_fd, F_SETFD, FD_CLOEXEC) < 0)
 		return fail_errno();
 	b->files = files;
 	files.rlim_cur = files.rlim_max < CALL_FDS * CALLS_MAX + 64 ? files.rlim_max
@@ -248,7 +248,7 @@ static int serve(struct broker *b)
 int main(int argc, char **argv)
 {
 	AUTO(paths_done) struct paths paths = {0};
-	static struct broker b = {.places_fd = NO_FD,
+	static struct broker b = {.seats_fd = NO_FD,
 				  .errors_fd = NO_FD,
 				  .signal_fd = NO_FD,
 				  .noise = {.interval_s = 60, .burst = 30}};
@@ -258,7 +258,7 @@ int main(int argc, char **argv)
 	r = options_take(&b, &fd, argc, argv);
 	if (r >= 0)
 		return r;
-	r = places_find(&b, &paths);
+	r = sockets_find(&b, &paths);
 	if (r == 0)
 		r = acquire(&b, fd);
 	if (r == 0)

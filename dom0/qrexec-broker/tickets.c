@@ -43,6 +43,9 @@ void tickets_grant(struct broker *b, struct call *c)
 		call_connect_caller(b, c);
 		return;
 	}
+	close_fd(&c->tickets[0]);
+	close_fd(&c->tickets[1]);
+	c->state = CALL_TICKETS; /* from here on a refusal revokes what one of them may have */
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		r = fail_errno();
 	for (unsigned i = 0; i < 2 && r == 0; i++) {
@@ -52,11 +55,14 @@ void tickets_grant(struct broker *b, struct call *c)
 	}
 	close_fd(&pair[0]);
 	close_fd(&pair[1]);
+	if (r == -EAGAIN) {
+		call_retry(c); /* one that has its ticket gets another one in its place */
+		return;
+	}
 	if (r < 0) {
 		call_refuse(b, c, "no stream to it can be made: %s", log_errno_str(r));
 		return;
 	}
-	c->state = CALL_TICKETS;
 	c->until_ms = io_now_ms() + ANSWER_MS;
 }
 
@@ -86,22 +92,40 @@ void tickets_turn(struct broker *b, struct call *c, const short revents[2])
 		call_connect_caller(b, c);
 }
 
+bool tickets_are_anothers(const struct broker *b, const struct call *c)
+{
+	for (const struct call *o = b->calls; o; o = o->next)
+		if (o != c && o->domid == c->domid && o->port == c->port &&
+		    o->state >= CALL_TICKETS && o->state <= CALL_LIVE)
+			return true;
+	return false;
+}
+
+/* nobody waits for the answer */
+static int tell(const struct broker *b, const struct call *c, unsigned domid, enum ticket_kind kind)
+{
+	AUTO_CLOSE int fd = NO_FD;
+	int r = control_connect(b, domid, &fd);
+
+	return r == 0 ? ticket_send(b, c, kind, fd, NO_FD) : r;
+}
+
 void tickets_revoke(const struct broker *b, const struct call *c)
 {
-	const unsigned domids[2] = {b->domid, c->domid};
+	if (!b->run_dir || tickets_are_anothers(b, c))
+		return;
+	/* a vchand that is gone has no streams */
+	(void)!tell(b, c, b->domid, TICKET_REVOKE);
+	(void)!tell(b, c, c->domid, TICKET_REVOKE);
+}
 
-	for (unsigned i = 0; b->run_dir && i < 2; i++) {
-		AUTO_CLOSE int fd = NO_FD;
-
-		/* a vchand that is gone has no streams; nobody waits for its answer */
-		if (control_connect(b, domids[i], &fd) == 0)
-			(void)!ticket_send(b, c, TICKET_REVOKE, fd, NO_FD);
-	}
+int tickets_void(const struct broker *b, const struct call *c)
+{
+	return tell(b, c, c->domid, TICKET_VOID);
 }
 
 int tickets_replace(const struct broker *b, struct call *c, int fd)
 {
-	/* open until the call is gone: a client that leaves is not listened to */
 	int r = control_connect(b, c->domid, &c->tickets[1]);
 
 	return r == 0 ? ticket_send(b, c, TICKET_GRANT, c->tickets[1], fd) : r;

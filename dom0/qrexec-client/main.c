@@ -61,6 +61,8 @@ static void usage(FILE *to)
 		"  -E, --no-exit-code     exit with 0 when the command has ended, whatever its "
 		"code\n"
 		"  -t, -T                 replace control characters in its output, its errors\n"
+		"      --no-filter-escape-chars-stdout, --no-filter-escape-chars-stderr\n"
+		"                         do not (they are where that is a terminal)\n"
 		"  -p PREFIX              send PREFIX before what standard input says\n"
 		"  -w SECONDS             how long the qube may take to connect (60; 0 = for "
 		"ever)\n"
@@ -142,10 +144,14 @@ static int options_take(struct options *o, int argc, char **argv)
 		{"no-exit-code", no_argument, NULL, 'E'},
 		{"use-stdin-socket", no_argument, NULL, 'S'},
 		{"colour", required_argument, NULL, 'C'},
+		{"no-filter-escape-chars-stdout", no_argument, NULL, 'n'},
+		{"no-filter-escape-chars-stderr", no_argument, NULL, 'N'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
 		{0},
 	};
+	/* what a local command takes is data, and what a terminal is told is not */
+	int out = -1, err = -1;
 	uint64_t n;
 	int c, r;
 
@@ -190,10 +196,16 @@ static int options_take(struct options *o, int argc, char **argv)
 			o->no_code = true;
 			break;
 		case 't':
-			o->filter_out = true;
+			out = 1;
 			break;
 		case 'T':
-			o->filter_err = true;
+			err = 1;
+			break;
+		case 'n':
+			out = 0;
+			break;
+		case 'N':
+			err = 0;
 			break;
 		case 'W':
 			break;
@@ -214,6 +226,8 @@ static int options_take(struct options *o, int argc, char **argv)
 			return -EINVAL;
 		}
 	}
+	o->filter_out = out < 0 ? !o->local && !o->stdin_socket && isatty(STDOUT_FILENO) : out > 0;
+	o->filter_err = err < 0 ? isatty(STDERR_FILENO) : err > 0;
 	r = options_check(o, argc, argv);
 	if (r == 0)
 		o->command = argv[optind];
@@ -392,7 +406,7 @@ int main(int argc, char **argv)
 			complain("nothing is running here (%s)", log_errno_str(r));
 			return QREXEC_EXIT_PROBLEM;
 		}
-		r = str_format(dir, sizeof(dir), "%s/qrexec", paths.run);
+		r = str_format(dir, sizeof(dir), "%s/qubes", paths.run);
 	}
 	if (r < 0)
 		return QREXEC_EXIT_PROBLEM;

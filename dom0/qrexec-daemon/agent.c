@@ -25,13 +25,14 @@ int agent_watch(struct daemon *d, int dir_fd)
 	char path[32];
 	int r;
 
+	/* a user has 128 of them, and each qube takes some: without one we look every LOOK_MS */
 	if (fd < 0)
-		return fail_errno();
+		return errno == EMFILE ? 0 : fail_errno();
 	r = str_format(path, sizeof(path), "/proc/self/fd/%d", dir_fd);
 	if (r < 0)
 		return r;
 	if (inotify_add_watch(fd, path, IN_CREATE | IN_MOVED_TO) < 0)
-		return fail_errno();
+		return errno == ENOSPC ? 0 : fail_errno();
 	d->watch_fd = take_fd(&fd);
 	return 0;
 }
@@ -56,7 +57,7 @@ static bool news_of_agent(const struct daemon *d)
 
 void agent_watch_turn(struct daemon *d)
 {
-	if (news_of_agent(d) && !d->agent)
+	if (d->watch_fd >= 0 && news_of_agent(d) && !d->agent)
 		d->retry_ms = d->hold_ms;
 }
 
@@ -170,8 +171,7 @@ static int message_handle(struct daemon *d, const struct qrexec_msg *m)
 	case QREXEC_HELLO:
 		return agent_greeted(d);
 	case QREXEC_CONNECTION_TERMINATED:
-		r = ports_release(&d->ports, m->domid, m->port);
-		r |= clients_end_call(d, m->domid, m->port);
+		r = clients_end_call(d, m->domid, m->port);
 		agent_watch_turn(d); /* the news that its sockets made do not pile up */
 		if (!r && log_allowed(&d->noise, d->name))
 			log_warn(d->name, "agent ended a call on port %u that is not, ignored",

@@ -6,6 +6,10 @@
  * they came, each in the memory of its own client, but not for ever: it is the qube that says when a
  * port is free again. A client that was served stays connected until it leaves, so that the end of
  * the agent can be told to those who still wait for its call back.
+ *
+ * When its call is over it is told so by the end of what we say, and its port is given to another call
+ * only once it has left: by then it has taken away all that bore this port's name. Were it free before,
+ * the next call's service could come upon what was left for the last one's.
  */
 #include "base/io.h"
 #include "base/str.h"
@@ -141,6 +145,13 @@ unsigned clients_poll(struct daemon *d, struct pollfd *p, unsigned first)
 	return n;
 }
 
+/* one whose call is over: whatever comes is the end */
+static void client_left(struct daemon *d, struct client *c)
+{
+	(void)ports_release(&d->ports, c->call_domid, c->call_port);
+	c->state = CLIENT_GONE;
+}
+
 int clients_turn(struct daemon *d, const struct pollfd *p, unsigned n)
 {
 	const uint64_t now = io_now_ms();
@@ -150,8 +161,15 @@ int clients_turn(struct daemon *d, const struct pollfd *p, unsigned n)
 
 		if (c->state == CLIENT_WAITING && (revents & (POLLHUP | POLLERR)))
 			c->state = CLIENT_GONE;
+		else if (c->state == CLIENT_LEAVING && revents)
+			client_left(d, c);
 		else if (c->state != CLIENT_WAITING && revents)
 			client_read(d, c);
+		if (c->state == CLIENT_LEAVING && now >= c->until_ms) {
+			log_info(d->name, "port %u: its call is over, its client does not leave",
+				 c->call_port);
+			client_left(d, c);
+		}
 		if (c->state == CLIENT_ASKING && now >= c->until_ms)
 			client_refuse(d, c, "it did not say what it wants");
 		if (c->state == CLIENT_WAITING && now >= c->until_ms)
@@ -201,7 +219,8 @@ static int client_serve(struct daemon *d, struct client *c)
 	}
 	if (r < 0)
 		return r;
-	if (needs_port(&m))
+	c->has_port = needs_port(&m);
+	if (c->has_port)
 		m.port = ports_take(&d->ports, d->domid, m.domid);
 	if (m.port == 0)
 		return 1;
@@ -242,13 +261,22 @@ int clients_dispatch(struct daemon *d)
 
 bool clients_end_call(struct daemon *d, uint32_t domid, uint32_t port)
 {
+	bool leaving = false;
+
 	for (struct client *c = d->clients; c; c = c->next) {
-		if (c->state != CLIENT_SERVED || c->call_domid != domid || c->call_port != port)
+		if (c->call_domid != domid || c->call_port != port)
 			continue;
-		c->state = CLIENT_GONE;
+		leaving |= c->state == CLIENT_LEAVING;
+		if (c->state != CLIENT_SERVED)
+			continue;
+		c->state = c->has_port ? CLIENT_LEAVING : CLIENT_GONE;
+		c->until_ms = io_now_ms() + LEAVE_MS;
+		if (c->has_port)
+			(void)shutdown(qrexec_peer_fd(c->peer), SHUT_WR);
 		return true;
 	}
-	return false;
+	/* nobody has it any more; what is being left has been ended already */
+	return !leaving && ports_release(&d->ports, domid, port);
 }
 
 int clients_timeout_ms(const struct daemon *d)
@@ -259,7 +287,7 @@ int clients_timeout_ms(const struct daemon *d)
 	for (const struct client *c = d->clients; c; c = c->next) {
 		int left;
 
-		if (c->state != CLIENT_ASKING && c->state != CLIENT_WAITING)
+		if (c->state == CLIENT_SERVED)
 			continue;
 		left = c->until_ms <= now ? 0 : (int)(c->until_ms - now);
 		if (least < 0 || left < least)

@@ -16,12 +16,15 @@
 
 struct qrexec_peer;
 
-/** CLIENTS_MAX - local clients at a time; more wait in the socket's queue */
-#define CLIENTS_MAX 512
+/** CLIENTS_MAX - local clients at a time; more wait in the socket's queue. The qube's own calls are such too, for as
+ * long as they live: 1024 of them, and half as many of others' */
+#define CLIENTS_MAX 1536
 /** REQUEST_MS - how long a client may take to say what it wants */
 #define REQUEST_MS 10000
 /** WAIT_MS - how long a request waits for a port, and for an agent that does not read */
 #define WAIT_MS 60000
+/** LEAVE_MS - how long a client whose call is over may keep its port: a caller's agent may never say that it is */
+#define LEAVE_MS 60000
 /** HELLO_MS - how long the agent may take to say HELLO */
 #define HELLO_MS 60000
 /** REQUESTS_MAX - calls of the qube that wait for a decision; more are refused at once */
@@ -34,6 +37,7 @@ enum client_state {
 	CLIENT_ASKING,  /* HELLO and its request are to come */
 	CLIENT_WAITING, /* its request waits for a port and for room towards the agent */
 	CLIENT_SERVED,  /* it has its answer; kept until it leaves or the agent does */
+	CLIENT_LEAVING, /* its call is over, as it has been told; its port is free when it has left */
 	CLIENT_GONE,    /* to be freed */
 };
 
@@ -41,9 +45,10 @@ struct client {
 	struct client *next;
 	struct qrexec_peer *peer;
 	enum client_state state;
-	uint64_t until_ms;              /* ASKING, WAITING */
+	uint64_t until_ms;              /* ASKING, WAITING, LEAVING */
 	struct qrexec_msg request;      /* WAITING: borrows from the peer */
 	uint32_t call_domid, call_port; /* SERVED: what TERMINATED will say of its call */
+	bool has_port;                  /* and that port is one of ours */
 	unsigned poll_at;
 };
 
@@ -104,7 +109,7 @@ MUST_CHECK int confine(const char *name, uid_t uid);
 
 /* ---- agent.c: the control channel */
 
-/** agent_watch() - be told when sockets appear in @dir_fd, the qube's; before confinement */
+/** agent_watch() - be told when sockets appear in @dir_fd, the qube's, if the user has any inotify left; before confinement */
 MUST_CHECK int agent_watch(struct daemon *d, int dir_fd);
 /** agent_watch_turn() - sockets have appeared */
 void agent_watch_turn(struct daemon *d);
@@ -132,7 +137,7 @@ MUST_CHECK int clients_turn(struct daemon *d, const struct pollfd *p, unsigned n
 MUST_CHECK int clients_dispatch(struct daemon *d);
 int clients_timeout_ms(const struct daemon *d);
 void clients_drop_all(struct daemon *d);
-/** clients_end_call() - the call is over: its client is let go; false if no client has it */
+/** clients_end_call() - the call is over: its client is let go, and its port; false if there is no such call */
 bool clients_end_call(struct daemon *d, uint32_t domid, uint32_t port);
 
 /* ---- requests.c: calls that the qube makes */

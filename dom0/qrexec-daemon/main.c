@@ -293,7 +293,7 @@ static int by_hand(const struct options *o, int *ret_ask_fd, int *ret_dir_fd)
 		p.vchan_dir = vchan;
 	}
 	if (r == 0 && !o->socket_dir) {
-		r = str_format(qrexec, sizeof(qrexec), "%s/qrexec", paths.run);
+		r = str_format(qrexec, sizeof(qrexec), "%s/qubes", paths.run);
 		p.qrexec_dir = qrexec;
 	}
 	/* a qube that has no channels yet is looked for instead of being told of */

@@ -36,7 +36,7 @@ static int broker_start(void *data, int *ret_fd)
 	AUTO_CLOSE int own = NO_FD, its = NO_FD, pidfd = NO_FD;
 	const struct spawn_fd map[] = {{.from = p->log_fd, .to = STDERR_FILENO},
 				       {.from = 0, .to = 3},
-				       {.from = p->places_fd, .to = 4}};
+				       {.from = p->seats_fd, .to = 4}};
 	struct spawn_fd fds[ARRAY_LEN(map)];
 	int pair[2], n = 0, r = program_find("qrexec-broker", path, sizeof(path));
 
@@ -56,7 +56,7 @@ static int broker_start(void *data, int *ret_fd)
 		return -ENOMEM;
 	argv[n++] = (char *)"qrexec-broker";
 	argv[n++] = (char *)"--daemon-fd=3";
-	argv[n++] = (char *)"--places-fd=4";
+	argv[n++] = (char *)"--seats-fd=4";
 	argv[n++] = channels;
 	argv[n++] = sockets;
 	if (socket)
@@ -100,8 +100,8 @@ static NORETURN void parent_serve(struct parent *p, int ask_fd)
 		(void)signal(signals[i], SIG_IGN); // NOLINT(cert-err33-c)
 	if (p->log_fd < 0)
 		p->log_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-	p->places_fd = memfd_create("places", MFD_CLOEXEC);
-	if (p->places_fd < 0)
+	p->seats_fd = memfd_create("seats", MFD_CLOEXEC);
+	if (p->seats_fd < 0)
 		_exit(EXIT_FAILURE);
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (int i = 0; null >= 0 && i <= STDERR_FILENO; i++)

@@ -17,7 +17,7 @@ struct parent {
 	const char *vchan_dir, *qrexec_dir, *name, *uuid;
 	const char *policy_program, *policy_socket; /* for the broker; NULL = as it finds it */
 	unsigned domid;
-	int places_fd; /* the parent's own: for each broker */
+	int seats_fd; /* the parent's own: for each broker */
 	int up_fd;
 	int log_fd;
 };

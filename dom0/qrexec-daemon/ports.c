@@ -1,17 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A channel is between two ids and a port, so each pair of qubes has the whole range: a port that is in use with one
- * qube is free with all others. How many calls there are at a time is bounded for all together, and of what is left a
- * caller gets no more than it has already: one alone gets half, the next one half of the rest, and there is always
- * something for one that has nothing. Dom0 may have all that is left.
+ * qube is free with all others. How many calls there are at a time is bounded for all together. The last PORTS_SPARE are
+ * for callers that have none, one each; of what is left besides a caller gets no more than it has already. So one alone
+ * gets half, the next one half of the rest, and some dozens of them must work together to leave nothing for another one.
+ * Dom0 may have all that is left.
  */
 #include "daemon.h"
+
+#define PORTS_SPARE 32
 
 static bool is_of(uint32_t domid, uint32_t own, unsigned port)
 {
 	const bool odd = port % 2 != 0;
 
 	return domid == 0 || odd == (own > domid);
+}
+
+static bool has_its_share(unsigned n_its, unsigned n_left)
+{
+	return n_its > 0 && (n_left <= PORTS_SPARE || n_its >= n_left - PORTS_SPARE);
 }
 
 unsigned ports_take(struct ports *p, uint32_t own, uint32_t domid)
@@ -27,7 +35,8 @@ unsigned ports_take(struct ports *p, uint32_t own, uint32_t domid)
 			n_its++;
 		}
 	}
-	if (slot == QREXEC_N_PORTS || (domid != 0 && n_its >= QREXEC_N_PORTS - p->n_used))
+	if (slot == QREXEC_N_PORTS ||
+	    (domid != 0 && has_its_share(n_its, QREXEC_N_PORTS - p->n_used)))
 		return 0;
 	for (unsigned i = 0; i < QREXEC_N_PORTS; i++) {
 		if (used[i] || !is_of(domid, own, QREXEC_PORT_DATA + i))

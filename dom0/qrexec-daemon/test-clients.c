@@ -118,6 +118,13 @@ static void all_ports_taken(void)
 		assert_int_not_equal(ports_take(&d.ports, 7, 0), 0);
 }
 
+/* besides that of a client which has been served */
+static void all_ports_taken_but_one(void)
+{
+	for (unsigned i = 1; i < QREXEC_N_PORTS; i++)
+		assert_int_not_equal(ports_take(&d.ports, 7, 0), 0);
+}
+
 static void a_client_gets_the_port_that_comes_free(void **state)
 {
 	AUTO_CLOSE int fd = NO_FD;
@@ -201,9 +208,9 @@ static void one_caller_leaves_ports_for_the_next(void **state)
 	struct ports p = {0};
 
 	(void)state;
-	assert_int_equal(all_that(&p, 9), QREXEC_N_PORTS / 2);
-	assert_int_equal(all_that(&p, 11), QREXEC_N_PORTS / 4);
-	assert_int_equal(all_that(&p, 6), QREXEC_N_PORTS / 8);
+	assert_int_equal(all_that(&p, 9), 112);
+	assert_int_equal(all_that(&p, 11), 56);
+	assert_int_equal(all_that(&p, 6), 28);
 	assert_int_equal(all_that(&p, 9), 0);
 	/* what the first gives back is not the first's again */
 	for (unsigned port = 514; port < 514 + 64; port += 2)
@@ -212,6 +219,26 @@ static void one_caller_leaves_ports_for_the_next(void **state)
 	assert_int_not_equal(all_that(&p, 13), 0);
 	assert_int_not_equal(all_that(&p, 0), 0);
 	assert_int_equal(p.n_used, QREXEC_N_PORTS);
+}
+
+static void many_callers_together_leave_one_for_another(void **state)
+{
+	struct ports p = {0};
+
+	(void)state;
+	for (uint32_t domid = 8; domid < 8 + 30; domid++)
+		assert_int_not_equal(all_that(&p, domid), 0);
+	assert_true(p.n_used < QREXEC_N_PORTS);
+	for (uint32_t domid = 8; domid < 8 + 30; domid++)
+		assert_int_equal(all_that(&p, domid), 0);
+	assert_int_equal(all_that(&p, 100), 1);
+	/* one that ends a call gets no other before one that has none */
+	while (ports_take(&p, 7, 200 + p.n_used) != 0)
+		;
+	assert_int_equal(p.n_used, QREXEC_N_PORTS);
+	assert_true(ports_release(&p, 8, 514));
+	assert_int_equal(all_that(&p, 8), 0);
+	assert_int_equal(all_that(&p, 600), 1);
 }
 
 static void a_client_is_let_go_when_its_call_is_over(void **state)
@@ -228,6 +255,53 @@ static void a_client_is_let_go_when_its_call_is_over(void **state)
 	assert_true(is_closed(fd));
 }
 
+static void a_port_is_another_calls_when_the_last_ones_client_has_left(void **state)
+{
+	AUTO_CLOSE int first = client_ask(), second = NO_FD, third = NO_FD, fourth = NO_FD;
+	unsigned port;
+
+	(void)state;
+	turn();
+	port = d.clients->call_port;
+	all_ports_taken_but_one();
+	second = client_ask();
+	turn();
+	assert_true(clients_end_call(&d, 0, port));
+	assert_false(
+		clients_end_call(&d, 0, port)); /* twice is once too often, and frees nothing */
+	turn();
+	assert_true(is_closed(first));
+	assert_int_equal(d.clients->next->state, CLIENT_WAITING);
+	close_fd(&first);
+	turn();
+	assert_int_equal(d.clients->state, CLIENT_SERVED);
+	assert_int_equal(d.clients->call_port, port);
+	assert_false(is_closed(second));
+	/* one that has left before its call is over holds it no longer than that */
+	close_fd(&second);
+	turn();
+	assert_int_equal(d.n_clients, 0);
+	third = client_ask();
+	turn();
+	assert_int_equal(d.clients->state, CLIENT_WAITING);
+	assert_true(clients_end_call(&d, 0, port));
+	turn();
+	assert_int_equal(d.clients->state, CLIENT_SERVED);
+	assert_false(is_closed(third));
+	/* nor does one that never leaves: its caller may be one who never says that it is over */
+	fourth = client_ask();
+	assert_true(clients_end_call(&d, 0, port));
+	turn();
+	assert_int_equal(d.clients->state, CLIENT_LEAVING);
+	assert_in_range(clients_timeout_ms(&d), LEAVE_MS / 2, LEAVE_MS);
+	d.clients->until_ms = 1;
+	turn();
+	assert_int_equal(d.n_clients, 1);
+	assert_int_equal(d.clients->state, CLIENT_SERVED);
+	assert_int_equal(d.clients->call_port, port);
+	assert_false(is_closed(fourth));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -238,8 +312,12 @@ int main(void)
 		cmocka_unit_test(ports_between_qubes_differ_by_who_is_lower),
 		cmocka_unit_test(each_pair_has_ports_of_its_own),
 		cmocka_unit_test(one_caller_leaves_ports_for_the_next),
+		cmocka_unit_test(many_callers_together_leave_one_for_another),
 		cmocka_unit_test_setup_teardown(a_client_is_let_go_when_its_call_is_over, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_port_is_another_calls_when_the_last_ones_client_has_left, set_up,
+			tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -86,9 +86,13 @@ static size_t put_message(const struct audit_entry *e, char *to, size_t size)
 /* the same fields, one a datagram's line */
 static void put_journal(const struct audit *a, const struct audit_entry *e, char *line, size_t len)
 {
-	char text[2 * AUDIT_MAX];
+	char text[3 * AUDIT_MAX], instance[AUDIT_INSTANCE_MAX];
 	size_t n = put_message(e, text, sizeof(text));
 
+	if (a->instance)
+		n += (size_t)snprintf(
+			text + n, sizeof(text) - n, "\n" AUDIT_INSTANCE "=%s",
+			log_quote(instance, sizeof(instance), a->instance, strlen(a->instance)));
 	/* what is not printable is escaped in the line, so it serves here too */
 	line[len - 1] = '\0';
 	for (char *field; (field = strsep(&line, "\t"));) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Questions: each connection brings one and gets one answer.
+ * Questions: each connection brings one and gets one answer, or one after another that are only about what would be decided.
  *
  * Most are whole when they are accepted, and are answered in that turn. One that the policy asks
  * about waits for the person; when its caller leaves, the question is taken back. One whose target
@@ -26,6 +26,9 @@
  * would keep all others from being decided */
 #define CALLER_STARTS_MAX  64
 #define CALLER_PROMPTS_MAX 8
+/* of CLIENTS_MAX, for those that stay: of one caller, and of all */
+#define CALLER_KEPT_MAX 16
+#define KEPT_MAX        (CLIENTS_MAX / 2)
 /* what is read on of something that is no question, so that who still writes it hears the answer:
  * closing a socket with unread bytes takes the answer away
  */
@@ -67,6 +70,7 @@ struct client {
 	struct prompting prompting;
 	unsigned poll_at, prompt_poll_at; /* in the array of this turn; POLL_NONE */
 	uint64_t began_us, until_ms;
+	char *kept_for; /* NULL, or whose questions come on this connection for good */
 };
 
 static uint64_t now_us(void)
@@ -83,6 +87,7 @@ static void client_free(struct client *c)
 	free(c->in);
 	free(c->service);
 	free(c->out);
+	free(c->kept_for);
 	free(c);
 }
 
@@ -114,6 +119,46 @@ static void sweep(struct policyd *d)
 		d->clients_last = &(*d->clients_last)->next;
 }
 
+/* ---- connections that stay */
+
+static bool may_keep(const struct policyd *d, const struct client *c)
+{
+	unsigned n = 0, n_caller = 0;
+
+	for (const struct client *o = d->clients; o; o = o->next) {
+		n += o->kept_for != NULL;
+		n_caller += str_eq(o->kept_for, c->q.source);
+	}
+	return n < KEPT_MAX && n_caller < CALLER_KEPT_MAX;
+}
+
+/* its answer is said, and it goes on */
+static void next_question(struct client *c)
+{
+	free(take_ptr(&c->in));
+	free(take_ptr(&c->service));
+	free(take_ptr(&c->out));
+	c->in_len = c->in_room = c->out_len = 0;
+	c->q = (struct decision_request){0};
+	c->verdict = (struct verdict){0};
+	c->agreed = false;
+	c->state = ASKING;
+	c->until_ms = UINT64_MAX;
+}
+
+/* what ends an answer where no end of the connection does */
+static void answer_end(struct client *c)
+{
+	char *ended = c->out ? realloc(c->out, c->out_len + 1) : NULL;
+
+	if (!ended) {
+		free(take_ptr(&c->out));
+		return;
+	}
+	ended[c->out_len++] = '\n';
+	c->out = ended;
+}
+
 /* ---- answering */
 
 static void flush(struct client *c)
@@ -125,6 +170,10 @@ static void flush(struct client *c)
 	if (n >= 0 && (size_t)n == c->out_len && c->rejected && shutdown(c->fd, SHUT_WR) == 0) {
 		c->state = DRAINING;
 		c->until_ms = io_now_ms() + DRAIN_MS;
+		return;
+	}
+	if (n >= 0 && (size_t)n == c->out_len && c->kept_for) {
+		next_question(c);
 		return;
 	}
 	if (n < 0 || (size_t)n == c->out_len) {
@@ -159,17 +208,21 @@ static void write_down(struct policyd *d, const struct client *c)
 static void answer(struct policyd *d, struct client *c)
 {
 	static const char refusal[] = "result=deny\n";
+	/* that it is allowed still is no other call. Looked at first: one that stays forgets its question */
+	const bool silent = c->q.just_evaluate || (c->q.decided_target && c->verdict.allow);
 
 	if (!c->verdict.allow) {
 		free(c->out);
 		c->out = strdup(refusal);
 		c->out_len = strlen(refusal);
 	}
+	if (c->kept_for)
+		answer_end(c);
 	if (c->out)
 		flush(c);
 	else
 		c->state = GONE;
-	if (!c->q.just_evaluate)
+	if (!silent)
 		write_down(d, c);
 }
 
@@ -403,6 +456,60 @@ static void prompt_turn(struct policyd *d, struct client *c)
 	}
 }
 
+/* ---- what was decided once */
+
+/* @c->out is the whole of @was; or, with that NULL, goes to @target */
+static bool is_same(const struct client *c, const char *was, const char *target)
+{
+	const char *line = was ? NULL : strstr(c->out, "\ntarget=");
+	const size_t len = strlen(target);
+
+	if (was)
+		return str_eq(c->out, was);
+	line += strlen("\ntarget=");
+	return strncmp(line, target, len) == 0 && line[len] == '\n';
+}
+
+/* of an ask what the person agreed to is among the targets; @c->out is the reply then */
+static bool is_said_still(struct policyd *d, struct client *c, const struct policy_answer *a,
+			  const char *was, const char *target)
+{
+	struct policy_target t;
+	uint32_t at = 0;
+
+	if (a->verdict == POLICY_ALLOW)
+		return make_reply(d, c, &a->target, a->user, a->autostart) == 0 &&
+		       is_same(c, was, target);
+	while (a->verdict == POLICY_ASK && c->agreed && policy_target_next(a, &at, &t))
+		if (t.qube < d->qubes.n && make_reply(d, c, &t, a->user, a->autostart) == 0 &&
+		    is_same(c, was, target))
+			return true;
+	return false;
+}
+
+/* policy and qubes may have changed while it started: only what would be said again now is said */
+static bool holds_still(struct policyd *d, struct client *c)
+{
+	AUTO_FREE char *was = take_ptr(&c->out);
+	struct policy_answer a;
+
+	if (!d->view)
+		return false;
+	policy_decide(d->view, &c->call, &a);
+	return is_said_still(d, c, &a, was, "");
+}
+
+/* nobody is asked again, and nothing started: who carries it out has made the target */
+static void decide_again(struct policyd *d, struct client *c, const struct policy_answer *a)
+{
+	c->agreed = true;
+	c->verdict.allow = is_said_still(d, c, a, NULL, c->q.decided_target);
+	if (c->verdict.allow)
+		answer(d, c);
+	else
+		refuse(d, c, "what was decided does not hold any more, now that it has started");
+}
+
 /* the question stands in @c->q */
 static void decide(struct policyd *d, struct client *c)
 {
@@ -430,7 +537,9 @@ static void decide(struct policyd *d, struct client *c)
 					  .argument = *plus == '+' ? plus + 1 : plus};
 	policy_decide(d->view, &c->call, &a);
 	note_rule(d, c, a.rule);
-	if (a.verdict == POLICY_ALLOW)
+	if (c->q.decided_target)
+		decide_again(d, c, &a);
+	else if (a.verdict == POLICY_ALLOW)
 		allow(d, c, &a.target, a.user, a.autostart);
 	else if (a.verdict == POLICY_ASK && c->q.assume_yes && agreed(d, c, &a, &t)) {
 		c->agreed = true;
@@ -443,30 +552,9 @@ static void decide(struct policyd *d, struct client *c)
 
 /* ---- what became of a wish */
 
-/* policy and qubes may have changed while it started: only what would be said again now is said */
-static bool holds_still(struct policyd *d, struct client *c, struct policy_answer *a)
-{
-	AUTO_FREE char *was = take_ptr(&c->out);
-	struct policy_target t;
-	uint32_t at = 0;
-
-	if (!d->view)
-		return false;
-	policy_decide(d->view, &c->call, a);
-	if (a->verdict == POLICY_ALLOW)
-		return make_reply(d, c, &a->target, a->user, a->autostart) == 0 &&
-		       str_eq(c->out, was);
-	while (a->verdict == POLICY_ASK && c->agreed && policy_target_next(a, &at, &t))
-		if (t.qube < d->qubes.n && make_reply(d, c, &t, a->user, a->autostart) == 0 &&
-		    str_eq(c->out, was))
-			return true;
-	return false;
-}
-
 void clients_done(struct policyd *d, const struct picture_done *done)
 {
 	struct client *c = d->clients;
-	struct policy_answer a;
 
 	while (c && !(c->state == WAITING && c->wish == done->id))
 		c = c->next;
@@ -476,7 +564,7 @@ void clients_done(struct policyd *d, const struct picture_done *done)
 		refuse(d, c, "it was not started: %s", done->text);
 		return;
 	}
-	if (!holds_still(d, c, &a)) {
+	if (!holds_still(d, c)) {
 		refuse(d, c, "what was decided does not hold any more, now that it has started");
 		return;
 	}
@@ -492,6 +580,7 @@ static void reject(struct policyd *d, struct client *c)
 		log_warn(NULL, "a question that is none is refused");
 	c->q.just_evaluate = true;
 	c->rejected = true;
+	free(take_ptr(&c->kept_for));
 	refuse(d, c, "malformed");
 }
 
@@ -514,6 +603,19 @@ static void question(struct policyd *d, struct client *c, size_t len)
 		c->q = (struct decision_request){0};
 		reject(d, c);
 		return;
+	}
+	if (c->kept_for ? !c->q.keep || !str_eq(c->kept_for, c->q.source)
+			: c->q.keep && !may_keep(d, c)) {
+		free(take_ptr(&c->kept_for));
+		refuse(d, c, "its connection cannot be kept");
+		return;
+	}
+	if (c->q.keep && !c->kept_for) {
+		c->kept_for = strdup(c->q.source);
+		if (!c->kept_for) {
+			refuse(d, c, "out of memory");
+			return;
+		}
 	}
 	decide(d, c);
 }
@@ -541,12 +643,18 @@ static void receive(struct policyd *d, struct client *c)
 		c->state = GONE;
 		return;
 	}
+	if (n == 0 && c->kept_for && c->in_len == 0) {
+		c->state = GONE; /* it has asked all it had to */
+		return;
+	}
 	if (n == 0) {
 		reject(d, c);
 		return;
 	}
-	if (c->in_len == 0)
+	if (c->in_len == 0) {
 		c->began_us = now_us();
+		c->until_ms = io_now_ms() + QUESTION_MS;
+	}
 	c->in_len += (size_t)n;
 	len = decision_request_len(c->in, c->in_len);
 	if (len == 0 && c->in_len < DECISION_MAX)

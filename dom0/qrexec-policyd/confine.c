@@ -49,6 +49,8 @@ int confine_loader(void)
 		{"fstat"},                        /* where stat() is not the call above */
 		{"access"},                       /* whether a folder is there */
 		{"faccessat"},                    /* where access() is this call */
+		{"readlink"},                     /* where a link leads that leads nowhere yet */
+		{"readlinkat"},                   /* where readlink() is this call */
 		{"lseek"},                        /* readdir() */
 		{"sysinfo"},                      /* qsort() of many files, as above */
 		{"socket", 0, ~UINT64_C(0), AF_UNIX},    /* the prompt */

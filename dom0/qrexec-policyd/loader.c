@@ -10,8 +10,8 @@
  * It reads everything anew when something has changed: a thousand rules take a few milliseconds.
  * Watches are set before the files are read, so no change falls between. A file that is being
  * written is looked at when it is closed, since half of it may be a fault, which refuses every call.
- * What a link leads to is watched too; a link that leads nowhere is looked at again when anything else
- * changes.
+ * What a link leads to is watched too, and each link on the way there, which may be led elsewhere; where a link leads nowhere
+ * the folder in which the next part of its way is to appear.
  */
 #include "policyd.h"
 
@@ -37,30 +37,132 @@
 /* changes come in groups: this long after the first one all are looked at */
 #define SETTLE_MS 5
 /* a new file is mostly closed by who writes it before this; one that is a link never is */
-#define CREATED_MS  100
-#define DEPTH_MAX   16
-#define PARENTS_MAX 8
+#define CREATED_MS 100
+#define DEPTH_MAX  16
+#define LINKS_MAX  40 /* that lead on to each other, as the kernel has it */
+#define WAYS_MAX   1024
 
 #define CHANGES                                                                                    \
 	(IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVE | IN_DELETE_SELF | IN_MOVE_SELF |        \
 	 IN_ATTRIB)
 
-/* a watch of a folder above one of the policy's, in which @name is to come or go */
-struct parent {
+/* a watch of a folder above one of the policy's, or on the way of a link, in which @name is to come or go */
+struct way {
 	int watch;
+	uint64_t path; /* its hash */
 	char name[NAME_MAX + 1];
 };
 
 struct loader {
 	const struct loader_places *places;
-	int notes_fd, watch_fd, timer_fd; /* @timer_fd: when a grant ends */
-	struct parent parents[PARENTS_MAX];
-	unsigned n_parents;
+	int notes_fd, timer_fd; /* @timer_fd: when a grant ends */
+	int watch_fd,
+		ways_fd; /* of what is in the folders; of @ways, which may be the same folders */
+	struct way ways[WAYS_MAX];
+	unsigned n_ways;
 };
 
 /* ---- watching */
 
 static int watch_below(struct loader *l, const char *path, unsigned depth);
+
+/* FNV-1a: paths of who writes the policy are told apart by it */
+static uint64_t path_hash(const char *path)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+	for (; *path != '\0'; path++)
+		hash = (hash ^ (unsigned char)*path) * UINT64_C(0x100000001b3);
+	return hash;
+}
+
+/* by this path: another one may lead there by other links */
+static bool is_watched(const struct loader *l, const struct way *w)
+{
+	for (unsigned i = 0; i < l->n_ways; i++)
+		if (l->ways[i].watch == w->watch && l->ways[i].path == w->path &&
+		    str_eq(l->ways[i].name, w->name))
+			return true;
+	return false;
+}
+
+/* a part of a way: @path's last one, to come or go in the folder above, or, where that is not there either, in the first
+ * one above that is; @ret: the path of that part. Return: 0; 1: it is watched already; -errno */
+static int watch_above(struct loader *l, const char *path, char ret[PATH_MAX])
+{
+	struct way *w = &l->ways[l->n_ways];
+	size_t len = strlen(path);
+	int r;
+
+	while (len > 1 && path[len - 1] == '/')
+		len--;
+	r = str_copy(ret, PATH_MAX, path, len);
+	if (r == 0 && l->n_ways == WAYS_MAX)
+		r = -E2BIG;
+	for (char *slash; r == 0 && (slash = strrchr(ret, '/'));) {
+		const char *above = slash == ret ? "/" : ret;
+
+		r = str_copy(w->name, sizeof(w->name), slash + 1, strlen(slash + 1));
+		*slash = '\0';
+		w->watch = r < 0 ? -1
+				 : inotify_add_watch(l->ways_fd, above,
+						     IN_CREATE | IN_MOVE | IN_DELETE |
+							     IN_MOVE_SELF | IN_DELETE_SELF);
+		if (w->watch >= 0) {
+			*slash = '/';
+			w->path = path_hash(ret);
+			if (is_watched(l, w))
+				return 1;
+			l->n_ways++;
+			break;
+		}
+		if (r == 0 && (errno != ENOENT || slash == ret))
+			r = fail_errno();
+	}
+	return r;
+}
+
+static int watch_way(struct loader *l, const char *path, unsigned n_links);
+
+/* the folders of @path that are links; one that cannot be watched is no fault. Return: 0; -ENOMEM */
+static int watch_links(struct loader *l, char *path, unsigned n_links)
+{
+	char to[1];
+	int r = 0;
+
+	for (char *slash = path; r == 0 && *slash && (slash = strchr(slash + 1, '/'));) {
+		*slash = '\0';
+		if (readlink(path, to, sizeof(to)) > 0 &&
+		    watch_way(l, path, n_links + 1) == -ENOMEM)
+			r = -ENOMEM;
+		*slash = '/';
+	}
+	return r;
+}
+
+/* where @path leads, or would: what is watched on the way is each link, and the first part that is not there */
+static int watch_way(struct loader *l, const char *path, unsigned n_links)
+{
+	char part[PATH_MAX], to[PATH_MAX], next[PATH_MAX];
+	int r = watch_above(l, path, part);
+	ssize_t n;
+
+	if (r == 0 && n_links < LINKS_MAX)
+		r = watch_links(l, part, n_links);
+	else if (r > 0)
+		return 0;
+	if (r < 0)
+		return r;
+	n = readlink(part, to, sizeof(to) - 1);
+	if (n <= 0 || n_links == LINKS_MAX)
+		return 0; /* it is no link: it comes, or goes */
+	to[n] = '\0';
+	if (to[0] == '/')
+		return watch_way(l, to, n_links + 1);
+	r = str_format(next, sizeof(next), "%.*s%s", (int)(strrchr(part, '/') + 1 - part), part,
+		       to);
+	return r < 0 ? r : watch_way(l, next, n_links + 1);
+}
 
 /* what is called @name there; a link is watched itself too, since what it leads to is elsewhere */
 static int watch_entry(struct loader *l, const char *path, const char *name, unsigned depth)
@@ -69,11 +171,18 @@ static int watch_entry(struct loader *l, const char *path, const char *name, uns
 	struct stat st, own;
 
 	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
-	    str_format(below, sizeof(below), "%s/%s", path, name) < 0 || stat(below, &st) < 0)
+	    str_format(below, sizeof(below), "%s/%s", path, name) < 0)
+		return 0;
+	/* a way that cannot be gone or watched is no fault of the policy's; what came meanwhile is there now */
+	if (lstat(below, &own) < 0)
+		return 0;
+	if (S_ISLNK(own.st_mode) && watch_way(l, below, 0) == -ENOMEM)
+		return -ENOMEM;
+	if (stat(below, &st) < 0)
 		return 0;
 	if (S_ISDIR(st.st_mode))
 		return watch_below(l, below, depth + 1);
-	if (S_ISREG(st.st_mode) && lstat(below, &own) == 0 && S_ISLNK(own.st_mode) &&
+	if (S_ISREG(st.st_mode) && S_ISLNK(own.st_mode) &&
 	    inotify_add_watch(l->watch_fd, below, CHANGES) < 0 && errno == ENOMEM)
 		return -ENOMEM;
 	return 0;
@@ -95,76 +204,53 @@ static int watch_below(struct loader *l, const char *path, unsigned depth)
 	return r;
 }
 
-/* the folder, which may come and go, and so what it is in, as far up as nothing is there */
-static int watch_folder(struct loader *l, const char *folder)
-{
-	struct parent *p = &l->parents[l->n_parents];
-	char above[PATH_MAX];
-	int r = str_copy(above, sizeof(above), folder, strlen(folder));
-
-	if (r == 0 && l->n_parents == PARENTS_MAX)
-		r = -E2BIG;
-	for (char *slash; r == 0 && (slash = strrchr(above, '/'));) {
-		r = str_copy(p->name, sizeof(p->name), slash + 1, strlen(slash + 1));
-		slash[slash == above] = '\0'; /* of the first one its slash stays */
-		p->watch =
-			r < 0 ? -1
-			      : inotify_add_watch(l->watch_fd, above,
-						  IN_CREATE | IN_MOVE | IN_DELETE | IN_MOVE_SELF |
-							  IN_DELETE_SELF | IN_MASK_ADD);
-		if (p->watch >= 0) {
-			l->n_parents++;
-			break;
-		}
-		if (r == 0 && (errno != ENOENT || slash == above))
-			r = fail_errno();
-	}
-	return r < 0 ? r : watch_below(l, folder, 0);
-}
-
+/* the folders may come and go, and so what they are in. Links in them come after that, for what there is of ways */
 static int watch_all(struct loader *l)
 {
+	const char *const *folders = l->places->folders;
 	int r = 0;
 
-	l->n_parents = 0;
+	l->n_ways = 0;
 	l->watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (l->watch_fd < 0)
+	l->ways_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (l->watch_fd < 0 || l->ways_fd < 0)
 		return fail_errno();
-	for (const char *const *f = l->places->folders; r == 0 && *f; f++)
-		r = watch_folder(l, *f);
+	for (const char *const *f = folders; r == 0 && *f; f++)
+		r = watch_way(l, *f, 0);
 	if (r == 0 && l->places->legacy)
-		r = watch_folder(l, l->places->legacy);
-	return r;
+		r = watch_way(l, l->places->legacy, 0);
+	for (const char *const *f = folders; r == 0 && *f; f++)
+		r = watch_below(l, *f, 0);
+	return r == 0 && l->places->legacy ? watch_below(l, l->places->legacy, 0) : r;
 }
 
 /* after how long this one is to be looked at; -1: it does not matter */
-static int event_delay(const struct loader *l, const struct inotify_event *e)
+static int event_delay(const struct loader *l, int fd, const struct inotify_event *e)
 {
-	bool is_parent = false;
-
-	for (unsigned i = 0; i < l->n_parents && !(e->mask & IN_Q_OVERFLOW); i++) {
-		if (e->wd != l->parents[i].watch)
+	if (fd == l->watch_fd || e->mask & IN_Q_OVERFLOW)
+		return e->mask & IN_CREATE && !(e->mask & IN_ISDIR) ? CREATED_MS : SETTLE_MS;
+	for (unsigned i = 0; i < l->n_ways; i++) {
+		if (e->wd != l->ways[i].watch)
 			continue;
-		if (e->len == 0 || str_eq(e->name, l->parents[i].name))
-			return SETTLE_MS; /* it has gone itself, or what it is watched for */
-		is_parent = true;
+		/* it has gone itself, or what it is watched for; a file that comes is closed yet, as above */
+		if (e->len == 0 || str_eq(e->name, l->ways[i].name))
+			return e->mask & IN_CREATE && !(e->mask & IN_ISDIR) ? CREATED_MS
+									    : SETTLE_MS;
 	}
-	if (is_parent)
-		return -1;
-	return e->mask & IN_CREATE && !(e->mask & IN_ISDIR) ? CREATED_MS : SETTLE_MS;
+	return -1;
 }
 
-/* the same of all that came; @due_ms: when something is to be looked at so far, 0 = never */
-static uint64_t take_events(struct loader *l, uint64_t due_ms)
+/* the same of all that came from @fd; @due_ms: when something is to be looked at so far, 0 = never */
+static uint64_t take_events(const struct loader *l, int fd, uint64_t due_ms)
 {
 	_Alignas(struct inotify_event) char buf[8192];
 	uint64_t now = io_now_ms();
 	ssize_t n;
 
-	while ((n = read(l->watch_fd, buf, sizeof(buf))) > 0)
+	while ((n = read(fd, buf, sizeof(buf))) > 0)
 		for (ssize_t at = 0; at < n;) {
 			const struct inotify_event *e = (const void *)(buf + at);
-			int delay = event_delay(l, e);
+			int delay = event_delay(l, fd, e);
 
 			if (delay >= 0 && (due_ms == 0 || due_ms > now + (uint64_t)delay))
 				due_ms = now + (uint64_t)delay;
@@ -246,7 +332,7 @@ static void set_timer(const struct loader *l, int64_t until)
 /* read everything and say what came of it */
 static int load(struct loader *l)
 {
-	int past_fd = take_fd(&l->watch_fd);
+	int past_fd = take_fd(&l->watch_fd), past_ways_fd = take_fd(&l->ways_fd);
 	struct ruleset AUTO(ruleset_done) rules = {0};
 	AUTO_FREE char *path = NULL;
 	struct loader_note note = {0};
@@ -270,6 +356,7 @@ static int load(struct loader *l)
 	r = io_send_msg(l->notes_fd, &note, sizeof(note), &fd, r == 0 ? 1 : 0);
 	/* watches take the kernel many milliseconds to end: after all else */
 	close_fd(&past_fd);
+	close_fd(&past_ways_fd);
 	return r;
 }
 
@@ -404,7 +491,8 @@ static int loader_run(struct loader *l)
 	while (r == 0) {
 		struct pollfd p[] = {{l->notes_fd, POLLIN, 0},
 				     {l->watch_fd, POLLIN, 0},
-				     {l->timer_fd, POLLIN, 0}};
+				     {l->timer_fd, POLLIN, 0},
+				     {l->ways_fd, POLLIN, 0}};
 
 		if (poll(p, ARRAY_LEN(p), wait_ms(due_ms)) < 0) {
 			if (errno == EINTR)
@@ -415,7 +503,8 @@ static int loader_run(struct loader *l)
 			r = grant(l);
 		if (r != 0)
 			return r < 0 ? r : 0;
-		due_ms = take_events(l, due_ms);
+		due_ms = take_events(l, l->watch_fd, due_ms);
+		due_ms = take_events(l, l->ways_fd, due_ms);
 		if ((due_ms == 0 || io_now_ms() < due_ms) && p[2].revents == 0)
 			continue;
 		due_ms = 0;
@@ -426,7 +515,8 @@ static int loader_run(struct loader *l)
 
 int loader_start(const struct loader_places *places, int *ret_fd)
 {
-	struct loader l = {.places = places, .watch_fd = NO_FD, .timer_fd = NO_FD};
+	struct loader l = {
+		.places = places, .watch_fd = NO_FD, .ways_fd = NO_FD, .timer_fd = NO_FD};
 	pid_t parent = getpid(), pid;
 	int fds[2], r;
 

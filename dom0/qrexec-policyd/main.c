@@ -32,12 +32,13 @@ struct options {
 	int feed_fd, listen_fd, log_fds[2];
 	unsigned n_log_fds, n_folders;
 	uid_t uid;
-	const char *folders[FOLDERS_MAX + 1], *legacy, *prompt;
+	const char *folders[FOLDERS_MAX + 1], *legacy, *prompt, *instance;
 };
 
 static const char usage_text[] =
 	"usage: qrexec-policyd --feed-fd F --listen-fd F [--log-fd F --log-fd F] [--uid U]\n"
 	"                      [--policy-dir DIR]... [--legacy-dir DIR] [--prompt-socket PATH]\n"
+	"                      [--instance DIR]\n"
 	"\n"
 	"Decides qrexec calls by the policy. qubesd starts it.\n"
 	"\n"
@@ -49,6 +50,7 @@ static const char usage_text[] =
 	"                    (default /run/qubes/policy.d and /etc/qubes/policy.d)\n"
 	"  --legacy-dir DIR  folder of R4.0 policy files (default /etc/qubes-rpc/policy)\n"
 	"  --prompt-socket PATH  where the person is asked, or in terminals/ beside it; else refused\n"
+	"  --instance DIR    whose decisions these are, as the journal is told\n"
 	"  --help, --version\n"
 	"\n"
 	"Exit codes: 1 it could not start or go on; 2 usage.\n";
@@ -102,6 +104,8 @@ static int parse_one(struct options *o, int c)
 		return folder(optarg, &o->legacy);
 	case 'p':
 		return folder(optarg, &o->prompt);
+	case 'i':
+		return folder(optarg, &o->instance);
 	case 'h':
 		(void)fputs(usage_text, stdout);
 		exit(0);
@@ -123,6 +127,7 @@ static int parse(int argc, char **argv, struct options *o)
 		{"policy-dir", required_argument, NULL, 'd'},
 		{"legacy-dir", required_argument, NULL, 'r'},
 		{"prompt-socket", required_argument, NULL, 'p'},
+		{"instance", required_argument, NULL, 'i'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
 		{0},
@@ -172,6 +177,7 @@ static int acquire(const struct options *o, struct policyd *d)
 		return r;
 	d->audit.fds[0] = o->log_fds[0];
 	d->audit.fds[1] = o->log_fds[1];
+	d->audit.instance = o->instance;
 	return audit_init(&d->audit);
 }
 
@@ -187,8 +193,9 @@ static int timeout_ms(const struct policyd *d)
 static int turn(struct policyd *d)
 {
 	static struct pollfd p[3 + CLIENTS_MAX + PROMPTS_MAX];
-	bool accepting = is_ready(d) && d->n_clients < CLIENTS_MAX;
-	unsigned n_clients = clients_poll(d, p + 3);
+	const bool whole = qubes_are_whole(&d->qubes);
+	const bool accepting = whole && is_ready(d) && d->n_clients < CLIENTS_MAX;
+	const unsigned n_clients = whole ? clients_poll(d, p + 3) : 0;
 	int r = 0;
 
 	p[0] = (struct pollfd){d->feed_fd, POLLIN, 0};
@@ -196,15 +203,21 @@ static int turn(struct policyd *d)
 	p[2] = (struct pollfd){accepting ? d->listen_fd : NO_FD, POLLIN, 0};
 	if (d->qubes.out_len > 0)
 		p[0].events |= POLLOUT;
-	if (poll(p, 3 + n_clients, timeout_ms(d)) < 0)
+	if (poll(p, 3 + n_clients, whole ? timeout_ms(d) : -1) < 0)
 		return errno == EINTR ? 0 : fail_errno();
-	/* first what has changed, so that no question is answered by what was before */
+	/* first what has changed, so that no question is answered by what was before. It was looked at before the questions:
+	 * one may have come in between, and what it is about before that */
+	if (p[0].revents == 0 && poll(p, 1, 0) < 0)
+		return errno == EINTR ? 0 : fail_errno();
 	if (p[0].revents != 0)
 		r = qubes_turn(d);
 	if (r == 0 && p[1].revents != 0)
 		r = table_turn(d);
 	if (r < 0)
 		return r;
+	/* half of a large picture: who asks may know of what the rest of it says, and that is on its way */
+	if (!qubes_are_whole(&d->qubes))
+		return 0;
 	clients_turn(d, p + 3, n_clients);
 	return p[2].revents != 0 ? clients_accept(d) : 0;
 }

@@ -98,12 +98,15 @@ struct qubes {
 	struct policy_qube *is;
 	unsigned n;
 	bool settled;
+	bool half;         /* more was told since the last SETTLED */
 	uint8_t *in, *out; /* bytes of frames */
 	size_t in_len, in_room, out_len, out_room;
 };
 
 /** qubes_turn() - qubesd has said something; 0; -errno: the connection is over */
 MUST_CHECK int qubes_turn(struct policyd *d);
+/** qubes_are_whole() - nothing of what belongs together is still to come; so they are, too, while nothing is known at all */
+bool qubes_are_whole(const struct qubes *q);
 /** qubes_wish() - start a qube; 0; -errno */
 MUST_CHECK int qubes_wish(struct policyd *d, const struct picture_wish *wish);
 /** qubes_flush() - send what waits; 0; -errno: the connection is over */
@@ -191,6 +194,7 @@ void prompting_end(struct prompting *p);
 /** struct audit - @fds: two files, written in turn, or NO_FD; @journal_fd: the journal's socket, or NO_FD */
 struct audit {
 	int fds[2], journal_fd;
+	const char *instance; /* whose, for the journal; NULL = that is not said */
 	unsigned current;
 	uint64_t len; /* of the current file */
 	struct log_limit strangers;

@@ -208,6 +208,11 @@ int qubes_wish(struct policyd *d, const struct picture_wish *wish)
 	return send_msg(d, &(struct picture_msg){.type = PICTURE_START, .wish = *wish});
 }
 
+bool qubes_are_whole(const struct qubes *q)
+{
+	return !q->settled || (!q->half && q->in_len == 0);
+}
+
 /* @serial: of the last SETTLED of this turn */
 static int take_frame(struct policyd *d, const uint8_t *frame, size_t len, bool *settled,
 		      uint32_t *serial)
@@ -222,6 +227,7 @@ static int take_frame(struct policyd *d, const uint8_t *frame, size_t len, bool 
 	switch (m.type) {
 	case PICTURE_QUBE:
 		*settled = false;
+		q->half = true;
 		r = qube_new(frame, len, &new);
 		if (r < 0)
 			return r;
@@ -232,10 +238,12 @@ static int take_frame(struct policyd *d, const uint8_t *frame, size_t len, bool 
 		return 0;
 	case PICTURE_GONE:
 		*settled = false;
+		q->half = true;
 		put_aside(q, m.gone);
 		return 0;
 	case PICTURE_SETTLED:
 		*settled = true;
+		q->half = false;
 		*serial = m.serial;
 		return 0;
 	case PICTURE_DONE:

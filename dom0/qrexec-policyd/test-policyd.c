@@ -117,18 +117,29 @@ static void tell_few(void)
 
 /* ---- as a caller */
 
-static int question(const char *source, const char *target, const char *service, bool evaluate)
+static int question_of(const struct decision_request *q)
 {
-	const struct decision_request q = {
-		.source = source, .target = target, .service = service, .just_evaluate = evaluate};
 	char text[1024];
-	size_t len = decision_request_encode(&q, text, sizeof(text));
+	size_t len = decision_request_encode(q, text, sizeof(text));
 	int fd = NO_FD;
 
 	assert_true(len > 0);
 	assert_int_equal(io_unix_connect(path(DECISION_SOCKET), SOCK_STREAM, &fd), 0);
 	assert_int_equal(io_write_full(fd, text, len), 0);
 	return fd;
+}
+
+static int question(const char *source, const char *target, const char *service, bool evaluate)
+{
+	return question_of(&(struct decision_request){
+		.source = source, .target = target, .service = service, .just_evaluate = evaluate});
+}
+
+/* about a call that was answered with @decided before */
+static int question_again(const char *target, const char *service, const char *decided)
+{
+	return question_of(&(struct decision_request){
+		.source = "work", .target = target, .service = service, .decided_target = decided});
 }
 
 /* the answer's target, "" for a refusal; borrowed until the next call */
@@ -240,18 +251,139 @@ static void many_qubes_and_many_files(void **state)
 	assert_false(would("qube-700", "qube-9", "a.B"));
 }
 
+/* as who updates all at once does it */
+static void lead_to(const char *link, const char *to)
+{
+	(void)unlink(path("next"));
+	assert_int_equal(symlink(to, path("next")), 0);
+	assert_int_equal(rename(path("next"), path(link)), 0);
+}
+
+static void a_link_on_the_way_of_a_link_may_be_led_elsewhere(void **state)
+{
+	(void)state;
+	tell_few();
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(io_mkdirs(path(i == 0 ? "old/rules" : "new/rules"), 0700), 0);
+		put_policy(i == 0 ? "old/rules/x" : "new/rules/x",
+			   i == 0 ? "c.Far * work vault allow\n" : "c.Far * work vault deny\n");
+	}
+	/* a folder that is a link, and a link to a link */
+	lead_to("now", "old");
+	lead_to("one", "old/rules/x");
+	lead_to("policy.d/40-far.policy", "../now/rules/x");
+	within_allowed(true, "work", "vault", "c.Far");
+	lead_to("now", "new");
+	within_allowed(false, "work", "vault", "c.Far");
+	lead_to("now", "old");
+	within_allowed(true, "work", "vault", "c.Far");
+	/* two ways to one file */
+	lead_to("other", "old");
+	lead_to("policy.d/35-far.policy", "../other/rules/x");
+	(void)usleep(300000); /* nothing that is to be heard is from before */
+	lead_to("now", "new");
+	lead_to("other", "new");
+	within_allowed(false, "work", "vault", "c.Far");
+	lead_to("other", "old");
+	within_allowed(true, "work", "vault", "c.Far");
+	assert_int_equal(unlink(path("policy.d/35-far.policy")), 0);
+	within_allowed(false, "work", "vault", "c.Far");
+	lead_to("policy.d/40-far.policy", "../one");
+	within_allowed(true, "work", "vault", "c.Far");
+	(void)usleep(300000);
+	lead_to("one", "new/rules/x");
+	within_allowed(false, "work", "vault", "c.Far");
+}
+
+/* -1: closed; else what was answered */
+static int ask_again(int fd, const char *source, const char *target, bool keep)
+{
+	const struct decision_request q = {.source = source,
+					   .target = target,
+					   .service = "a.B",
+					   .just_evaluate = true,
+					   .keep = keep};
+	char text[1024];
+	struct decision_answer a;
+	size_t len = decision_request_encode(&q, text, sizeof(text)), n = 0;
+
+	assert_true(len > 0);
+	if (send(fd, text, len, MSG_NOSIGNAL) != (ssize_t)len)
+		return -1;
+	while (n < sizeof(text) && decision_answer_len(text, n) == 0) {
+		ssize_t got = read(fd, text + n, sizeof(text) - n);
+
+		if (got <= 0)
+			return -1;
+		n += (size_t)got;
+	}
+	assert_int_equal(decision_answer_len(text, n), n);
+	assert_int_equal(decision_answer_decode(text, n - 1, &a), 0);
+	return a.allow;
+}
+
+static int connect_to_it(void)
+{
+	int fd = NO_FD;
+
+	assert_int_equal(io_unix_connect(path(DECISION_SOCKET), SOCK_STREAM, &fd), 0);
+	return fd;
+}
+
+static void a_connection_may_be_kept_for_what_would_be(void **state)
+{
+	int fds[17];
+
+	(void)state;
+	tell_few();
+	within_allowed(true, "work", "vault", "a.B");
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		fds[i] = connect_to_it();
+	for (unsigned i = 0; i < 100; i++) {
+		assert_int_equal(ask_again(fds[0], "work", "vault", true), 1);
+		assert_int_equal(ask_again(fds[0], "work", "work", true), 0);
+	}
+	/* as things are now, not as they were */
+	tell_qube(3, "work", NULL, true);
+	settle();
+	assert_int_equal(ask_again(fds[0], "work", "vault", true), 0);
+	tell_qube(3, "work", "trusted", true);
+	settle();
+	assert_int_equal(ask_again(fds[0], "work", "dvm", true), 1);
+	/* of one caller so many, and of another one still */
+	for (size_t i = 1; i < 16; i++)
+		assert_int_equal(ask_again(fds[i], "work", "dvm", true), 1);
+	assert_int_equal(ask_again(fds[16], "work", "dvm", true), -1);
+	assert_true(would("work", "dvm", "a.B"));
+	(void)close(fds[16]);
+	fds[16] = connect_to_it();
+	assert_true(ask_again(fds[16], "vault", "work", true) >= 0);
+	/* it stays what it was kept for */
+	assert_int_equal(ask_again(fds[1], "vault", "work", true), -1);
+	assert_int_equal(ask_again(fds[2], "work", "dvm", false), -1);
+	/* and a place is free when it goes */
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		(void)close(fds[i]);
+	fds[0] = connect_to_it();
+	assert_int_equal(ask_again(fds[0], "work", "dvm", true), 1);
+	(void)close(fds[0]);
+}
+
 static void what_is_told_takes_effect_together(void **state)
 {
+	struct pollfd p = {.events = POLLIN};
+
 	(void)state;
 	tell_few();
 	within_allowed(true, "work", "vault", "a.B");
 	tell_qube(3, "work", NULL, true);
 	tell(&(struct picture_msg){PICTURE_GONE, .gone = 2});
-	/* half of it is no picture: what was before holds */
-	assert_true(would("work", "vault", "a.B"));
+	/* half of it is no picture, and who asks may have heard of the other half */
+	p.fd = question("work", "vault", "a.B", true);
+	assert_int_equal(poll(&p, 1, 200), 0);
 	tell_qube(3, "work", "trusted", true);
 	settle();
-	assert_false(would("work", "vault", "a.B"));
+	assert_string_equal(answer(p.fd), "");
 	assert_true(would("work", "dvm", "a.B"));
 	tell_qube(3, "work", NULL, true);
 	settle();
@@ -515,6 +647,32 @@ static void a_choice_that_is_not_offered_any_more_is_a_refusal(void **state)
 	(void)close(listen_fd);
 }
 
+static void what_was_decided_can_be_asked_again_once_it_has_started(void **state)
+{
+	(void)state;
+	begin_asking();
+	assert_string_equal(answer(question_again("@dispvm", "a.B", "@dispvm:dvm")), "@dispvm:dvm");
+	assert_string_equal(answer(question_again("@dispvm", "a.B", "@dispvm:vault")), "");
+	assert_string_equal(answer(question_again("@dispvm", "a.B", "@dispvm:dv")), "");
+	assert_string_equal(answer(question_again("@dispvm", "a.B", "vault")), "");
+	/* that it holds is no other call, so only refusals are written down */
+	assert_false(log_has("\tto=@dispvm:dvm\t"));
+	assert_true(log_has("reason=what was decided does not hold any more"));
+	/* the person has agreed to it: nobody is asked again */
+	assert_string_equal(answer(question_again("@default", "a.Ask", "@dispvm:dvm")),
+			    "@dispvm:dvm");
+	assert_string_equal(answer(question_again("@default", "a.Ask", "vault")), "vault");
+	assert_string_equal(answer(question_again("@default", "a.Ask", "work")), "");
+	put_policy("policy.d/20-ask.policy", "a.Ask * work vault ask\n");
+	within_allowed(false, "work", "vault", "a.Mark");
+	assert_string_equal(answer(question_again("@default", "a.Ask", "@dispvm:dvm")), "");
+	/* and the qubes may have changed: @dispvm is another one now */
+	tell_qube(1, "dvm2", NULL, false);
+	settle();
+	assert_string_equal(answer(question_again("@dispvm", "a.B", "@dispvm:dvm")), "");
+	assert_string_equal(answer(question_again("@dispvm:dvm", "a.B", "@dispvm:dvm")), "");
+}
+
 static void a_caller_that_leaves_takes_its_question_back(void **state)
 {
 	int fd, prompt, listen_fd = prompt_listen();
@@ -616,6 +774,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(many_qubes_and_many_files, begin, end),
 		cmocka_unit_test_setup_teardown(what_is_told_takes_effect_together, begin, end),
+		cmocka_unit_test_setup_teardown(a_link_on_the_way_of_a_link_may_be_led_elsewhere,
+						begin, end),
+		cmocka_unit_test_setup_teardown(a_connection_may_be_kept_for_what_would_be, begin,
+						end),
 		cmocka_unit_test_setup_teardown(a_target_that_does_not_run_is_started_first, begin,
 						end),
 		cmocka_unit_test_setup_teardown(
@@ -629,6 +791,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(whatever_is_no_choice_is_a_refusal, begin, end),
 		cmocka_unit_test_setup_teardown(a_choice_that_is_not_offered_any_more_is_a_refusal,
 						begin, end),
+		cmocka_unit_test_setup_teardown(
+			what_was_decided_can_be_asked_again_once_it_has_started, begin, end),
 		cmocka_unit_test_setup_teardown(a_caller_that_leaves_takes_its_question_back, begin,
 						end),
 		cmocka_unit_test_setup_teardown(of_one_caller_only_so_many_wait_for_the_person,

@@ -18,7 +18,8 @@
 static void client_close(struct client *c)
 {
 	struct monitor *m = c->m;
-	bool undo = c->starts && m->stage != MONITOR_READY;
+	/* a zygote's machine is nobody's: it ends with who makes it, saved or not */
+	bool undo = c->starts && (m->stage != MONITOR_READY || m->mode == MONITOR_ZYGOTE);
 
 	c->source = sd_event_source_disable_unref(c->source);
 	close_fd(&c->fd);
@@ -80,6 +81,22 @@ void clients_tell(struct monitor *m)
 			send_status(&m->clients[i]);
 }
 
+static void send_memory(struct client *c)
+{
+	struct pollfd room = {.fd = c->fd, .events = POLLOUT};
+
+	if (c->m->memory.now.most == 0 || c->starts || c->behind || poll(&room, 1, 0) == 0)
+		return;
+	client_send(c, &(struct monitor_msg){.type = MONITOR_MEMORY, .memory = c->m->memory.now});
+}
+
+void clients_tell_memory(struct monitor *m)
+{
+	for (size_t i = 0; i < ARRAY_LEN(m->clients); i++)
+		if (m->clients[i].id != 0)
+			send_memory(&m->clients[i]);
+}
+
 void client_reply(struct monitor *m, uint64_t client_id, uint32_t id, uint32_t error,
 		  const char *text)
 {
@@ -117,12 +134,14 @@ static void command(struct client *c, const struct monitor_msg *msg, int *fds, s
 	case MONITOR_DISK_RESIZE:
 	case MONITOR_NIC_ADD:
 	case MONITOR_NIC_REMOVE:
+	case MONITOR_MEMORY_ASK:
 		qemu_command(m, c->id, msg, fds, n_fds);
 		break;
 	case MONITOR_FDS:
 	case MONITOR_START:
 	case MONITOR_STATUS:
 	case MONITOR_REPLY:
+	case MONITOR_MEMORY:
 		log_warn(m->name, "a client sends what is not for us, closing");
 		client_close(c);
 		break;
@@ -181,6 +200,8 @@ static int client_new(struct monitor *m, int fd, bool starts)
 		}
 		(void)take_fd(&own);
 		send_status(c);
+		if (c->id != 0)
+			send_memory(c);
 		return 0;
 	}
 	return -EBUSY;

@@ -148,7 +148,7 @@ static int broker_start(void *data, int *ret_fd)
 	its = pair[1];
 	add_arg(&p, "qrexec-broker");
 	add_fd(&p, "daemon-fd", its);
-	add_fd(&p, "places-fd", m->places_fd);
+	add_fd(&p, "seats-fd", m->seats_fd);
 	add_arg(&p, "--socket-dir=%s", m->dir.qrexec);
 	add_arg(&p, "--vchan-dir=%s", m->dir.vchan);
 	add_arg(&p, "--run-dir=%s", m->dir.run);

@@ -104,6 +104,21 @@ void monitor_booted(struct monitor *m)
 		set_ready(m);
 }
 
+void monitor_awake(struct monitor *m)
+{
+	if (m->stage != MONITOR_BOOTING || m->ending)
+		return;
+	m->stage = MONITOR_AWAKE;
+	clients_tell(m);
+}
+
+void monitor_saved(struct monitor *m)
+{
+	m->stage = MONITOR_READY;
+	log_info(m->name, "is saved");
+	clients_tell(m);
+}
+
 void monitor_set_agent(struct monitor *m, bool up)
 {
 	if (m->agent == up || m->ending)
@@ -122,7 +137,7 @@ static struct {
 	struct monitor_msg msg;
 	struct spawn_fd fds[SPAWN_MAX_FDS];
 	unsigned n_fds;
-	int log_fd;
+	int log_fd, state_fd;
 } given;
 
 static int give_fd(int from, int to)
@@ -154,6 +169,7 @@ static int read_start(void)
 			return -EPROTO;
 		if (given.msg.type == MONITOR_START) {
 			given.log_fd = fds[0];
+			given.state_fd = n_fds > 1 ? fds[1] : NO_FD;
 			return 0;
 		}
 		if (given.msg.type != MONITOR_FDS)
@@ -196,9 +212,9 @@ static int make_rings(int *ret_fd)
 	return 0;
 }
 
-static int make_places(int *ret_fd)
+static int make_seats(int *ret_fd)
 {
-	*ret_fd = memfd_create("places", MFD_CLOEXEC);
+	*ret_fd = memfd_create("seats", MFD_CLOEXEC);
 	return *ret_fd < 0 ? fail_errno() : 0;
 }
 
@@ -223,9 +239,17 @@ static int take_start(struct monitor *m, const struct monitor_start *s)
 	m->uid = s->uid;
 	m->qrexec = s->qrexec;
 	m->debug = s->debug;
+	m->memory.now = (struct monitor_memory){.base = (uint64_t)s->memory_mib << 20,
+						.most = (uint64_t)s->more_mib << 20,
+						.available = MONITOR_UNKNOWN};
+	m->memory.used = MONITOR_UNKNOWN;
+	m->mode = s->mode;
+	m->disk_sizes[0] = s->private_size;
+	m->disk_sizes[1] = s->volatile_size;
+	m->state_fd = take_fd(&given.state_fd);
 	r = make_qdb(s, &m->qdb_fd);
 	r = r < 0 ? r : make_rings(&m->rings_fd);
-	r = r < 0 ? r : make_places(&m->places_fd);
+	r = r < 0 ? r : make_seats(&m->seats_fd);
 	return r < 0 ? r : rundir_make(&m->dir, s->run_dir, s->domid, s->name);
 }
 
@@ -260,7 +284,10 @@ static int start_qemu(struct monitor *m, struct started *s)
 	r = r < 0 ? r : pair(SOCK_STREAM, &s->console, MONITOR_FD_CONSOLE);
 	r = r < 0 ? r : pair(SOCK_STREAM, &s->errors, STDERR_FILENO);
 	r = r < 0 ? r : give_fd(m->dir.carrier_fd, MONITOR_FD_VCHAN);
-	r = r < 0 ? r : give_fd(m->rings_fd, MONITOR_FD_RINGS);
+	if (m->mode != MONITOR_ZYGOTE)
+		r = r < 0 ? r : give_fd(m->rings_fd, MONITOR_FD_RINGS);
+	if (m->mode != MONITOR_BOOT)
+		r = r < 0 ? r : pair(SOCK_STREAM, &m->stage_fd, MONITOR_FD_STAGE);
 	if (r < 0)
 		return r;
 	r = reader_start(m->name, m->uid, s->qmp, s->console, s->errors, given.log_fd,
@@ -322,6 +349,9 @@ static int serve(struct monitor *m, struct started *s)
 	r = weight_lower(m);
 	if (r < 0)
 		return r;
+	r = memory_serve(m);
+	if (r < 0)
+		return r;
 	r = clients_serve(m, START_FD);
 	if (r < 0)
 		return r;
@@ -331,6 +361,7 @@ static int serve(struct monitor *m, struct started *s)
 static void done(struct monitor *m)
 {
 	daemons_done(m);
+	memory_done(m);
 	qemu_done(&m->qemu);
 	rundir_remove(&m->dir, m->name);
 	if (m->clean && m->stage == MONITOR_READY && rundir_note_clean(&m->dir, m->uuid) < 0)
@@ -343,7 +374,9 @@ static void done(struct monitor *m)
 	m->event = sd_event_unref(m->event);
 	close_fd(&m->qdb_fd);
 	close_fd(&m->rings_fd);
-	close_fd(&m->places_fd);
+	close_fd(&m->seats_fd);
+	close_fd(&m->stage_fd);
+	close_fd(&m->state_fd);
 }
 
 /* a start that failed before the loop: one GONE on the start channel tells why */
@@ -402,7 +435,8 @@ int main(int argc, char **argv)
 		return usage(STDERR_FILENO, 2);
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)umask(0077);
-	m.rings_fd = m.places_fd = m.qdb_fd = m.qdb_conn = m.qemu.qmp_fd = m.qemu.notes_fd = NO_FD;
+	m.rings_fd = m.seats_fd = m.qdb_fd = m.qdb_conn = m.qemu.qmp_fd = m.qemu.notes_fd = NO_FD;
+	m.stage_fd = m.state_fd = given.state_fd = given.log_fd = NO_FD;
 	m.dir = RUNDIR_NONE;
 	for (unsigned i = 0; i < N_DAEMONS; i++)
 		m.daemons[i] =

@@ -21,10 +21,13 @@
 #define REMOVAL_TIMEOUT_US (30 * USEC)
 #define EXIT_TIMEOUT_US    (20 * USEC) /* from SHUTDOWN to the end of the process */
 #define NOTES_PER_TURN     64
-#define UNASKED_MAX        8     /* in its life */
-#define FIRST_FREE_SET     10000 /* descriptor sets below are those of the command line */
+#define UNASKED_MAX        8       /* in its life */
+#define VCHAN_DEVICE       "vchan" /* as vmm/qemu calls the port */
+#define FIRST_FREE_SET     10000   /* descriptor sets below are those of the command line */
 
-enum step { STEP_SEND, STEP_DONE, STEP_WAIT };
+#define POLL_US UINT64_C(3000) /* between questions how far it is */
+
+enum step { STEP_SEND, STEP_DONE, STEP_WAIT, STEP_PAUSE };
 
 static void cut_off(struct monitor *m, const char *what)
 {
@@ -198,6 +201,13 @@ static enum step simple_step(struct qemu *q, struct op *op, struct jw *w, const 
 	if (op->step > 0)
 		return STEP_DONE;
 	qmp_begin(w, command, q->next_id);
+	if (op->type == MONITOR_MEMORY_ASK) {
+		qmp_put_of(w, QMP_MORE_MEMORY, "requested-size");
+		jw_key(w, "value");
+		jw_u64(w, op->size);
+	}
+	if (op->type == MONITOR_MEMORY)
+		qmp_put_of(w, QMP_BALLOON, "guest-stats");
 	if (op->type == MONITOR_DISK_RESIZE) {
 		member(w, "node-name", "disk-%s", op->name);
 		jw_key(w, "size");
@@ -206,8 +216,28 @@ static enum step simple_step(struct qemu *q, struct op *op, struct jw *w, const 
 	return STEP_SEND;
 }
 
+static bool op_is_own(const struct op *op)
+{
+	return op->type == OP_SAVE || op->type == OP_RESTORE;
+}
+
+static enum step own_step(struct qemu *q, struct op *op, struct jw *w, int *ret_fd)
+{
+	switch (fork_step(q, op, w, ret_fd)) {
+	case FORK_SEND:
+		return STEP_SEND;
+	case FORK_PAUSE:
+		return STEP_PAUSE;
+	case FORK_DONE:
+		break;
+	}
+	return STEP_DONE;
+}
+
 static enum step op_step(struct qemu *q, struct op *op, struct jw *w, int *ret_fd)
 {
+	if (op_is_own(op))
+		return own_step(q, op, w, ret_fd);
 	if (op->undoing)
 		return undo_step(q, op, w);
 	if (op->type == MONITOR_DISK_ADD)
@@ -218,6 +248,10 @@ static enum step op_step(struct qemu *q, struct op *op, struct jw *w, int *ret_f
 		return remove_step(q, op, w);
 	if (op->type == MONITOR_DISK_RESIZE)
 		return simple_step(q, op, w, "block_resize");
+	if (op->type == MONITOR_MEMORY_ASK)
+		return simple_step(q, op, w, "qom-set");
+	if (op->type == MONITOR_MEMORY)
+		return simple_step(q, op, w, "qom-get");
 	if (op->type == MONITOR_PAUSE)
 		return simple_step(q, op, w, "stop");
 	if (op->type == MONITOR_UNPAUSE)
@@ -288,6 +322,18 @@ static int on_removal_timeout(sd_event_source *source, uint64_t usec, void *data
 	return 0;
 }
 
+static int on_pause_end(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct op *op = data;
+
+	(void)source;
+	(void)usec;
+	op->timer = sd_event_source_disable_unref(op->timer);
+	op->again = false;
+	qemu_work(op->m);
+	return 0;
+}
+
 static struct op *op_next(struct qemu *q)
 {
 	struct op *first = NULL;
@@ -310,8 +356,7 @@ static void check_paused(const struct monitor *m, struct op *op)
 						 : "QEMU did not go on, or stopped again");
 }
 
-/* puts the next line out, if there is one and none is out */
-static void work(struct monitor *m)
+void qemu_work(struct monitor *m)
 {
 	static char buf[QMP_COMMAND_MAX]; /* large; used between two lines only */
 	struct qemu *q = &m->qemu;
@@ -336,11 +381,23 @@ static void work(struct monitor *m)
 						       op) < 0)
 				op_finish(m, op);
 			break;
+		case STEP_PAUSE:
+			if (!op->timer &&
+			    sd_event_add_time_relative(m->event, &op->timer, CLOCK_MONOTONIC,
+						       POLL_US, 0, on_pause_end, op) < 0)
+				cut_off(m, "no timer for its state");
+			return;
 		case STEP_DONE:
 			q->running = NULL;
+			if (op_is_own(op))
+				fork_done(m, op);
 			if (op->type == MONITOR_DISK_ADD && op->error == 0)
 				disks_note(q, op);
 			check_paused(m, op);
+			if (op->type == MONITOR_MEMORY_ASK && op->error == 0) {
+				m->memory.now.asked = op->size;
+				memory_changed(m);
+			}
 			op_finish(m, op);
 			break;
 		}
@@ -351,7 +408,7 @@ static void work(struct monitor *m)
 static void op_answer(struct op *op, const struct qmp_msg *msg)
 {
 	bool adds = op->type == MONITOR_DISK_ADD || op->type == MONITOR_NIC_ADD;
-	bool cleans_up = op->undoing || (!adds && op->step >= 2);
+	bool cleans_up = op->undoing || (!adds && !op_is_own(op) && op->step >= 2);
 	unsigned n_fds = op->type == MONITOR_NIC_ADD ? 1 : op->disk.n_chain;
 
 	if (msg->kind == QMP_ERROR && !cleans_up) {
@@ -364,6 +421,12 @@ static void op_answer(struct op *op, const struct qmp_msg *msg)
 		op->undoing = adds;
 		op->step = UINT8_MAX; /* past the last step of those that have nothing to undo */
 		op->n_sets = adds ? op->n_sets : 0;
+		return;
+	}
+	if (op->type == MONITOR_MEMORY && msg->kind == QMP_RETURN && msg->has_available)
+		memory_said(op->m, msg);
+	if (op_is_own(op)) {
+		fork_answer(op, msg);
 		return;
 	}
 	if (!op->undoing && adds && op->step < n_fds) {
@@ -399,6 +462,11 @@ static struct op *op_new(struct monitor *m, uint64_t client_id, uint32_t id, enu
 	return NULL;
 }
 
+struct op *qemu_own_op(struct monitor *m, enum monitor_type type)
+{
+	return op_new(m, 0, 0, type);
+}
+
 static bool mac_ok(const char *mac)
 {
 	if (strlen(mac) != 17)
@@ -423,6 +491,8 @@ static const char *check(const struct monitor *m, const struct monitor_msg *msg)
 		return "A network card's address looks like 00:16:3e:5e:6c:00";
 	if (msg->type == MONITOR_DISK_ADD && disks_full(&m->qemu))
 		return "The qube has as many disks as it can have";
+	if (msg->type == MONITOR_MEMORY_ASK && msg->memory.asked > m->memory.now.most)
+		return "The qube cannot have so much memory";
 	return NULL;
 }
 
@@ -451,13 +521,27 @@ void qemu_command(struct monitor *m, uint64_t client_id, const struct monitor_ms
 		op->disk.n_chain = msg->device.n_chain;
 		memcpy(op->disk.qcow2, msg->device.qcow2, sizeof(op->disk.qcow2));
 	}
+	if (msg->type == MONITOR_MEMORY_ASK)
+		op->size = msg->memory.asked;
 	if (msg->type == MONITOR_DISK_ADD) {
 		op->disk.first_set = FIRST_FREE_SET + m->qemu.next_set;
 		m->qemu.next_set += op->disk.n_chain;
 	}
 	for (size_t i = 0; i < n_fds && i < ARRAY_LEN(op->fds); i++)
 		op->fds[i] = take_fd(&fds[i]);
-	work(m);
+	qemu_work(m);
+}
+
+void qemu_ask_memory(struct monitor *m)
+{
+	struct op *op;
+
+	for (size_t i = 0; i < ARRAY_LEN(m->qemu.ops); i++)
+		if (m->qemu.ops[i].state != OP_FREE && m->qemu.ops[i].type == MONITOR_MEMORY)
+			return;
+	op = op_new(m, 0, 0, MONITOR_MEMORY);
+	if (op)
+		qemu_work(m);
 }
 
 /* ---- what QEMU says ---- */
@@ -535,9 +619,18 @@ static void on_event(struct monitor *m, const struct qmp_msg *msg)
 					   strlen(msg->device)));
 		break;
 	}
+	case QMP_EVENT_MEMORY_SIZE:
+		memory_has(m, msg->size);
+		break;
+	case QMP_EVENT_VSERPORT_CHANGE:
+		if (!msg->open)
+			break;
+		fork_on_port(m, msg->device);
+		if (str_eq(msg->device, VCHAN_DEVICE))
+			monitor_awake(m);
+		break;
 	case QMP_EVENT_RESET:
 	case QMP_EVENT_POWERDOWN:
-	case QMP_EVENT_VSERPORT_CHANGE:
 	case QMP_EVENT_OTHER:
 		break;
 	}
@@ -568,7 +661,10 @@ static void on_answer(struct monitor *m, const struct qmp_msg *msg)
 		return;
 	}
 	q->ready = true;
-	monitor_booted(m);
+	if (m->mode == MONITOR_BOOT)
+		monitor_booted(m);
+	else
+		fork_begin(m);
 }
 
 static void on_qmp(struct monitor *m, const struct qmp_msg *msg)
@@ -592,7 +688,7 @@ static void on_qmp(struct monitor *m, const struct qmp_msg *msg)
 		on_event(m, msg);
 		break;
 	}
-	work(m);
+	qemu_work(m);
 }
 
 /* what QEMU wrote to standard error: told when it ends badly */
@@ -696,7 +792,11 @@ static void on_qemu_end(void *data, const struct child_end *end)
 			on_event(m, &note.qmp);
 	}
 	if (q->shut_down && end->signal == 0 && end->code == 0)
-		monitor_end(m, q->guest_asked, m->stage == MONITOR_READY ? 0 : EIO, "%s",
+		monitor_end(m, q->guest_asked,
+			    m->stage == MONITOR_READY       ? 0
+			    : q->guest_asked || q->rebooted ? ESHUTDOWN
+							    : EIO,
+			    "%s",
 			    q->guest_asked ? "it powered itself off"
 			    : q->rebooted  ? "it rebooted, or its kernel crashed; start it again"
 					   : "QEMU was told to end");

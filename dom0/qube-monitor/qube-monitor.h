@@ -8,6 +8,8 @@
  *	rundir.c	sockets and folders of this qube: made, found again, removed
  *	reader.c	a confined process of its own that reads all bytes QEMU says
  *	qemu.c		QEMU: started, commanded, followed
+ *	memory.c	how much of it the qube has, and says that it could still use
+ *	fork.c		its state saved (a zygote) or taken up (a fork)
  *	daemon.c	vchand, qubesdb-daemon and qrexec-daemon: started again when they die
  *	client.c	those who follow and command this qube: qubesd, and the job that starts it
  */
@@ -89,6 +91,7 @@ enum op_state { OP_FREE, OP_QUEUED, OP_WAITING };
  * @seq:	order of arrival
  * @step:	of its list of QMP commands
  * @undoing:	it failed and takes back what it did
+ * @again:	the same command once more, after a while
  * @n_sets:	descriptor sets QEMU holds for it
  */
 struct op {
@@ -97,10 +100,10 @@ struct op {
 	uint32_t id;
 	enum monitor_type type;
 	unsigned step, n_sets;
-	bool undoing, has_node;
+	bool undoing, has_node, again;
 	struct qmp_disk disk;
 	char name[QMP_DISK_NAME_MAX + 1], mac[18];
-	uint64_t size;
+	uint64_t size, began_ms;
 	int fds[MONITOR_MAX_CHAIN];
 	uint32_t error;
 	char text[WHY_MAX];
@@ -133,6 +136,58 @@ MUST_CHECK int qemu_serve(struct monitor *m, int pidfd, pid_t pid, int reader_pi
 void qemu_command(struct monitor *m, uint64_t client_id, const struct monitor_msg *msg, int *fds,
 		  size_t n_fds);
 void qemu_done(struct qemu *q);
+/** qemu_own_op() - queue a command of our own; NULL if there is no room */
+struct op *qemu_own_op(struct monitor *m, enum monitor_type type);
+/** qemu_work() - put the next line out, if there is one and none is out */
+void qemu_work(struct monitor *m);
+
+/* fork.c */
+
+/** OP_SAVE, OP_RESTORE - commands of our own beside those of clients; no message of the wire has these numbers */
+#define OP_SAVE    ((enum monitor_type)0x10000)
+#define OP_RESTORE ((enum monitor_type)0x10001)
+
+/** enum fork_step - what comes next of a list of commands */
+enum fork_step { FORK_SEND, FORK_PAUSE, FORK_DONE };
+
+/** fork_step() - the next command of OP_SAVE or OP_RESTORE into @w, with the descriptor @ret_fd */
+enum fork_step fork_step(struct qemu *q, struct op *op, struct jw *w, int *ret_fd);
+/** fork_answer() - its answer, which is no error */
+void fork_answer(struct op *op, const struct qmp_msg *msg);
+/** fork_done() - the list has come to its end, or @op->error says why not */
+void fork_done(struct monitor *m, struct op *op);
+/** fork_begin() - QEMU answers: make it a fork, or wait for the end of the generic stage */
+void fork_begin(struct monitor *m);
+/** fork_on_port() - the guest has opened the port with the id @device */
+void fork_on_port(struct monitor *m, const char *device);
+
+/** qemu_ask_memory() - ask for what the guest says of its memory, unless that is under way */
+void qemu_ask_memory(struct monitor *m);
+
+/* memory.c */
+
+/**
+ * struct memory
+ * @now:	@now.most 0: nothing can be added, and nobody is told anything
+ * @used:	what the guest used when it last spoke; MONITOR_UNKNOWN: it has not
+ * @hidden:	what its kernel took for itself before it counted its memory; it counts as used. Known with the first @used
+ */
+struct memory {
+	struct monitor_memory now;
+	uint64_t used, hidden;
+	uint64_t told_available, told_swapped_out;
+	bool untold;
+	sd_event_source *poll, *gap;
+};
+
+/** memory_serve() - ask for it now and then */
+MUST_CHECK int memory_serve(struct monitor *m);
+/** memory_has(), memory_said() - QEMU or the guest said so; @msg has the guest's figures */
+void memory_has(struct monitor *m, uint64_t bytes);
+void memory_said(struct monitor *m, const struct qmp_msg *msg);
+/** memory_changed() - let those who follow know, soon */
+void memory_changed(struct monitor *m);
+void memory_done(struct monitor *m);
 
 /* weight.c */
 
@@ -182,6 +237,8 @@ struct client {
 MUST_CHECK int clients_serve(struct monitor *m, int start_fd);
 /** clients_tell() - the status changed */
 void clients_tell(struct monitor *m);
+/** clients_tell_memory() - to those who have room for it: more will be said */
+void clients_tell_memory(struct monitor *m);
 /** client_reply() - answer a command; a client that left meanwhile is passed over */
 void client_reply(struct monitor *m, uint64_t client_id, uint32_t id, uint32_t error,
 		  const char *text);
@@ -195,6 +252,7 @@ struct monitor {
 	unsigned domid;
 	uid_t uid;
 	bool qrexec, debug;
+	enum monitor_mode mode;
 	enum monitor_state state;
 	enum monitor_stage stage;
 	bool clean, agent, ending;
@@ -203,15 +261,19 @@ struct monitor {
 	char why[WHY_MAX];
 	struct rundir dir;
 	struct qemu qemu;
+	struct memory memory;
 	struct daemon daemons[N_DAEMONS];
 	struct child *brokers[4]; /* the one of our qrexec-daemon, and some that are about to end */
 	struct client clients[MAX_CLIENTS];
 	uint64_t next_client;
 	sd_event_source *listener, *terminate, *end_timer;
-	int places_fd; /* of the qube's services in dom0: for its brokers */
-	int rings_fd;  /* memory shared by the qube and vchand */
-	int qdb_fd;    /* what qubesdb-daemon begins with, and keeps up to date */
-	int qdb_conn;  /* to its local socket, for writes of our own; NO_FD until the first */
+	int seats_fd; /* of the qube's services in dom0: for its brokers */
+	int rings_fd; /* memory shared by the qube and vchand */
+	int stage_fd; /* our end of the stage port, which is written to only; but for MONITOR_BOOT */
+	int state_fd;           /* file of the devices' state; taken when it is used */
+	uint64_t disk_sizes[2]; /* of a fork's private and volatile disks */
+	int qdb_fd;             /* what qubesdb-daemon begins with, and keeps up to date */
+	int qdb_conn; /* to its local socket, for writes of our own; NO_FD until the first */
 };
 
 /**
@@ -226,6 +288,10 @@ void monitor_end(struct monitor *m, bool clean, int error, const char *format, .
 /** monitor_check_end() - a child ended: was it the last one? */
 void monitor_check_end(struct monitor *m);
 void monitor_set_state(struct monitor *m, enum monitor_state state);
+/** monitor_awake() - the guest's system runs: something in it has opened its port */
+void monitor_awake(struct monitor *m);
+/** monitor_saved() - the zygote is complete */
+void monitor_saved(struct monitor *m);
 /** monitor_booted() - QEMU runs; monitor_set_agent() - its agent came or went */
 void monitor_booted(struct monitor *m);
 void monitor_set_agent(struct monitor *m, bool up);

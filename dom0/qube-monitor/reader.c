@@ -309,8 +309,7 @@ int reader_take(int notes_fd, struct reader_note *ret)
 	if (n < 0)
 		return fail_errno();
 	if ((size_t)n != sizeof(*ret) || (unsigned)ret->kind > READER_END ||
-	    (unsigned)ret->qmp.kind > QMP_EVENT ||
-	    (unsigned)ret->qmp.event > QMP_EVENT_BLOCK_IO_ERROR)
+	    (unsigned)ret->qmp.kind > QMP_EVENT || (unsigned)ret->qmp.event > QMP_EVENT_MEMORY_SIZE)
 		return -EPROTO;
 	ret->words[sizeof(ret->words) - 1] = '\0';
 	for (char *at = ret->words; *at; at++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * run/q/DOMID (0700) with monitor.sock, vchand.sock, carrier.sock and vchan/; beside it the qube's
- * socket in run/qubesdb/. The sockets in vchan/ and run/qrexec/ come and go at the daemons'
+ * socket in run/qubes/. The sockets in vchan/ and those of qrexec come and go at the daemons'
  * questions; here they are only swept away at the end. What may stay is run/q/DOMID.clean, for a
  * qubesd that was away when the qube powered itself off.
  */
@@ -68,14 +68,10 @@ int rundir_make(struct rundir *d, const char *run, unsigned domid, const char *n
 	if (r == 0)
 		r = str_format(d->carrier, sizeof(d->carrier), "%s/carrier.sock", d->dir);
 	if (r == 0)
-		r = str_format(d->qrexec, sizeof(d->qrexec), "%s/qrexec", run);
+		r = str_format(d->qrexec, sizeof(d->qrexec), "%s/qubes", run);
 	if (r == 0)
-		r = str_format(path, sizeof(path), "%s/qubesdb", run);
-	if (r == 0)
-		r = str_format(d->qubesdb, sizeof(d->qubesdb), "%s/qubesdb/qubesdb.%s.sock", run,
+		r = str_format(d->qubesdb, sizeof(d->qubesdb), "%s/qubes/qubesdb.%s.sock", run,
 			       name);
-	if (r == 0)
-		r = io_mkdirs(path, 0700);
 	if (r == 0)
 		r = make_folders(d);
 	if (r == 0)

@@ -390,9 +390,14 @@ int disposables_recover(struct qubesd *d)
 	for (const struct operation *op = d->model->operations; r >= 0 && op; op = op->next)
 		if (str_eq(op->kind, "hold"))
 			r = recover(d, op);
-	for (size_t i = 0; r >= 0 && i < d->model->n_qubes; i++)
-		if (is_for_one_use(d->model, d->model->by_name[i]))
-			dispose(d, d->model->by_name[i], false);
+	for (size_t i = 0; r >= 0 && i < d->model->n_qubes; i++) {
+		struct qube *q = d->model->by_name[i];
+
+		if (is_for_one_use(d->model, q))
+			dispose(d, q, false);
+		else if (q->klass == KLASS_DISP && !q->hidden && !q->power)
+			end_operation(d, q); /* nobody holds what is halted, and this one stays */
+	}
 	return r < 0 ? r : 0;
 }
 

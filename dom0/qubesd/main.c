@@ -15,24 +15,32 @@
  * again.
  */
 #include "api/client.h"
+#include "api/quota.h"
 #include "api/stats.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/machine.h"
 #include "base/str.h"
+#include "begin.h"
 #include "defaults.h"
 #include "disposable.h"
 #include "job/job.h"
 #include "job/run.h"
 #include "kernel.h"
 #include "making.h"
+#include "menus.h"
 #include "policyd.h"
+#include "power/memory.h"
 #include "power/power.h"
+#include "proto/decision.h"
 #include "qubesd.h"
 #include "sandbox/sandbox.h"
+#include "sleep.h"
 #include "store/store.h"
+#include "suspend.h"
 #include "version.h"
 #include "volume.h"
+#include "zygote/zygotes.h"
 
 #include <fcntl.h>
 #include <getopt.h>
@@ -43,24 +51,27 @@
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
 
 static const char usage_text[] =
-	"Usage: qubesd [--socket-dir DIR] [--foreground]\n"
+	"Usage: qubesd [--socket-dir DIR] [--begin-anew] [--foreground]\n"
 	"\n"
 	"Owns the qubes of this instance and answers the Admin API. The instance is BULKHEAD_HOME, "
 	"or\n"
 	"the XDG directories of the user. Ends at SIGTERM; running qubes go on.\n"
 	"\n"
-	"  --socket-dir DIR  where qubesd.sock, qubesd.internal.sock and qubesd.misc.sock are "
+	"  --socket-dir DIR  where qubesd.sock and qubesd.internal.sock, .misc.sock, .gate.sock are "
 	"made\n"
 	"                    (default: the instance's run directory)\n"
+	"  --begin-anew      put what there is of a store aside and begin a new one; qubes that "
+	"run are\n"
+	"                    ended, their volumes stay where they are\n"
 	"  --foreground      stay in the terminal's session (default; qubesd never forks away)\n"
 	"  --help, --version\n";
 
 struct options {
 	const char *socket_dir;
 	const char *job;
+	bool anew;
 };
 
 /* 0; 1 = done, leave with success; 2 = usage error */
@@ -68,6 +79,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {
 		{"socket-dir", required_argument, NULL, 's'},
+		{"begin-anew", no_argument, NULL, 'a'},
 		{"foreground", no_argument, NULL, 'f'},
 		{"job", required_argument, NULL, 'j'},
 		{"help", no_argument, NULL, 'h'},
@@ -80,6 +92,9 @@ static int parse_options(int argc, char **argv, struct options *o)
 		switch (c) {
 		case 's':
 			o->socket_dir = optarg;
+			break;
+		case 'a':
+			o->anew = true;
 			break;
 		case 'f':
 			break;
@@ -152,27 +167,60 @@ static int make_directories(const struct qubesd *d)
 	}
 	if (r == 0)
 		r = str_format(path, sizeof(path), "%s/policy.d", d->paths.run);
-	return r == 0 ? io_mkdirs(path, 0700) : r;
+	r = r < 0 ? r : io_mkdirs(path, 0700);
+	r = r < 0 ? r : str_format(path, sizeof(path), "%s/qubes", d->paths.run);
+	r = r < 0 ? r : io_mkdirs(path, 0700);
+	r = r < 0 ? r : str_format(path, sizeof(path), "%s/qubes/" DECISION_SOCKET, d->paths.run);
+	if (r < 0)
+		return r;
+	return symlink("../" DECISION_SOCKET, path) < 0 && errno != EEXIST ? fail_errno() : 0;
 }
+
+/* somebody may have mounted something there */
+static int learn_pools(struct qubesd *d)
+{
+	struct stat state, pools, first;
+	char path[4096];
+	int r = str_format(path, sizeof(path), "%s/pools", d->paths.state);
+
+	if (r == 0 && (stat(d->paths.state, &state) < 0 || stat(path, &pools) < 0))
+		r = fail_errno();
+	if (r == 0)
+		r = str_format(path, sizeof(path), "%s/pools/default", d->paths.state);
+	if (r == 0 && stat(path, &first) < 0)
+		r = fail_errno();
+	d->pools_apart = r == 0 && (pools.st_dev != state.st_dev || first.st_dev != state.st_dev);
+	return r;
+}
+
+static const struct {
+	const char *name;
+	enum door door;
+	bool own; /* not for a group that may manage qubes: the source of its calls is believed */
+} doors[] = {{"qubesd.sock", DOOR_ADMIN, false},
+	     {"qubesd.internal.sock", DOOR_INTERNAL, false},
+	     {"qubesd.misc.sock", DOOR_MISC, false},
+	     {"qubesd.gate.sock", DOOR_GATE, true}};
+_Static_assert(ARRAY_LEN(doors) == N_DOORS, "each has a place in struct qubesd");
 
 static int listen_at(struct qubesd *d, const char *dir)
 {
-	static const struct {
-		const char *name;
-		enum door door;
-	} doors[] = {{"qubesd.sock", DOOR_ADMIN},
-		     {"qubesd.internal.sock", DOOR_INTERNAL},
-		     {"qubesd.misc.sock", DOOR_MISC}};
-
 	for (size_t i = 0; i < ARRAY_LEN(doors); i++) {
 		AUTO_CLOSE int fd = NO_FD;
 		char path[UNIX_PATH_MAX + 1];
+		struct stat st;
 		int r = str_format(path, sizeof(path), "%s/%s", dir, doors[i].name);
 
 		if (r == 0)
-			r = io_unix_listen(path, SOCK_STREAM, geteuid() == 0 ? 0660 : 0600, &fd);
-		if (r == 0)
+			r = io_unix_listen(path, SOCK_STREAM,
+					   geteuid() == 0 && !doors[i].own ? 0660 : 0600, &fd);
+		if (r == 0 && stat(path, &st) < 0)
+			r = fail_errno();
+		if (r == 0) {
+			d->doors[i].device = st.st_dev;
+			d->doors[i].inode = st.st_ino;
 			r = clients_listen(d, &fd, doors[i].door);
+		}
 		if (r < 0) {
 			log_err(NULL, "%s/%s: %s", dir, doors[i].name, log_errno_str(r));
 			return r;
@@ -181,28 +229,21 @@ static int listen_at(struct qubesd *d, const char *dir)
 	return 0;
 }
 
-/* One that was killed a moment ago may still be on its way out: its lock is waited for a little. */
-static int open_store(struct qubesd *d)
+/* those that are still ours: another instance may have been given the same folder since */
+static void remove_doors(const struct qubesd *d, const char *dir)
 {
-	const struct timespec pause = {.tv_nsec = 20000000};
-	char error[512] = "";
-	int r = STORE_E_LOCKED;
+	char path[UNIX_PATH_MAX + 1];
+	struct stat st;
 
-	for (unsigned i = 0; r == STORE_E_LOCKED && i < 100; i++) {
-		if (i > 0)
-			(void)nanosleep(&pause, NULL);
-		r = store_open(d->paths.state, &d->store, error, sizeof(error));
-	}
-	if (r == 0) {
-		d->model = store_model(d->store);
-		return 0;
-	}
-	log_err(NULL, "%s", error);
-	return r < 0 ? r : -EBUSY;
+	for (size_t i = 0; d->listeners && i < ARRAY_LEN(doors); i++)
+		if (str_format(path, sizeof(path), "%s/%s", dir, doors[i].name) == 0 &&
+		    lstat(path, &st) == 0 && st.st_dev == d->doors[i].device &&
+		    st.st_ino == d->doors[i].inode)
+			(void)unlink(path);
 }
 
 /* the store, the loop, what this machine is: all but the doors */
-static int acquire(struct qubesd *d)
+static int acquire(struct qubesd *d, bool anew)
 {
 	int r = learn_self(d);
 
@@ -210,11 +251,13 @@ static int acquire(struct qubesd *d)
 		r = paths_init(&d->paths, true);
 	if (r == 0)
 		r = make_directories(d);
+	if (r == 0)
+		r = learn_pools(d);
 	if (r < 0) {
 		log_err(NULL, "the directories of this instance: %s", log_errno_str(r));
 		return r;
 	}
-	r = open_store(d);
+	r = begin_store(d, anew);
 	if (r < 0)
 		return r;
 	r = defaults_install(&d->paths);
@@ -286,6 +329,8 @@ static int serve(struct qubesd *d, const char *socket_dir)
 	d->started_ms = io_now_ms();
 	log_info(NULL, "serving %zu qubes at %s", d->model->n_qubes, socket_dir);
 	(void)sd_notify(0, "READY=1");
+	menus_begin(d);
+	sleep_begin(d, socket_dir);
 	power_autostart(d);
 	r = sd_event_loop(d->event);
 	(void)sd_notify(0, "STOPPING=1");
@@ -298,7 +343,7 @@ static int run(const struct options *o)
 	int r;
 
 	(void)signal(SIGPIPE, SIG_IGN);
-	r = acquire(&d);
+	r = acquire(&d, o->anew);
 	if (r == 0)
 		r = confine(&d);
 	if (r == 0)
@@ -306,11 +351,18 @@ static int run(const struct options *o)
 	if (r < 0)
 		log_err(NULL, "ends: %s", log_errno_str(r));
 	disposables_detach(&d);
+	remove_doors(&d, o->socket_dir ? o->socket_dir : d.paths.run);
 	clients_done(&d);
 	stats_done(&d);
+	memory_done(&d);
+	suspend_end(&d);
+	sleep_end(&d);
+	menus_end(&d);
+	quota_end(&d);
 	policyd_end(&d);
 	power_detach_all(&d);
 	jobs_done(&d);
+	zygotes_done(&d);
 	store_free(d.store);
 	sd_event_unref(d.event);
 	paths_done(&d.paths);

@@ -62,6 +62,17 @@ static int making_new(struct qubesd *d, const struct making_events *events, void
 	return 0;
 }
 
+void making_pools(const struct model *m, char pools[N_DISKS][64])
+{
+	static const enum global_id defaults[N_DISKS] = {GLOBAL_default_pool_root,
+							 GLOBAL_default_pool_private,
+							 GLOBAL_default_pool_volatile};
+	char buf[PROPERTY_BUF];
+
+	for (unsigned i = 0; i < N_DISKS; i++)
+		(void)snprintf(pools[i], 64, "%.63s", global_text(m, defaults[i], buf));
+}
+
 /* ---- removing */
 
 /* the job "remove" has ended */
@@ -99,7 +110,7 @@ static void removed(void *data, const struct job_end *end)
 	making_end(mk, NULL, !mk->failed);
 }
 
-static void put_volumes(struct request *request, const struct qubesd *d, const struct qube *q)
+void making_put_volumes(struct request *request, const struct qubesd *d, const struct qube *q)
 {
 	for (unsigned i = 0; i < N_DISKS; i++)
 		request_put_volume(request, disk_name((enum disk)i), d, q, i);
@@ -111,10 +122,10 @@ static int start_removal(struct making *mk)
 	struct request AUTO(request_done) request = {0};
 	const struct qube *q = model_get(mk->d->model, mk->qid);
 
-	put_volumes(&request, mk->d, q);
+	making_put_volumes(&request, mk->d, q);
 	if (mk->traces)
 		power_describe_log(mk->d, q, &request);
-	return job_start(mk->d, "remove", &request, &events, mk);
+	return fault(job_start(mk->d, "remove", &request, &events, mk));
 }
 
 /* there is no other way on */
@@ -126,19 +137,16 @@ static void go_on_removing(struct making *mk)
 		removed(mk, &failed);
 }
 
-int making_finish(struct qubesd *d, const struct operation *op)
+int making_undo(struct qubesd *d, struct qube *q, bool unseen, const struct making_events *events,
+		void *data)
 {
-	struct qube *q = model_get(d->model, op->qid);
 	struct making *mk;
-	int r;
+	int r = making_new(d, events, data, &mk);
 
-	if (!q)
-		return 0;
-	r = making_new(d, NULL, NULL, &mk);
 	if (r < 0)
 		return r;
-	mk->qid = op->qid;
-	mk->failed = str_eq(op->kind, "create");
+	mk->qid = q->qid;
+	mk->failed = unseen;
 	mk->traces = property_bool(d->model, q, PROP_auto_cleanup);
 	q->hidden = true;
 	model_untell(d->model, q);
@@ -146,19 +154,23 @@ int making_finish(struct qubesd *d, const struct operation *op)
 	return 0;
 }
 
+int making_finish(struct qubesd *d, const struct operation *op)
+{
+	struct qube *q = model_get(d->model, op->qid);
+
+	return q ? making_undo(d, q, str_eq(op->kind, "create"), NULL, NULL) : 0;
+}
+
 static int may_remove(const struct model *m, const struct qube *q, struct refusal *why)
 {
 	char where[512];
+	int r;
 
 	if (q->qid == 0)
 		return refuse(why, "QubesVMInUseError", "dom0 cannot be removed");
-	if (q->power)
-		return refuse(why, "QubesVMNotHaltedError",
-			      "'%s' is not halted: shut it down first", q->name);
-	if (q->n_busy > 0)
-		return refuse(why, "QubesVMInUseError",
-			      "another operation works on the volumes of '%s'; try again later",
-			      q->name);
+	r = power_refuse_busy(q, why);
+	if (r != 0)
+		return r;
 	if (property_bool(m, q, PROP_installed_by_rpm))
 		return refuse(why, "QubesVMInUseError",
 			      "'%s' belongs to a package: remove that instead", q->name);
@@ -193,6 +205,20 @@ int making_remove(struct qubesd *d, struct qube *q, bool traces, const struct ma
 
 /* ---- making */
 
+void making_show(struct qubesd *d, struct qube *q)
+{
+	q->hidden = false;
+	model_untell(d->model, q);
+	event_emit(d, NULL, "domain-add", "vm", q->name, NULL);
+	for (const struct pair *tag = q->tags; tag; tag = tag->next) {
+		char name[300];
+
+		if (str_format(name, sizeof(name), "domain-tag-add:%s", tag->key) == 0)
+			event_emit(d, q, name, "tag", tag->key, NULL);
+	}
+	event_emit(d, q, "domain-create-on-disk", NULL);
+}
+
 /* the job "create" has ended */
 static void created(void *data, const struct job_end *end)
 {
@@ -220,23 +246,14 @@ static void created(void *data, const struct job_end *end)
 		go_on_removing(mk);
 		return;
 	}
-	q->hidden = false;
-	model_untell(d->model, q);
-	event_emit(d, NULL, "domain-add", "vm", q->name, NULL);
-	for (const struct pair *tag = q->tags; tag; tag = tag->next) {
-		char name[300];
-
-		if (str_format(name, sizeof(name), "domain-tag-add:%s", tag->key) == 0)
-			event_emit(d, q, name, "tag", tag->key, NULL);
-	}
-	event_emit(d, q, "domain-create-on-disk", NULL);
+	making_show(d, q);
 	if (first_template)
 		event_emit(d, NULL, "property-set:default_template", "name", "default_template",
 			   "newvalue", q->name, NULL);
 	making_end(mk, q, true);
 }
 
-static int make_uuid(char *to)
+int making_uuid(char *to)
 {
 	uint8_t b[16];
 
@@ -250,7 +267,7 @@ static int make_uuid(char *to)
 			  b[12], b[13], b[14], b[15]);
 }
 
-static void add_volumes(struct changes *changes, const struct wish *w, unsigned qid,
+void making_add_volumes(struct changes *changes, const struct wish *w, unsigned qid,
 			const char *uuid)
 {
 	const bool disp = w->klass == KLASS_DISP, own_root = !disp && w->klass != KLASS_APP;
@@ -340,7 +357,7 @@ static void describe(struct changes *changes, const struct wish *w, unsigned qid
 		changes_set_property(changes, qid, PROP_auto_cleanup, "True");
 		add_tag(changes, qid, "disp-created-by-", w->creator->name);
 	}
-	add_volumes(changes, w, qid, uuid);
+	making_add_volumes(changes, w, qid, uuid);
 }
 
 /* nothing of it is made yet */
@@ -371,7 +388,7 @@ int making_create(struct qubesd *d, const struct wish *w, const struct making_ev
 			      QID_MAX);
 	r = making_new(d, events, data, &mk);
 	if (r == 0)
-		r = make_uuid(uuid);
+		r = making_uuid(uuid);
 	if (r < 0)
 		return r;
 	mk->qid = qid;
@@ -386,8 +403,9 @@ int making_create(struct qubesd *d, const struct wish *w, const struct making_ev
 	q = model_get(d->model, qid);
 	q->hidden = true;
 	model_untell(d->model, q);
-	put_volumes(&request, d, q);
-	if (job_start(d, "create", &request, &job, mk) < 0)
+	making_put_volumes(&request, d, q);
+	request.source = w->creator->qid;
+	if (job_start(d, "create", &request, &job, mk) != 0)
 		return take_back(d, qid, why);
 	(void)take_ptr(&mk);
 	*ret = q;

@@ -60,3 +60,27 @@ MUST_CHECK int making_remove(struct qubesd *d, struct qube *q, bool traces,
 			     const struct making_events *events, void *data, struct refusal *why);
 /** making_finish() - at start: roll a "create" back, carry a "remove" out */
 MUST_CHECK int making_finish(struct qubesd *d, const struct operation *op);
+/**
+ * making_undo() - remove @q, of which there may be anything on disk; its operation is "create" or "remove"
+ * @unseen:	nobody has heard of it: no event tells that it goes
+ *
+ * Return: 0: @events->done will be called, @q NULL; -errno.
+ */
+MUST_CHECK int making_undo(struct qubesd *d, struct qube *q, bool unseen,
+			   const struct making_events *events, void *data);
+
+/* For import.c, which makes many at once. */
+struct changes;
+struct request;
+
+/** making_uuid() - a new one into UUID_LEN + 1 bytes; 0 or -errno */
+MUST_CHECK int making_uuid(char *to);
+/** making_add_volumes() - those of a new qube of @w's class, in @w's pools */
+void making_add_volumes(struct changes *changes, const struct wish *w, unsigned qid,
+			const char *uuid);
+/** making_put_volumes() - for the jobs "create" and "remove" */
+void making_put_volumes(struct request *request, const struct qubesd *d, const struct qube *q);
+/** making_pools() - in which pools new volumes are made unless somebody says otherwise */
+void making_pools(const struct model *m, char pools[N_DISKS][64]);
+/** making_show() - @q is whole: everybody sees it, and hears of it */
+void making_show(struct qubesd *d, struct qube *q);

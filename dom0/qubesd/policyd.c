@@ -256,6 +256,12 @@ static int on_turn(sd_event_source *s, void *data)
 	return 0;
 }
 
+void policyd_tell(struct qubesd *d)
+{
+	if (d->policyd)
+		tell(d->policyd);
+}
+
 bool policyd_holds(struct qubesd *d, struct call *c, int r)
 {
 	struct policyd *p = d->policyd;
@@ -429,9 +435,26 @@ static int spawn_it(struct policyd *p, int feed_fd, const int *log_fds, int *ret
 {
 	static char uid[] = "4294967295";
 	char program[PATH_MAX], run_dir[PATH_MAX], config_dir[PATH_MAX], prompt[UNIX_PATH_MAX + 1];
-	char *argv[] = {program,    "--feed-fd", "3", "--listen-fd",     "4",     "--log-fd",
-			"5",        "--log-fd",  "6", "--policy-dir",    run_dir, "--policy-dir",
-			config_dir, "--uid",     uid, "--prompt-socket", prompt,  NULL};
+	char *argv[] = {program,
+			"--feed-fd",
+			"3",
+			"--listen-fd",
+			"4",
+			"--log-fd",
+			"5",
+			"--log-fd",
+			"6",
+			"--policy-dir",
+			run_dir,
+			"--policy-dir",
+			config_dir,
+			"--uid",
+			uid,
+			"--prompt-socket",
+			prompt,
+			"--instance",
+			p->d->paths.state,
+			NULL};
 	const struct spawn_fd fds[] = {{feed_fd, FEED_FD},
 				       {p->listen_fd, LISTEN_FD},
 				       {log_fds[0], LOG_FD},
@@ -506,6 +529,11 @@ static int start(struct policyd *p)
 	return 0;
 }
 
+static int socket_path(const struct qubesd *d, char to[UNIX_PATH_MAX + 1])
+{
+	return str_format(to, UNIX_PATH_MAX + 1, "%s/" DECISION_SOCKET, d->paths.run);
+}
+
 int policyd_begin(struct qubesd *d)
 {
 	struct policyd *p = calloc(1, sizeof(*p));
@@ -516,9 +544,10 @@ int policyd_begin(struct qubesd *d)
 		return -ENOMEM;
 	p->d = d;
 	p->fd = NO_FD;
+	p->listen_fd = NO_FD;
 	p->last = &p->waiting;
 	d->policyd = p;
-	r = str_format(path, sizeof(path), "%s/" DECISION_SOCKET, d->paths.run);
+	r = socket_path(d, path);
 	if (r == 0)
 		r = io_unix_listen(path, SOCK_STREAM, geteuid() == 0 ? 0660 : 0600, &p->listen_fd);
 	if (r == 0)
@@ -529,10 +558,13 @@ int policyd_begin(struct qubesd *d)
 void policyd_end(struct qubesd *d)
 {
 	struct policyd *p = take_ptr(&d->policyd);
+	char path[UNIX_PATH_MAX + 1];
 	struct call *next;
 
 	if (!p)
 		return;
+	if (p->listen_fd >= 0 && socket_path(d, path) == 0)
+		(void)unlink(path);
 	cut(p, NULL);
 	child_free(p->child);
 	(void)sd_event_source_disable_unref(p->timer);

@@ -18,6 +18,14 @@ MUST_CHECK int policyd_begin(struct qubesd *d);
 void policyd_end(struct qubesd *d);
 
 /**
+ * policyd_tell() - what has changed, at once and not at the end of the turn
+ *
+ * Should: come before an event about it: who hears that may ask policyd about it, which takes in what it is told before it looks at
+ * questions.
+ */
+void policyd_tell(struct qubesd *d);
+
+/**
  * policyd_holds() - tell policyd what has changed, and keep @c until it knows
  * @r:	the call's result, for call_finish() then
  *

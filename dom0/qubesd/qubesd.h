@@ -5,20 +5,30 @@
 #include "base/paths.h"
 
 #include <sys/resource.h>
+#include <sys/types.h>
 #include <systemd/sd-event.h>
 
+struct child;
 struct client;
-struct job;
+struct memory;
+struct menus;
 struct policyd;
+struct quota;
 struct stats;
 struct store;
+struct suspend;
+struct turn;
 struct model;
+struct zygotes;
 
 /** struct dispids - numbers of disposables that were used last: they are not used again soon */
 struct dispids {
 	uint16_t last[2048];
 	unsigned n; /* in all */
 };
+
+/** N_DOORS - sockets of its own: enum door */
+#define N_DOORS 4
 
 struct qubesd {
 	sd_event *event;
@@ -30,13 +40,28 @@ struct qubesd {
 	uint64_t started_ms;
 
 	struct listener *listeners;
+	struct {
+		dev_t device;
+		ino_t inode;
+	} doors[N_DOORS]; /* the sockets that were made */
 	struct client *clients, *clients_last;
 	unsigned n_clients, max_clients;
 	unsigned n_streams[2]; /* by enum topic */
-	size_t n_queued;       /* bytes that clients have not read */
+	unsigned n_sent_fds;   /* descriptors that came with what is not a whole request yet */
+	size_t n_asked;        /* memory of requests that are not whole yet */
+	size_t n_queued;       /* memory of what clients have not read */
+	size_t most_held;      /* of both together, since memory was given back to the system */
 	struct stats *stats;   /* NULL: nobody asks */
-	struct job *jobs;
-	unsigned n_jobs;
-	struct policyd *policyd; /* NULL: qubesd is beginning or ending */
+	struct memory *memory; /* NULL: nothing runs yet */
+	struct turn *jobs, *jobs_waiting; /* job/job.c */
+	unsigned n_jobs, n_jobs_waiting;
+	bool pools_apart; /* state/pools is on another file system than the store */
+	struct suspend
+		*suspend; /* NULL: the machine is not about to sleep, nor has it just slept */
+	struct child *sleep_watch; /* NULL: none runs */
+	struct menus *menus;       /* NULL: as policyd */
+	struct quota *quotas;      /* of qubes that said something of themselves lately */
+	struct policyd *policyd;   /* NULL: qubesd is beginning or ending */
 	struct dispids dispids;
+	struct zygotes *zygotes; /* NULL: no qube was to be forked yet */
 };

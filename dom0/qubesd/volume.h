@@ -16,6 +16,13 @@ struct volume_place {
 /** volume_pool_dir() - where a pool's volumes are; -ENOENT no such pool, -ENAMETOOLONG */
 MUST_CHECK int volume_pool_dir(const struct qubesd *d, const char *pool, char *to, size_t size);
 
+/**
+ * volume_pool_is_near() - it is in the instance's own folder, on the file system of the store: without an answer from that
+ * qubesd could do nothing anyway. Any other one is looked at by jobs only
+ */
+bool volume_pool_is_near(const struct qubesd *d, const char *pool);
+/** volume_dir_is_within() - @dir is @other, or below it; both whole and without links */
+bool volume_dir_is_within(const char *dir, const char *other);
 /** volume_for_storage() - false if @q has no such volume */
 bool volume_for_storage(const struct qubesd *d, const struct qube *q, enum disk disk,
 			struct volume_place *place, struct storage_volume *ret);

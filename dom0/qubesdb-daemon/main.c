@@ -101,7 +101,7 @@ static int listen_by_hand(struct options *o)
 	if (!dir) {
 		r = paths_init(&p, true);
 		if (r == 0)
-			r = str_format(own_dir, sizeof(own_dir), "%s/qubesdb", p.run);
+			r = str_format(own_dir, sizeof(own_dir), "%s/qubes", p.run);
 		paths_done(&p);
 		if (r == 0)
 			r = io_mkdirs(own_dir, 0700);

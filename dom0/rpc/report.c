@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * qubes.FeaturesRequest, qubes.NotifyTools and qubes.NotifyUpdates: what a qube says of itself, taken from its QubesDB or
- * from standard input and handed to qubesd as one report (doc/protocol/report.md).
+ * qubes.FeaturesRequest, qubes.NotifyTools, qubes.NotifyUpdates and qubes.SyncAppMenus: what a qube says of itself, taken
+ * from its QubesDB or from standard input and handed to qubesd as one report (doc/protocol/report.md, menu.md).
  *
  * runs as	whoever runs the instance, below qrexec-broker; nobody if that is root
  * holds	standard streams, a connection to the qube's qubesdb-daemon, one to qubesd
@@ -15,6 +15,7 @@
 #include "base/paths.h"
 #include "base/str.h"
 #include "proto/admin.h"
+#include "proto/menu.h"
 #include "qdb/call.h"
 #include "sandbox/sandbox.h"
 
@@ -25,13 +26,17 @@
 
 /** PATIENCE_S - then it is over, whoever does not answer */
 #define PATIENCE_S 30
-#define NOBODY     65534
 #define ANSWER_MAX 4096
+/** HEARD_MAX - bytes of what is said of applications; most of it is in languages that we leave out */
+#define HEARD_MAX (UINT64_C(32) << 20)
 
 #define REQUESTS "/features-request/"
 #define TOOLS    "/qubes-tools/"
 
-enum source { FROM_REQUESTS, FROM_TOOLS, FROM_INPUT };
+enum source { FROM_REQUESTS, FROM_TOOLS, FROM_INPUT, FROM_MENU };
+
+/* a report or a menu, whichever is longer */
+static char payload[MENU_LEN_MAX > REPORT_LEN_MAX ? MENU_LEN_MAX : REPORT_LEN_MAX];
 
 struct reporter {
 	const char *service, *qube;
@@ -54,6 +59,7 @@ static bool service_known(struct reporter *rep, const char *argv0)
 		[FROM_REQUESTS] = "qubes.FeaturesRequest",
 		[FROM_TOOLS] = "qubes.NotifyTools",
 		[FROM_INPUT] = "qubes.NotifyUpdates",
+		[FROM_MENU] = "qubes.SyncAppMenus",
 	};
 	const char *slash = argv0 ? strrchr(argv0, '/') : NULL;
 
@@ -72,8 +78,8 @@ static int acquire(struct reporter *rep)
 	char path[UNIX_PATH_MAX + 1];
 	int r = paths_init(&paths, false);
 
-	if (r == 0 && rep->source != FROM_INPUT) {
-		r = str_format(path, sizeof(path), "%s/qubesdb/qubesdb.%s.sock", paths.run,
+	if (r == 0 && (rep->source == FROM_REQUESTS || rep->source == FROM_TOOLS)) {
+		r = str_format(path, sizeof(path), "%s/qubes/qubesdb.%s.sock", paths.run,
 			       rep->qube);
 		r = r < 0 ? r : qdb_call_open(path, &rep->qdb);
 	}
@@ -84,16 +90,8 @@ static int acquire(struct reporter *rep)
 
 static int confine(void)
 {
-	const struct sandbox s = {
-		.uid = geteuid() == 0 ? NOBODY : 0,
-		.gid = geteuid() == 0 ? NOBODY : 0,
-		.max_fds = 16,
-		.max_memory = UINT64_C(64) << 20,
-	};
-	unsigned missing;
-
 	(void)alarm(PATIENCE_S);
-	return sandbox_enter(&s, &missing);
+	return sandbox_enter_small();
 }
 
 static void claim(struct reporter *rep, const char *name, const char *value)
@@ -129,8 +127,62 @@ static int tools_read(struct reporter *rep)
 	return r;
 }
 
-/* the report's bytes: @to holds REPORT_LEN_MAX. Return: 0; an outcome of the report's; -errno */
-static int hear(struct reporter *rep, char *to, size_t *ret_len)
+/* the whole lines of @buf are heard, what follows them stays in it */
+static int lines_hear(struct menu *m, char *buf, size_t *len)
+{
+	char *at = buf, *end = buf + *len, *newline;
+	int r = 0;
+
+	while (r == 0 && (newline = memchr(at, '\n', (size_t)(end - at)))) {
+		r = menu_hear(m, at, (size_t)(newline - at));
+		at = newline + 1;
+	}
+	*len = (size_t)(end - at);
+	memmove(buf, at, *len);
+	return r;
+}
+
+/* A menu's bytes from the lines of standard input. Return: 0; an outcome of the menu's; -errno
+ *
+ * Nothing in the lines says that they are all, and half a menu is not to replace a whole one. A call that breaks off (the
+ * caller's qrexec-client-vm killed, its qube gone) does not get here: our relay sends SIGHUP before it closes our input. What is
+ * left is a program in the qube that dies and lets the call end in order: seen only if it dies within a line.
+ */
+static int menu_read(size_t *ret_len)
+{
+	static struct menu menu;
+	static char buf[1 << 16];
+	uint64_t heard = 0;
+	size_t len = 0;
+	ssize_t n = 1;
+	int r = 0;
+
+	while (r == 0 && n > 0) {
+		/* so much of a line that is nothing is enough to know it by */
+		if (len > sizeof(buf) / 2)
+			len = MENU_LINE_MAX + 1;
+		n = read(STDIN_FILENO, buf + len, sizeof(buf) - len);
+		if (n < 0 && errno == EINTR) {
+			n = 1;
+			continue;
+		}
+		if (n < 0)
+			return fail_errno();
+		len += (size_t)n;
+		heard += (uint64_t)n;
+		r = heard > HEARD_MAX ? MENU_E_LONG : lines_hear(&menu, buf, &len);
+	}
+	if (r == 0 && len > 0)
+		r = MENU_E_CUT;
+	if (r == 0) {
+		menu_settle(&menu);
+		r = menu_encode(&menu, payload, ret_len);
+	}
+	return r;
+}
+
+/* the report's bytes, in @payload. Return: 0; an outcome of the report's; -errno */
+static int hear(struct reporter *rep, size_t *ret_len)
 {
 	int r;
 
@@ -144,21 +196,21 @@ static int hear(struct reporter *rep, char *to, size_t *ret_len)
 			return r == -EFBIG ? REPORT_E_FORMAT : r;
 		r = report_count_decode(input, len, &n);
 		if (r == 0)
-			*ret_len = (size_t)snprintf(to, REPORT_LEN_MAX, "%" PRIu64, n);
+			*ret_len = (size_t)snprintf(payload, REPORT_LEN_MAX, "%" PRIu64, n);
 		return r;
 	}
 	r = rep->source == FROM_TOOLS ? tools_read(rep)
 				      : qdb_call_each(rep->qdb, REQUESTS, true, requested, rep);
 	if (r != 0)
 		return r < 0 ? r : -EPROTO;
-	*ret_len = report_encode(&rep->report, to);
+	*ret_len = report_encode(&rep->report, payload);
 	return rep->outcome;
 }
 
 /* qubesd's answer decides; its text is for the log */
-static int tell(const struct reporter *rep, const char *payload, size_t payload_len)
+static int tell(const struct reporter *rep, size_t payload_len)
 {
-	static char request[REPORT_LEN_MAX + 256];
+	static char request[sizeof(payload) + 256];
 	struct admin_request q = {
 		.dest = "dom0", .payload = (const uint8_t *)payload, .payload_len = payload_len};
 	AUTO_FREE char *bytes = NULL;
@@ -186,7 +238,6 @@ static int tell(const struct reporter *rep, const char *payload, size_t payload_
 int main(int argc, char **argv)
 {
 	static struct reporter rep = {.qubesd = NO_FD};
-	static char payload[REPORT_LEN_MAX];
 	const char *qube = getenv("QREXEC_REMOTE_DOMAIN");
 	size_t len = 0;
 	int r;
@@ -204,10 +255,12 @@ int main(int argc, char **argv)
 	r = confine();
 	if (r < 0)
 		return complain(&rep, "it cannot be confined");
-	r = hear(&rep, payload, &len);
+	r = rep.source == FROM_MENU ? menu_read(&len) : hear(&rep, &len);
 	if (r != 0)
-		return complain(&rep, r < 0 ? log_errno_str(r) : report_outcome_str(r));
-	r = tell(&rep, payload, len);
+		return complain(&rep, r < 0                     ? log_errno_str(r)
+				      : rep.source == FROM_MENU ? menu_outcome_str(r)
+								: report_outcome_str(r));
+	r = tell(&rep, len);
 	qdb_call_free(rep.qdb);
 	return r;
 }

@@ -217,9 +217,9 @@ static int acquire(struct vchand *v)
 	const struct carry_config config = {
 		.mux = {.dom0 = true,
 			.domid = (uint16_t)v->o.domid,
-			.pool = 32 << 20,
+			.pool = 16 << 20,
 			.first_window = 8192,
-			.max_window = 1 << 20,
+			.max_window = 256 << 10,
 			.max_streams = 1024,
 			.max_listens = 1024,
 			.nonce = random_nonce},

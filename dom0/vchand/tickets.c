@@ -5,7 +5,9 @@
  * of servers for other qubes are remembered, as many as it may have announced at all.
  *
  * Who connects to the control socket is dom0's own (its directory is the user's), but is still
- * given nothing to wait for: a client that does not read its answers is dropped.
+ * given nothing to wait for: a client that does not read its answers is dropped, and so is one that says
+ * nothing for TICKET_SILENT_MS. MAX_CLIENTS are connected at a time; the next ones wait in the socket's
+ * queue, for a ticket that is turned away is a call that is lost.
  */
 #include "tickets.h"
 
@@ -27,12 +29,16 @@ struct slot {
 
 struct client {
 	struct carry_source src;
+	uint64_t until_ms; /* then it has said nothing for too long */
 	struct tickets *tickets;
 };
 
 struct tickets {
 	struct carry_source listener;
 	struct client clients[MAX_CLIENTS];
+	unsigned n_clients;
+	bool full;    /* all of them are in use: the listener is not looked at */
+	bool ticking; /* on_time() will be called */
 	const char *name;
 	uint16_t domid;
 	struct carry *carry;
@@ -79,6 +85,24 @@ static void slot_void(struct tickets *t, struct slot *s)
 	close_fd(&fd);
 }
 
+/* the listener is looked at again, if it is not; where that fails, on_time() tries once more */
+static void look_again(struct tickets *t)
+{
+	if (t->full && t->n_clients < MAX_CLIENTS &&
+	    carry_add(t->carry, &t->listener, EPOLLIN) == 0)
+		t->full = false;
+}
+
+static void client_drop(struct client *cl)
+{
+	struct tickets *t = cl->tickets;
+
+	carry_remove(t->carry, &cl->src);
+	close_fd(&cl->src.fd);
+	t->n_clients--;
+	look_again(t);
+}
+
 static void set_timer(struct tickets *t);
 
 static void on_time(void *data)
@@ -86,6 +110,11 @@ static void on_time(void *data)
 	struct tickets *t = data;
 	uint64_t now = io_now_ms();
 
+	t->ticking = false;
+	for (unsigned i = 0; i < MAX_CLIENTS; i++)
+		if (t->clients[i].src.fd >= 0 && t->clients[i].until_ms <= now)
+			client_drop(&t->clients[i]);
+	look_again(t);
 	for (unsigned i = 0; i < TICKET_MAX; i++) {
 		struct slot *s = &t->slots[i];
 
@@ -100,7 +129,10 @@ static void on_time(void *data)
 
 static void set_timer(struct tickets *t)
 {
-	carry_timer(t->carry, t->n_slots > 0 ? 500 : 0, on_time, t);
+	if (t->ticking || (t->n_slots == 0 && t->n_clients == 0 && !t->full))
+		return;
+	t->ticking = true;
+	carry_timer(t->carry, 500, on_time, t);
 }
 
 static unsigned announced_find(const struct tickets *t, const struct vmux_where *w)
@@ -161,15 +193,18 @@ void tickets_session_ended(struct tickets *t)
 static int grant(struct tickets *t, const struct ticket *k, int *fd)
 {
 	const struct vmux_where w = place_of(k);
-	struct slot *s = t->slots;
+	struct slot *s;
 	int r;
 
 	if (*fd < 0)
 		return -EINVAL;
-	if (slot_find(t, &w))
-		return -EEXIST;
+	/* left behind by who ended in the middle: who grants has the port, so there is no such call any more */
+	s = slot_find(t, &w);
+	if (s)
+		slot_void(t, s);
 	if (t->n_slots == TICKET_MAX)
 		return -ENFILE;
+	s = t->slots;
 	while (s->t.kind != 0)
 		s++;
 	if (k->client == t->domid) {
@@ -178,8 +213,8 @@ static int grant(struct tickets *t, const struct ticket *k, int *fd)
 			return r;
 	}
 	*s = (struct slot){.t = *k, .fd = take_fd(fd), .until_ms = io_now_ms() + TICKET_UNUSED_MS};
-	if (t->n_slots++ == 0)
-		set_timer(t);
+	t->n_slots++;
+	set_timer(t);
 	if (k->server == t->domid && announced_find(t, &w) < t->n_announced)
 		use_as_server(t, s);
 	return 0;
@@ -201,14 +236,9 @@ static int handle(struct tickets *t, const void *bytes, size_t len, int *fd)
 	s = slot_find(t, &w);
 	if (s)
 		slot_void(t, s);
-	carry_abort(t->carry, &w);
+	if (k.kind == TICKET_REVOKE)
+		carry_abort(t->carry, &w);
 	return 0;
-}
-
-static void client_drop(struct client *cl)
-{
-	carry_remove(cl->tickets->carry, &cl->src);
-	close_fd(&cl->src.fd);
 }
 
 static void on_client(struct carry_source *src, uint32_t events)
@@ -229,31 +259,40 @@ static void on_client(struct carry_source *src, uint32_t events)
 		client_drop(cl);
 		return;
 	}
+	cl->until_ms = io_now_ms() + TICKET_SILENT_MS;
 	ticket_answer_encode(r < 0 ? -EINVAL : handle(cl->tickets, bytes, len, &fd), answer);
 	if (io_send_msg(src->fd, answer, sizeof(answer), NULL, 0) < 0)
 		client_drop(cl);
 }
 
+static struct client *client_unused(struct tickets *t)
+{
+	for (unsigned i = 0; i < MAX_CLIENTS; i++)
+		if (t->clients[i].src.fd < 0)
+			return &t->clients[i];
+	return NULL;
+}
+
 static void on_listener(struct carry_source *src, uint32_t events)
 {
 	struct tickets *t = (struct tickets *)src;
-	AUTO_CLOSE int fd = accept4(src->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct client *cl = client_unused(t);
 
 	(void)events;
-	if (fd < 0)
-		return;
-	for (unsigned i = 0; i < MAX_CLIENTS; i++) {
-		struct client *cl = &t->clients[i];
-
-		if (cl->src.fd >= 0)
-			continue;
-		cl->src.fd = take_fd(&fd);
-		if (carry_add(t->carry, &cl->src, EPOLLIN) < 0)
-			close_fd(&cl->src.fd);
+	if (!cl) {
+		carry_remove(t->carry, src);
+		t->full = true;
+		set_timer(t);
 		return;
 	}
-	log_warn(t->name, "%u connections for tickets are open already, closing another",
-		 MAX_CLIENTS);
+	cl->src.fd = accept4(src->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (cl->src.fd >= 0 && carry_add(t->carry, &cl->src, EPOLLIN) < 0)
+		close_fd(&cl->src.fd);
+	if (cl->src.fd < 0)
+		return;
+	cl->until_ms = io_now_ms() + TICKET_SILENT_MS;
+	t->n_clients++;
+	set_timer(t);
 }
 
 int tickets_new(const char *name, uint16_t domid, int *control_fd, struct tickets **ret)

@@ -164,6 +164,14 @@ int machine_qemu(bool ask_version, struct machine_qemu *ret)
 	return 0;
 }
 
+bool machine_qemu_emulates_many(const char *version)
+{
+	char *end;
+	unsigned long major = strtoul(version, &end, 10);
+
+	return major > 8 || (major == 8 && *end == '.' && strtoul(end + 1, NULL, 10) >= 1);
+}
+
 void machine_tsc_now(struct machine_tsc *ret)
 {
 	uint64_t least = UINT64_MAX;
@@ -196,4 +204,24 @@ unsigned machine_tsc_khz(const struct machine_tsc *since)
 		return 0;
 	khz = (now.ticks - since->ticks) * 1000000 / ns;
 	return khz >= TSC_MIN_KHZ && khz <= TSC_MAX_KHZ ? (unsigned)khz : 0;
+}
+
+static uint64_t meminfo_kib(const char *text, const char *key)
+{
+	const char *at = strstr(text, key);
+
+	return at ? strtoull(at + strlen(key), NULL, 10) : 0;
+}
+
+int machine_memory(struct machine_memory *ret)
+{
+	AUTO_FREE char *text = NULL;
+	int r = io_read_file(AT_FDCWD, "/proc/meminfo", 65536, &text, NULL);
+
+	if (r < 0)
+		return r;
+	*ret = (struct machine_memory){.total_kib = meminfo_kib(text, "MemTotal:"),
+				       .available_kib = meminfo_kib(text, "MemAvailable:"),
+				       .swap_free_kib = meminfo_kib(text, "SwapFree:")};
+	return 0;
 }

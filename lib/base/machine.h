@@ -34,6 +34,14 @@ struct machine_qemu {
  */
 MUST_CHECK int machine_qemu(bool ask_version, struct machine_qemu *ret);
 
+/**
+ * machine_qemu_emulates_many() - may a guest that QEMU of this @version emulates have more than one processor?
+ *
+ * Before 8.1 (its commit deba78709ae8) one processor could translate code while another one changed it, and kept what it had
+ * translated for ever: a kernel that patches itself as it runs, as Linux does, then hangs or panics.
+ */
+bool machine_qemu_emulates_many(const char *version);
+
 /** struct machine_tsc - one moment, by the processor's counter of cycles and by CLOCK_MONOTONIC */
 struct machine_tsc {
 	uint64_t ticks, ns;
@@ -49,3 +57,10 @@ void machine_tsc_now(struct machine_tsc *ret);
  * Return: kHz; 0 if the counter tells nothing (it went back, or runs at no processor's speed).
  */
 unsigned machine_tsc_khz(const struct machine_tsc *since);
+
+/** struct machine_memory - of /proc/meminfo */
+struct machine_memory {
+	uint64_t total_kib, available_kib, swap_free_kib;
+};
+/** machine_memory() - 0; -errno */
+MUST_CHECK int machine_memory(struct machine_memory *ret);

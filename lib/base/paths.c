@@ -27,19 +27,25 @@ static int join(char **ret, const char *dir, const char *below)
 	return 0;
 }
 
-static int xdg(char **ret, const char *variable, const char *below_home)
+static int xdg_base(char **ret, const char *variable, const char *below_home)
 {
 	const char *dir = getenv(variable), *home = getenv("HOME");
 
-	if (dir && dir[0] == '/')
-		return join(ret, dir, "bulkhead");
+	if (dir && dir[0] == '/') {
+		*ret = strdup(dir);
+		return *ret ? 0 : -ENOMEM;
+	}
 	if (!home || home[0] != '/')
 		return -ENOENT;
-	if (asprintf(ret, "%s/%s/bulkhead", home, below_home) < 0) {
-		*ret = NULL;
-		return -ENOMEM;
-	}
-	return 0;
+	return join(ret, home, below_home);
+}
+
+static int xdg(char **ret, const char *variable, const char *below_home)
+{
+	AUTO_FREE char *base = NULL;
+	int r = xdg_base(&base, variable, below_home);
+
+	return r < 0 ? r : join(ret, base, "bulkhead");
 }
 
 /* the run directory must be ours alone: its sockets are the doors of dom0 */
@@ -130,6 +136,17 @@ int paths_init(struct paths *p, bool create)
 	if (r < 0)
 		paths_done(p);
 	return r;
+}
+
+int paths_data(char **ret)
+{
+	const char *env = getenv("BULKHEAD_HOME");
+	AUTO_FREE char *home = NULL;
+
+	if (!env || env[0] == '\0')
+		return xdg_base(ret, "XDG_DATA_HOME", ".local/share");
+	home = realpath(env, NULL);
+	return home ? join(ret, home, "share") : fail_errno();
 }
 
 void paths_done(struct paths *p)

@@ -10,11 +10,12 @@
  *	state	store.db, pools/ (volumes), kernels/, log/	survives
  *	config	policy.d/, dom0's services (qubes-rpc/, rpc-config/) and what an administrator writes	survives
  *	cache	what can be fetched or built again		may be deleted
+ *	share	applications/, icons/ of the desktop (paths_data())	made again
  *	run	policy.d/, sockets:				gone at stop
- *		qubesd.sock qubesd.internal.sock qubesd.misc.sock
+ *		qubesd.sock qubesd.internal.sock qubesd.misc.sock qubesd.gate.sock
  *		policy.sock		questions to qrexec-policyd
- *		qrexec/qrexec.DOMID (+ links qrexec.NAME, qrexec.uuid:UUID)
- *		qubesdb/qubesdb.NAME.sock
+ *		qubes/			what is in /run/qubes for Qubes' programs (bulkhead exec):
+ *			qrexec.DOMID (+ links qrexec.NAME, qrexec.uuid:UUID) qubesdb.NAME.sock policy.sock (a link)
  *		prompt.sock prompt.lock	questions to the person; who listens there
  *		terminals/QUBE.PID	the same, on the terminal of who runs something in that qube; lock
  *		q/DOMID/monitor.sock	qubesd to qube-monitor
@@ -44,6 +45,14 @@ struct paths {
  */
 MUST_CHECK int paths_init(struct paths *p, bool create);
 void paths_done(struct paths *p);
+
+/**
+ * paths_data() - the folder of what a desktop shows: its applications/ holds entries of menus
+ *
+ * share/ below BULKHEAD_HOME, else the user's own (XDG_DATA_HOME, ~/.local/share), which is not ours alone. Not made.
+ * Return: 0, @ret is the caller's; -ENOENT; -ENOMEM; -errno.
+ */
+MUST_CHECK int paths_data(char **ret);
 
 /** paths_vchan_dir() - VCHAN_SOCKET_DIR of qube @domid; @to holds UNIX_PATH_MAX + 1 bytes */
 MUST_CHECK int paths_vchan_dir(const struct paths *p, unsigned domid, char *to, size_t size);

@@ -45,7 +45,10 @@ static const char *const flat[] = {"", "/../libexec/bulkhead"};
 /* the build tree, seen from dom0/X/X, cli/X, cli/X/X and from a test further down */
 static const char *const places[] = {"/..", "/../dom0", "/../../dom0", "/../../../dom0"};
 
-int program_find(const char *name, char *to, size_t size)
+typedef int (*is_fn)(const char *path);
+
+/* in $BULKHEAD_LIBEXEC if that is set, or in the first @n of the places above */
+static int find(const char *name, is_fn is, size_t n, char *to, size_t size)
 {
 	const char *libexec = getenv("BULKHEAD_LIBEXEC");
 	char dir[PATH_MAX];
@@ -53,21 +56,27 @@ int program_find(const char *name, char *to, size_t size)
 
 	if (libexec && libexec[0] != '\0') {
 		r = str_format(to, size, "%s/%s", libexec, name);
-		return r < 0 ? r : is_program(to);
+		return r < 0 ? r : is(to);
 	}
 	r = own_folder(dir, sizeof(dir));
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < ARRAY_LEN(flat) + ARRAY_LEN(places); i++) {
+	for (size_t i = 0; r == 0 && i < n; i++) {
 		r = i < ARRAY_LEN(flat) ? str_format(to, size, "%s%s/%s", dir, flat[i], name)
 					: str_format(to, size, "%s%s/%s/%s", dir,
 						     places[i - ARRAY_LEN(flat)], name, name);
-		if (r < 0)
-			return r;
-		if (is_program(to) == 0)
+		if (r == 0 && is(to) == 0)
 			return 0;
 	}
-	return -ENOENT;
+	return r < 0 ? r : -ENOENT;
+}
+
+int program_find(const char *name, char *to, size_t size)
+{
+	return find(name, is_program, ARRAY_LEN(flat) + ARRAY_LEN(places), to, size);
+}
+
+int program_find_folder(const char *name, char *to, size_t size)
+{
+	return find(name, is_folder, ARRAY_LEN(flat), to, size);
 }
 
 int program_find_data(const char *name, char *to, size_t size)
@@ -80,25 +89,6 @@ int program_find_data(const char *name, char *to, size_t size)
 
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(data); i++) {
 		r = str_format(to, size, "%s%s/%s", dir, data[i], name);
-		if (r == 0 && is_folder(to) == 0)
-			return 0;
-	}
-	return r < 0 ? r : -ENOENT;
-}
-
-int program_find_folder(const char *name, char *to, size_t size)
-{
-	const char *libexec = getenv("BULKHEAD_LIBEXEC");
-	char dir[PATH_MAX];
-	int r;
-
-	if (libexec && libexec[0] != '\0') {
-		r = str_format(to, size, "%s/%s", libexec, name);
-		return r < 0 ? r : is_folder(to);
-	}
-	r = own_folder(dir, sizeof(dir));
-	for (size_t i = 0; r == 0 && i < ARRAY_LEN(flat); i++) {
-		r = str_format(to, size, "%s%s/%s", dir, flat[i], name);
 		if (r == 0 && is_folder(to) == 0)
 			return 0;
 	}

@@ -19,7 +19,7 @@ static int sweep_qrexec(const char *run_dir, unsigned domid)
 {
 	char path[UNIX_PATH_MAX + 1], own[32];
 	DIR *dir;
-	int r = str_format(path, sizeof(path), "%s/qrexec", run_dir);
+	int r = str_format(path, sizeof(path), "%s/qubes", run_dir);
 
 	r = r < 0 ? r : str_format(own, sizeof(own), "qrexec.%u", domid);
 	if (r < 0)
@@ -66,9 +66,9 @@ int sweep_qube(const char *run_dir, unsigned domid, const char *name)
 	int r;
 
 	if (name)
-		r = str_format(path, sizeof(path), "%s/qubesdb/qubesdb.%s.sock", run_dir, name);
+		r = str_format(path, sizeof(path), "%s/qubes/qubesdb.%s.sock", run_dir, name);
 	else
-		r = str_format(path, sizeof(path), "%s/qubesdb", run_dir);
+		r = str_format(path, sizeof(path), "%s/qubes", run_dir);
 	if (r == 0)
 		r = name ? remove_at(AT_FDCWD, path) : sweep_unanswered(path);
 	if (r == 0)

@@ -63,6 +63,22 @@ static void qemu_is_found_and_tells_its_version(void **state)
 	(void)unlink(program);
 }
 
+static void emulated_guests_of_an_old_qemu_have_one_processor(void **state)
+{
+	static const struct {
+		const char *version;
+		bool many;
+	} rows[] = {
+		{"", false},     {"7.2.22", false}, {"8", false},  {"8.0.5", false},
+		{"8.1.0", true}, {"8.10", true},    {"9.0", true}, {"10.0.2", true},
+		{"what", false}, {"8.x", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		assert_int_equal(machine_qemu_emulates_many(rows[i].version), rows[i].many);
+}
+
 static void the_counter_of_cycles_has_a_speed(void **state)
 {
 	struct machine_tsc since;
@@ -80,6 +96,7 @@ int main(void)
 		cmocka_unit_test(kvm_needs_vmx_or_svm),
 		cmocka_unit_test(the_reason_is_always_said),
 		cmocka_unit_test(qemu_is_found_and_tells_its_version),
+		cmocka_unit_test(emulated_guests_of_an_old_qemu_have_one_processor),
 		cmocka_unit_test(the_counter_of_cycles_has_a_speed),
 	};
 

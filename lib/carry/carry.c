@@ -1228,6 +1228,12 @@ static int turn(struct carry *c)
 	return r;
 }
 
+void carry_set_rings(struct carry *c, uint8_t *rings, int claims_fd)
+{
+	c->config.rings = rings;
+	c->config.claims_fd = claims_fd;
+}
+
 bool carry_has_rings(const struct carry *c)
 {
 	return mux_is_up(c->m) && mux_rings(c->m) > 0;
@@ -1263,7 +1269,7 @@ int carry_new(const struct carry_config *config, const struct carry_hooks *hooks
 	c->now_ms = c->window_ms = io_now_ms();
 	c->listens = (struct bucket){c->now_ms, BURST, LISTENS_PER_S};
 	c->opens = (struct bucket){c->now_ms, BURST, OPENS_PER_S};
-	c->config.mux.slot_free = !config->mux.dom0 && config->rings ? on_slot_free : NULL;
+	c->config.mux.slot_free = config->mux.dom0 ? NULL : on_slot_free;
 	c->config.mux.data = c;
 	c->config.mux.rings = config->mux.dom0 && config->rings ? RING_SLOTS : 0;
 	r = mux_new(&c->config.mux, &c->m);

@@ -102,6 +102,8 @@ MUST_CHECK int carry_open(struct carry *c, const struct vmux_where *where, int *
 /** carry_abort() - end every stream at @where at once */
 void carry_abort(struct carry *c, const struct vmux_where *where);
 
+/** carry_set_rings() - in a qube that had none: as in struct carry_config, before any stream moves to them */
+void carry_set_rings(struct carry *c, uint8_t *rings, int claims_fd);
 /** carry_has_rings() - dom0 offers rings in this session */
 bool carry_has_rings(const struct carry *c);
 

@@ -28,7 +28,8 @@ struct places_hooks {
  * places_new() - watch the directory @dir_fd (taken on success)
  * @own:	our id in paths
  *
- * Needs /proc now; later only reads what it holds open. Return: 0; -errno.
+ * Needs /proc now; later only reads what it holds open. Without any inotify left for the user it looks again and again,
+ * and says what it finds up to 100 ms late. Return: 0; -errno.
  */
 MUST_CHECK int places_new(int *dir_fd, unsigned own, const struct places_hooks *hooks,
 			  struct places **ret);

@@ -2,15 +2,27 @@
 /* policyd writes the keys of a line as fields of their own; here they become that line again. */
 #include "loop/journal.h"
 
+#include "base/log.h"
 #include "base/str.h"
 #include "proto/audit.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <systemd/sd-journal.h>
 
 #define FIELD "BULKHEAD_"
 
-int journal_open(struct sd_journal **ret)
+/* what is matched is all of one field */
+static int match_instance(sd_journal *j, const char *instance)
+{
+	char quoted[AUDIT_INSTANCE_MAX], field[sizeof(AUDIT_INSTANCE "=") + sizeof(quoted)];
+
+	(void)snprintf(field, sizeof(field), AUDIT_INSTANCE "=%s",
+		       log_quote(quoted, sizeof(quoted), instance, strlen(instance)));
+	return sd_journal_add_match(j, field, 0);
+}
+
+int journal_open(const char *instance, struct sd_journal **ret)
 {
 	sd_journal *j;
 	int r = sd_journal_open(&j, SD_JOURNAL_LOCAL_ONLY);
@@ -18,6 +30,8 @@ int journal_open(struct sd_journal **ret)
 	if (r < 0)
 		return r;
 	r = sd_journal_add_match(j, "SYSLOG_IDENTIFIER=qrexec-policyd", 0);
+	if (r >= 0 && instance)
+		r = match_instance(j, instance);
 	if (r >= 0)
 		r = sd_journal_seek_head(j);
 	if (r < 0) {

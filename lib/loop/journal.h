@@ -5,8 +5,14 @@
 
 struct sd_journal;
 
-/** journal_open() - the decisions that the journal holds; 0; -errno. The caller closes @ret */
-MUST_CHECK int journal_open(struct sd_journal **ret);
+/**
+ * journal_open() - the decisions that the journal holds
+ * @instance:	of the one with this state directory alone; NULL = of all
+ * @ret:	closed by the caller
+ *
+ * Return: 0; -errno.
+ */
+MUST_CHECK int journal_open(const char *instance, struct sd_journal **ret);
 void journal_close(struct sd_journal **j);
 /**
  * journal_read() - what has come since the last time, one line after the other

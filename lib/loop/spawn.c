@@ -128,6 +128,8 @@ int spawn(const struct spawn *s, pid_t *ret_pid, int *ret_pidfd)
 	pid = fork();
 	if (pid == 0) {
 		failed = child_run(s, parent, &pair[1]);
+		if (s->at_once)
+			_exit(127);
 		if (write(pair[1], &failed, sizeof(failed)) < 0)
 			_exit(126);
 		_exit(127);
@@ -139,7 +141,7 @@ int spawn(const struct spawn *s, pid_t *ret_pid, int *ret_pidfd)
 		return r;
 	pidfd = pidfd_open(pid, 0);
 	r = pidfd < 0 ? fail_errno() : 0;
-	if (r == 0) {
+	if (r == 0 && !s->at_once) {
 		r = io_read_full(report, &failed, sizeof(failed));
 		r = r == 0 ? failed : r == -ENODATA ? 0 : r;
 	}

@@ -26,6 +26,8 @@ struct spawn_fd {
  * @death_signal: what it gets when we end; 0 = it outlives us
  * @new_session: setsid(): no terminal's signals reach it
  * @no_new_privs: no set-id program below it gains anything
+ * @at_once:	for a loop that serves others: not to wait until it runs its program. One that cannot be executed ends with
+ *		code 127 then
  * @niceness:	added to ours
  * @prepare:	runs in the child just before its ids change; < 0 ends the start with that errno.
  *		Only for single-threaded parents. May be NULL
@@ -39,14 +41,14 @@ struct spawn {
 	uid_t uid;
 	gid_t gid;
 	int death_signal;
-	bool new_session, no_new_privs;
+	bool new_session, no_new_privs, at_once;
 	int niceness;
 	int (*prepare)(void *data);
 	void *data;
 };
 
 /**
- * spawn() - start a child; returns when it runs its program
+ * spawn() - start a child; returns when it runs its program (unless @at_once)
  * @ret_pid:	may be NULL
  * @ret_pidfd:	owned by the caller
  *

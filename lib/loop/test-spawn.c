@@ -66,6 +66,21 @@ static void a_program_that_is_not_there_is_told_at_once(void **state)
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* nothing is left */
 }
 
+static void a_program_that_is_not_there_and_not_waited_for_ends_with_127(void **state)
+{
+	char *const argv[] = {"none", NULL};
+	const struct spawn s = {.path = "/no/such/program", .argv = argv, .at_once = true};
+	struct child_end end;
+	int pidfd = NO_FD;
+
+	(void)state;
+	assert_int_equal(spawn(&s, NULL, &pidfd), 0);
+	assert_int_equal(spawn_wait(pidfd, -1, &end), 0);
+	assert_int_equal(end.code, 127);
+	assert_int_equal(end.signal, 0);
+	(void)close(pidfd);
+}
+
 static void a_child_has_the_mapped_descriptors_and_no_others(void **state)
 {
 	int a[2], b[2];
@@ -206,6 +221,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_child_ends_and_says_how),
 		cmocka_unit_test(a_program_that_is_not_there_is_told_at_once),
+		cmocka_unit_test(a_program_that_is_not_there_and_not_waited_for_ends_with_127),
 		cmocka_unit_test(a_child_has_the_mapped_descriptors_and_no_others),
 		cmocka_unit_test(a_child_dies_with_its_parent),
 		cmocka_unit_test(a_failing_preparation_stops_the_start),

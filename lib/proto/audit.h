@@ -9,6 +9,9 @@
 #define AUDIT_MAX 2048
 /** AUDIT_VALUE_MAX - bytes of a value as it stands in the line */
 #define AUDIT_VALUE_MAX 256
+/** AUDIT_INSTANCE - the field of the journal that says whose decision it is; AUDIT_INSTANCE_MAX: of its text, with a NUL */
+#define AUDIT_INSTANCE     "BULKHEAD_INSTANCE"
+#define AUDIT_INSTANCE_MAX 1024
 
 enum audit_verdict {
 	AUDIT_ALLOW,

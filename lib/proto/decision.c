@@ -6,12 +6,23 @@
 
 #include <string.h>
 
-enum request_key { SOURCE, REQUESTED_SOURCE, TARGET, SERVICE_AND_ARG, YES, EVALUATE, N_REQUEST };
+enum request_key {
+	SOURCE,
+	REQUESTED_SOURCE,
+	TARGET,
+	SERVICE_AND_ARG,
+	YES,
+	EVALUATE,
+	DECIDED,
+	KEEP,
+	N_REQUEST,
+};
 
 static const char *const request_keys[N_REQUEST] = {
 	[SOURCE] = "source",          [REQUESTED_SOURCE] = "requested_source",
 	[TARGET] = "intended_target", [SERVICE_AND_ARG] = "service_and_arg",
 	[YES] = "assume_yes_for_ask", [EVALUATE] = "just_evaluate",
+	[DECIDED] = "decided_target", [KEEP] = "keep",
 };
 
 /* in the order in which they are written */
@@ -119,10 +130,13 @@ int decision_request_decode(char *bytes, size_t len, struct decision_request *re
 	q.requested_source = values[REQUESTED_SOURCE];
 	q.target = values[TARGET];
 	q.service = values[SERVICE_AND_ARG];
+	q.decided_target = values[DECIDED];
 	if (!is_given(q.source) || !q.target || !is_service(q.service) ||
 	    (q.requested_source && !is_given(q.requested_source)) ||
+	    (q.decided_target && !is_given(q.decided_target)) ||
 	    truth(values[YES], "yes", "no", false, &q.assume_yes) != 0 ||
-	    truth(values[EVALUATE], "yes", "no", false, &q.just_evaluate) != 0)
+	    truth(values[EVALUATE], "yes", "no", false, &q.just_evaluate) != 0 ||
+	    truth(values[KEEP], "yes", "no", false, &q.keep) != 0 || (q.keep && !q.just_evaluate))
 		return DECISION_E_FORMAT;
 	*ret = q;
 	return 0;
@@ -133,7 +147,8 @@ size_t decision_request_encode(const struct decision_request *q, char *to, size_
 	struct wr w = wr_of(to, size < DECISION_MAX ? size : DECISION_MAX);
 
 	if (!is_given(q->source) || !q->target || !is_service(q->service) ||
-	    (q->requested_source && !is_given(q->requested_source)))
+	    (q->requested_source && !is_given(q->requested_source)) ||
+	    (q->decided_target && !is_given(q->decided_target)) || (q->keep && !q->just_evaluate))
 		return 0;
 	put_line(&w, request_keys[SOURCE], q->source);
 	put_line(&w, request_keys[REQUESTED_SOURCE], q->requested_source);
@@ -141,6 +156,8 @@ size_t decision_request_encode(const struct decision_request *q, char *to, size_
 	put_line(&w, request_keys[SERVICE_AND_ARG], q->service);
 	put_line(&w, request_keys[YES], q->assume_yes ? "yes" : NULL);
 	put_line(&w, request_keys[EVALUATE], q->just_evaluate ? "yes" : NULL);
+	put_line(&w, request_keys[DECIDED], q->decided_target);
+	put_line(&w, request_keys[KEEP], q->keep ? "yes" : NULL);
 	wr_u8(&w, '\n');
 	return wr_done(&w);
 }
@@ -155,6 +172,11 @@ static bool is_complete(const struct decision_answer *a)
 	       (!a->target_uuid || is_given(a->target_uuid)) &&
 	       (!a->service || is_service(a->service)) &&
 	       (!a->policy_source || is_given(a->policy_source));
+}
+
+size_t decision_answer_len(const char *bytes, size_t len)
+{
+	return decision_request_len(bytes, len);
 }
 
 int decision_answer_decode(char *bytes, size_t len, struct decision_answer *ret)

@@ -23,10 +23,14 @@ enum decision_outcome {
  * @service:	"SERVICE+ARGUMENT" or "SERVICE"
  * @just_evaluate: say what would be decided: nobody is asked, nothing is started
  * @assume_yes:	an ask is answered as if the person had agreed
+ * @decided_target: what the same question was answered with before: would it be allowed still? NULL = none
+ * @keep:	others will follow on this connection; only together with @just_evaluate
  */
 struct decision_request {
 	const char *source, *requested_source, *target, *service;
 	bool just_evaluate, assume_yes;
+	const char *decided_target;
+	bool keep;
 };
 
 /**
@@ -59,6 +63,9 @@ MUST_CHECK int decision_request_decode(char *bytes, size_t len, struct decision_
 /** decision_request_encode() - its length; 0 if it does not fit @size or cannot be said */
 MUST_CHECK size_t decision_request_encode(const struct decision_request *q, char *to, size_t size);
 
+/** decision_answer_len() - bytes of the answer to a question that keeps the connection, with the empty line that ends it; 0 while
+ * that has not come. What is decoded is without that line, its last byte */
+size_t decision_answer_len(const char *bytes, size_t len);
 /**
  * decision_answer_decode() - everything that came until the connection ended
  * @bytes:	as above

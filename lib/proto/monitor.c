@@ -34,12 +34,22 @@ static size_t get_fds(struct rd *r, struct monitor_fds *f)
 	return f->n;
 }
 
-static void get_start(struct rd *r, struct monitor_start *s)
+static size_t get_start(struct rd *r, struct monitor_start *s)
 {
+	uint8_t mode;
+
 	s->domid = rd_le32(r);
 	s->uid = rd_le32(r);
+	mode = rd_u8(r);
+	if (mode > MONITOR_FORK)
+		r->failed = true;
+	s->mode = (enum monitor_mode)mode;
+	s->private_size = rd_le64(r);
+	s->volatile_size = rd_le64(r);
 	s->qrexec = rd_bool(r);
 	s->debug = rd_bool(r);
+	s->memory_mib = rd_le32(r);
+	s->more_mib = rd_le32(r);
 	s->name = rd_text(r);
 	s->uuid = rd_text(r);
 	s->default_user = rd_text(r);
@@ -53,14 +63,20 @@ static void get_start(struct rd *r, struct monitor_start *s)
 		s->qdb_path[i] = rd_text(r);
 		s->qdb_value[i] = rd_text(r);
 	}
+	return mode == MONITOR_BOOT ? 1 : 2;
 }
 
 static void put_start(struct wr *w, const struct monitor_start *s)
 {
 	wr_le32(w, s->domid);
 	wr_le32(w, s->uid);
+	wr_u8(w, (uint8_t)s->mode);
+	wr_le64(w, s->private_size);
+	wr_le64(w, s->volatile_size);
 	wr_u8(w, s->qrexec);
 	wr_u8(w, s->debug);
+	wr_le32(w, s->memory_mib);
+	wr_le32(w, s->more_mib);
 	wr_text(w, s->name);
 	wr_text(w, s->uuid);
 	wr_text(w, s->default_user);
@@ -135,8 +151,7 @@ static size_t get_body(struct rd *r, struct monitor_msg *m)
 	case MONITOR_FDS:
 		return get_fds(r, &m->fds);
 	case MONITOR_START:
-		get_start(r, &m->start);
-		return 1;
+		return get_start(r, &m->start);
 	case MONITOR_SHUTDOWN:
 	case MONITOR_KILL:
 	case MONITOR_PAUSE:
@@ -164,6 +179,18 @@ static size_t get_body(struct rd *r, struct monitor_msg *m)
 		return 0;
 	case MONITOR_QDB_RM:
 		m->qdb.path = rd_text(r);
+		return 0;
+	case MONITOR_MEMORY_ASK:
+		m->memory.asked = rd_le64(r);
+		return 0;
+	case MONITOR_MEMORY:
+		m->memory.base = rd_le64(r);
+		m->memory.most = rd_le64(r);
+		m->memory.asked = rd_le64(r);
+		m->memory.has = rd_le64(r);
+		m->memory.available = rd_le64(r);
+		/* a monitor that was started before there was this word says nothing of it */
+		m->memory.swapped_out = r->len > 0 ? rd_le64(r) : 0;
 		return 0;
 	case MONITOR_STATUS:
 		get_status(r, &m->status);
@@ -229,6 +256,17 @@ static void put_body(struct wr *w, const struct monitor_msg *m)
 		break;
 	case MONITOR_QDB_RM:
 		wr_text(w, m->qdb.path);
+		break;
+	case MONITOR_MEMORY_ASK:
+		wr_le64(w, m->memory.asked);
+		break;
+	case MONITOR_MEMORY:
+		wr_le64(w, m->memory.base);
+		wr_le64(w, m->memory.most);
+		wr_le64(w, m->memory.asked);
+		wr_le64(w, m->memory.has);
+		wr_le64(w, m->memory.available);
+		wr_le64(w, m->memory.swapped_out);
 		break;
 	case MONITOR_STATUS:
 		put_status(w, &m->status);

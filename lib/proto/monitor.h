@@ -20,6 +20,7 @@
 #define MONITOR_FD_VCHAN   4 /* listening */
 #define MONITOR_FD_CONSOLE 5
 #define MONITOR_FD_RINGS   6 /* memory shared with the qube: doc/protocol/ring.md */
+#define MONITOR_FD_STAGE   7 /* the port on which a fork is told who it is: doc/protocol/fork.md */
 
 enum monitor_type {
 	/* on the start channel only, in this order */
@@ -37,9 +38,11 @@ enum monitor_type {
 	MONITOR_NIC_REMOVE,
 	MONITOR_QDB_WRITE,
 	MONITOR_QDB_RM,
+	MONITOR_MEMORY_ASK,
 	/* from the monitor */
 	MONITOR_STATUS = 128,
 	MONITOR_REPLY,
+	MONITOR_MEMORY,
 };
 
 /** struct monitor_fds - @to: QEMU's number of each descriptor that comes along */
@@ -48,13 +51,25 @@ struct monitor_fds {
 	uint32_t to[MONITOR_MAX_FDS];
 };
 
+/** enum monitor_mode - what a monitor makes of its QEMU */
+enum monitor_mode {
+	MONITOR_BOOT,
+	MONITOR_ZYGOTE, /* boots to the end of its generic stage, and its state is saved: READY */
+	MONITOR_FORK,   /* goes on from the state of a zygote */
+};
+
 /**
  * struct monitor_start - all a monitor needs; texts are NUL-terminated and borrowed
  *
- * One descriptor comes along: the console's log file, open for reading and writing.
+ * Descriptors come along: the console's log file, open for reading and writing; but for MONITOR_BOOT also
+ * the file of the devices' state, to be written or read from its beginning.
+ * @memory_mib:	what it has at the start
+ * @more_mib:	what can be added while it runs: the size of the device QMP_MORE_MEMORY; 0 = there is none
  */
 struct monitor_start {
-	uint32_t domid, uid;
+	uint32_t domid, uid, memory_mib, more_mib;
+	enum monitor_mode mode;
+	uint64_t private_size, volatile_size; /* of a fork's disks; 0 else */
 	bool qrexec, debug;
 	const char *name, *uuid, *default_user, *run_dir, *program;
 	unsigned n_args; /* of QEMU, argv[0] included */
@@ -73,6 +88,20 @@ struct monitor_device {
 	uint64_t size;
 };
 
+/** MONITOR_UNKNOWN - for @available */
+#define MONITOR_UNKNOWN UINT64_MAX
+
+/**
+ * struct monitor_memory - of a qube that more memory can be given to, in bytes; of MONITOR_MEMORY_ASK only @asked
+ * @base, @most:	what it started with; what can be added to that
+ * @asked, @has:	of what can be added: what it is to have, what it has
+ * @available:	what it could still use of all that, as it says; MONITOR_UNKNOWN: it has not said
+ * @swapped_out:	what it has moved to its swap since it started, as it says; it never becomes less. 0: nothing, or it has not said
+ */
+struct monitor_memory {
+	uint64_t base, most, asked, has, available, swapped_out;
+};
+
 struct monitor_qdb {
 	const char *path, *value;
 };
@@ -89,7 +118,12 @@ enum monitor_state {
 #define MONITOR_NEVER UINT32_MAX
 
 /** enum monitor_stage - how far a start has come */
-enum monitor_stage { MONITOR_SPAWNED, MONITOR_BOOTING, MONITOR_READY };
+enum monitor_stage {
+	MONITOR_SPAWNED,
+	MONITOR_BOOTING,
+	MONITOR_AWAKE, /* its system runs: vchand in it has opened its port */
+	MONITOR_READY,
+};
 
 /**
  * struct monitor_status - sent after a client connected and at each change
@@ -121,6 +155,7 @@ struct monitor_msg {
 		struct monitor_start start;
 		struct monitor_device device;
 		struct monitor_qdb qdb;
+		struct monitor_memory memory;
 		struct monitor_status status;
 		struct monitor_reply reply;
 	};

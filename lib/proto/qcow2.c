@@ -70,7 +70,7 @@ static int check_tables(const struct qcow2_header *h, uint64_t file_size)
 }
 
 /* the header extensions between the header and the backing file's name */
-static int check_extensions(struct rd *r)
+static int check_extensions(struct rd *r, bool *ret_backing_is_raw)
 {
 	for (;;) {
 		uint32_t type = rd_be32(r), len = rd_be32(r);
@@ -82,7 +82,8 @@ static int check_extensions(struct rd *r)
 		if (type == EXT_END)
 			return len == 0 ? 0 : QCOW2_E_FORMAT;
 		if (type == (uint32_t)EXT_BACKING_FORMAT) {
-			if (len != 5 || memcmp(data, "qcow2", 5) != 0)
+			*ret_backing_is_raw = len == 3 && memcmp(data, "raw", 3) == 0;
+			if (!*ret_backing_is_raw && (len != 5 || memcmp(data, "qcow2", 5) != 0))
 				return QCOW2_E_FEATURE;
 		} else if (type != EXT_FEATURE_NAMES) {
 			return QCOW2_E_FEATURE;
@@ -131,11 +132,12 @@ int qcow2_header_decode(const void *bytes, size_t len, uint64_t file_size, struc
 	} else if (header_len != HEADER_LEN_V3) {
 		return QCOW2_E_FEATURE;
 	}
-	result = check_extensions(&r);
+	result = check_extensions(&r, &h.backing_is_raw);
 	if (result != 0)
 		return result;
 	if (backing_at == 0) {
 		h.backing_len = 0;
+		h.backing_is_raw = false;
 	} else {
 		size_t at = len - r.len; /* behind the extensions */
 
@@ -183,8 +185,8 @@ size_t qcow2_header_encode(const struct qcow2_header *h, void *buf, size_t size)
 	wr_be64(&w, 0); /* compression type */
 	if (h->backing) {
 		wr_be32(&w, (uint32_t)EXT_BACKING_FORMAT);
-		wr_be32(&w, 5);
-		wr_bytes(&w, "qcow2\0\0", 8);
+		wr_be32(&w, h->backing_is_raw ? 3 : 5);
+		wr_bytes(&w, h->backing_is_raw ? "raw\0\0\0\0" : "qcow2\0\0", 8);
 	}
 	wr_be32(&w, EXT_END);
 	wr_be32(&w, 0);

@@ -42,6 +42,7 @@ const char *qcow2_why(int outcome);
  * @l1_at:	where the L1 table is; @n_l1 entries, enough for @size
  * @refs_at:	where the reference table is; @n_refs_clusters long
  * @backing:	name of the backing file (not NUL-terminated, without NUL inside), or NULL
+ * @backing_is_raw: it is no qcow2 image
  */
 struct qcow2_header {
 	uint64_t size;
@@ -49,6 +50,7 @@ struct qcow2_header {
 	uint32_t n_l1, n_refs_clusters;
 	const char *backing;
 	uint32_t backing_len;
+	bool backing_is_raw;
 };
 
 /** qcow2_n_l1() - L1 entries that a disk of @size bytes needs */

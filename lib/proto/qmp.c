@@ -18,6 +18,7 @@ static const struct {
 	{"VSERPORT_CHANGE", QMP_EVENT_VSERPORT_CHANGE},
 	{"GUEST_PANICKED", QMP_EVENT_GUEST_PANICKED},
 	{"BLOCK_IO_ERROR", QMP_EVENT_BLOCK_IO_ERROR},
+	{"MEMORY_DEVICE_SIZE_CHANGE", QMP_EVENT_MEMORY_SIZE},
 };
 
 /* the members we know of "data", "return" and "error"; QEMU sends them in any order */
@@ -29,15 +30,34 @@ enum field {
 	F_STATUS = 1 << 4,
 	F_CLASS = 1 << 5,
 	F_DESC = 1 << 6,
+	F_SIZE = 1 << 7,
+	F_STATS = 1 << 8,
+	F_AVAILABLE = 1 << 9,
+	F_ID = 1 << 10,
+	F_SWAP_OUT = 1 << 11,
+	F_TOTAL = 1 << 12,
 };
 
 static const struct {
 	const char *name;
 	enum field bit;
 } fields[] = {
-	{"guest", F_GUEST},   {"open", F_OPEN},   {"reason", F_REASON}, {"device", F_DEVICE},
-	{"status", F_STATUS}, {"class", F_CLASS}, {"desc", F_DESC},
+	{"guest", F_GUEST},
+	{"open", F_OPEN},
+	{"reason", F_REASON},
+	{"device", F_DEVICE},
+	{"status", F_STATUS},
+	{"class", F_CLASS},
+	{"desc", F_DESC},
+	{"size", F_SIZE},
+	{"stats", F_STATS},
+	{"stat-available-memory", F_AVAILABLE},
+	{"stat-swap-out", F_SWAP_OUT},
+	{"stat-total-memory", F_TOTAL},
+	{"id", F_ID},
 };
+
+static unsigned read_fields(struct jr *r, unsigned wanted, struct qmp_msg *m);
 
 static void read_field(struct jr *r, enum field bit, struct qmp_msg *m)
 {
@@ -52,6 +72,7 @@ static void read_field(struct jr *r, enum field bit, struct qmp_msg *m)
 		(void)jr_str(r, m->reason, sizeof(m->reason));
 		break;
 	case F_DEVICE:
+	case F_ID: /* of a port */
 		(void)jr_str(r, m->device, sizeof(m->device));
 		break;
 	case F_STATUS:
@@ -62,6 +83,22 @@ static void read_field(struct jr *r, enum field bit, struct qmp_msg *m)
 		break;
 	case F_DESC:
 		(void)jr_str(r, m->error_desc, sizeof(m->error_desc));
+		break;
+	case F_SIZE:
+		m->size = jr_u64(r);
+		break;
+	case F_STATS: /* these alone are wanted inside: no deeper */
+		(void)read_fields(r, F_AVAILABLE | F_SWAP_OUT | F_TOTAL, m);
+		break;
+	case F_AVAILABLE:
+		m->available = jr_u64(r);
+		m->has_available = true;
+		break;
+	case F_SWAP_OUT:
+		m->swapped_out = jr_u64(r);
+		break;
+	case F_TOTAL:
+		m->total = jr_u64(r);
 		break;
 	}
 }
@@ -133,7 +170,7 @@ static void read_top(struct jr *r, unsigned bit, struct qmp_msg *m)
 	switch (bit) {
 	case T_RETURN:
 		if (jr_peek(r) == '{')
-			(void)read_fields(r, F_STATUS, m);
+			(void)read_fields(r, F_STATUS | F_STATS, m);
 		else
 			jr_skip(r, 1);
 		break;
@@ -145,7 +182,7 @@ static void read_top(struct jr *r, unsigned bit, struct qmp_msg *m)
 		read_event(r, m);
 		break;
 	case T_DATA:
-		(void)read_fields(r, F_GUEST | F_OPEN | F_REASON | F_DEVICE, m);
+		(void)read_fields(r, F_GUEST | F_OPEN | F_REASON | F_DEVICE | F_SIZE | F_ID, m);
 		break;
 	case T_ID:
 		m->id = jr_u64(r);
@@ -268,17 +305,21 @@ static void put_node(struct jw *w, const struct qmp_disk *disk, unsigned at)
 		(void)!str_format(name, sizeof(name), "backing%u-%s", at, disk->name);
 	jw_key(w, "node-name");
 	jw_str(w, name);
-	if (!disk->qcow2[at]) {
+	if (!disk->qcow2[at] && at == 0) {
 		put_file(w, disk, at, writable);
 		return;
 	}
-	put_str(w, "driver", "%s", "qcow2");
+	/* a raw file below another has a node of its own around it: without one QEMU takes the file's name together with
+	 * the name in the header above, and refuses both */
+	put_str(w, "driver", "%s", disk->qcow2[at] ? "qcow2" : "raw");
 	put_bool(w, "read-only", !writable);
 	put_str(w, "discard", "%s", "unmap");
 	jw_key(w, "file");
 	jw_begin(w, '{');
 	put_file(w, disk, at, writable);
 	jw_end(w, '}');
+	if (!disk->qcow2[at])
+		return;
 	/* always said: never the path that the file's header names, which somebody else wrote */
 	jw_key(w, "backing");
 	if (at + 1 < disk->n_chain && at + 1 < QMP_MAX_CHAIN) {
@@ -302,6 +343,12 @@ void qmp_put_disk_device(struct jw *w, const struct qmp_disk *disk)
 	put_str(w, "drive", "disk-%s", disk->name);
 	put_str(w, "serial", "%s", disk->name);
 	put_str(w, "disable-legacy", "%s", "on");
+}
+
+void qmp_put_of(struct jw *w, const char *device, const char *property)
+{
+	put_str(w, "path", "/machine/peripheral/%s", device);
+	put_str(w, "property", "%s", property);
 }
 
 void qmp_put_nic_device(struct jw *w, const char *id, const char *mac)

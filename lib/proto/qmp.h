@@ -30,6 +30,7 @@ enum qmp_event {
 	QMP_EVENT_VSERPORT_CHANGE,
 	QMP_EVENT_GUEST_PANICKED,
 	QMP_EVENT_BLOCK_IO_ERROR,
+	QMP_EVENT_MEMORY_SIZE,
 };
 
 /**
@@ -38,15 +39,20 @@ enum qmp_event {
  * @guest:	SHUTDOWN, RESET: the guest asked for it
  * @open:	VSERPORT_CHANGE
  * @reason:	SHUTDOWN, RESET; cut where too long, as are the others
- * @device:	DEVICE_DELETED (id), BLOCK_IO_ERROR, VSERPORT_CHANGE
- * @status:	of a return that has one (query-status)
+ * @device:	DEVICE_DELETED (id), BLOCK_IO_ERROR, VSERPORT_CHANGE (id)
+ * @status:	of a return that has one (query-status, query-migrate)
+ * @size:	MEMORY_DEVICE_SIZE_CHANGE: bytes that the guest has of it
+ * @available:	of a return that has the guest's own figures (@has_available): bytes it could still use, as it says;
+ *		2^64-1 where it did not say
+ * @total:	of such a return: bytes of memory that it counted when it said so; 2^64-1 as above, 0 where absent
+ * @swapped_out:	of such a return: bytes that it has moved to its swap since it started; likewise
  * @error_class, @error_desc: of an error; desc is for people and may hold any character but NUL
  */
 struct qmp_msg {
 	enum qmp_kind kind;
 	enum qmp_event event;
-	bool has_id, guest, open;
-	uint64_t id;
+	bool has_id, guest, open, has_available;
+	uint64_t id, size, available, total, swapped_out;
 	char reason[32], device[64], status[24];
 	char error_class[32], error_desc[256];
 };
@@ -89,5 +95,10 @@ void qmp_put_blockdev(struct jw *w, const struct qmp_disk *disk);
 #define QMP_HOT_BUS "hot"
 /** qmp_put_disk_device() - members of device_add, and of -device */
 void qmp_put_disk_device(struct jw *w, const struct qmp_disk *disk);
+/** QMP_MORE_MEMORY, QMP_BALLOON - devices: memory that comes and goes; what the guest says of its memory */
+#define QMP_MORE_MEMORY "more"
+#define QMP_BALLOON     "balloon"
+/** qmp_put_of() - members of qom-get and qom-set that say which property of which of these devices */
+void qmp_put_of(struct jw *w, const char *device, const char *property);
 /** qmp_put_nic_device() - members of device_add, and of -device; its back end is "net-ID" */
 void qmp_put_nic_device(struct jw *w, const char *id, const char *mac);

@@ -22,6 +22,9 @@ static const struct {
 	{ASK "requested_source=far\nsomething_new=1\n\n", 0, true},
 	{"source=work\nintended_target=\nservice_and_arg=a.B\n\n", 0, true},
 	{"source=work\nintended_target=a=b\nservice_and_arg=a.B+\n\n", 0, true},
+	{"source=work\nintended_target=\nservice_and_arg=a.B\njust_evaluate=yes\nkeep=yes\n\n", 0, true},
+	{"source=work\nintended_target=\nservice_and_arg=a.B\nkeep=yes\n\n", 0, false},
+	{"source=work\nintended_target=\nservice_and_arg=a.B\njust_evaluate=yes\nkeep=true\n\n", 0, false},
 	{"", 0, false},
 	{"\n\n", 0, false},
 	{"source=work\nintended_target=vault\n\n", 0, false},
@@ -38,6 +41,8 @@ static const struct {
 	{ASK "just_evaluate=1\n\n", 0, false},
 	{ASK "assume_yes_for_ask=Yes\n\n", 0, false},
 	{ASK "requested_source=\n\n", 0, false},
+	{ASK "decided_target=@dispvm:a\n\n", 0, true},
+	{ASK "decided_target=\n\n", 0, false},
 	{ASK "no key\n\n", 0, false},
 	{ASK "k=\x01\n\n", 0, false},
 	{ASK "k=\r\n\n", 0, false},
@@ -106,8 +111,8 @@ static void no_bytes_are_no_question(void **state)
 
 static void a_question_says_what_was_meant(void **state)
 {
-	static const struct decision_request all = {"sys-usb", "far", "@default",
-						    "a.B+c",   true,  true};
+	static const struct decision_request all = {"sys-usb", "far", "@default",       "a.B+c",
+						    true,      true,  "@dispvm:uuid:1", true};
 	static const struct decision_request none = {.source = "a", .target = "", .service = "b"};
 	struct decision_request q;
 	size_t len;
@@ -122,11 +127,14 @@ static void a_question_says_what_was_meant(void **state)
 	assert_string_equal(q.requested_source, all.requested_source);
 	assert_string_equal(q.target, all.target);
 	assert_string_equal(q.service, all.service);
-	assert_true(q.just_evaluate && q.assume_yes);
+	assert_true(q.just_evaluate && q.assume_yes && q.keep);
+	assert_string_equal(q.decided_target, all.decided_target);
 	len = decision_request_encode(&none, buf, sizeof(buf));
 	assert_int_equal(decision_request_decode(buf, len, &q), 0);
 	assert_null(q.requested_source);
-	assert_true(!q.just_evaluate && !q.assume_yes);
+	assert_true(!q.just_evaluate && !q.assume_yes && !q.decided_target && !q.keep);
+	assert_int_equal(decision_answer_len("result=deny\n", 12), 0);
+	assert_int_equal(decision_answer_len("result=deny\n\n", 13), 13);
 }
 
 static void what_cannot_be_said_is_not(void **state)
@@ -136,6 +144,7 @@ static void what_cannot_be_said_is_not(void **state)
 		{.source = "", .target = "b", .service = "c"},
 		{.source = "a", .target = "b", .service = "+c"},
 		{.source = "a", .service = "c"},
+		{.source = "a", .target = "b", .service = "c", .keep = true},
 	};
 	static const struct decision_answer halves[] = {
 		{.allow = true, .user = "u", .target = "t"},

@@ -21,8 +21,8 @@ enum { FILE_SIZE = 4 * 65536 };
 
 static void what_is_written_reads_back(void **state)
 {
+	struct qcow2_header in = example, h;
 	uint8_t buf[512] = {0};
-	struct qcow2_header h;
 
 	(void)state;
 	assert_int_equal(qcow2_header_encode(&example, buf, sizeof(buf)), 112 + 24 + 8);
@@ -30,6 +30,14 @@ static void what_is_written_reads_back(void **state)
 	assert_true(h.size == example.size && h.l1_at == example.l1_at && h.n_l1 == example.n_l1);
 	assert_true(h.refs_at == example.refs_at && h.n_refs_clusters == example.n_refs_clusters);
 	assert_int_equal(h.backing_len, 8);
+	assert_memory_equal(h.backing, "41.qcow2", 8);
+	assert_false(h.backing_is_raw);
+
+	in.backing_is_raw = true;
+	assert_int_equal(qcow2_header_encode(&in, buf, sizeof(buf)), 112 + 24 + 8);
+	assert_memory_equal(buf + 112, "\xe2\x79\x2a\xca\0\0\0\3raw\0\0\0\0\0", 16);
+	assert_int_equal(qcow2_header_decode(buf, sizeof(buf), FILE_SIZE, &h), 0);
+	assert_true(h.backing_is_raw);
 	assert_memory_equal(h.backing, "41.qcow2", 8);
 }
 
@@ -90,7 +98,7 @@ static void each_wrong_field_is_refused(void **state)
 		{"width of references", 96, 4, 6, QCOW2_E_FEATURE},
 		{"header length", 100, 4, 120, QCOW2_E_FEATURE},
 		{"compression", 104, 1, 1, QCOW2_E_FEATURE},
-		{"backing format raw", 112 + 4, 4, 3, QCOW2_E_FEATURE},
+		{"cut backing format", 112 + 4, 4, 3, QCOW2_E_FEATURE},
 		{"unknown extension", 112, 4, 0x44415441, QCOW2_E_FEATURE},
 		{"extension longer than the cluster", 116, 4, UINT32_MAX, QCOW2_E_FORMAT},
 		{"end with a length", 112 + 20, 4, 8, QCOW2_E_FORMAT},

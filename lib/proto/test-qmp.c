@@ -47,7 +47,38 @@ static void lines_are_understood(void **state)
 		{"{\"event\": \"RTC_CHANGE\", \"data\": {\"offset\": 78}}",
 		 {.kind = QMP_EVENT, .event = QMP_EVENT_OTHER}},
 		{"{\"event\": \"VSERPORT_CHANGE\", \"data\": {\"open\": true, \"id\": \"vchan\"}}",
-		 {.kind = QMP_EVENT, .event = QMP_EVENT_VSERPORT_CHANGE, .open = true}},
+		 {.kind = QMP_EVENT,
+		  .event = QMP_EVENT_VSERPORT_CHANGE,
+		  .open = true,
+		  .device = "vchan"}},
+		{"{\"event\": \"MEMORY_DEVICE_SIZE_CHANGE\", \"data\": {\"size\": 134217728, "
+		 "\"qom-path\": \"/machine/peripheral/more\", \"id\": \"more\"}}",
+		 {.kind = QMP_EVENT,
+		  .event = QMP_EVENT_MEMORY_SIZE,
+		  .size = 134217728,
+		  .device = "more"}},
+		{"{\"return\": {\"stats\": {\"stat-htlb-pgalloc\": 0, \"stat-swap-out\": "
+		 "18446744073709551615, \"stat-available-memory\": 342003712, "
+		 "\"stat-htlb-pgfail\": 0}, \"last-update\": 1795358566}, \"id\": 3}",
+		 {.kind = QMP_RETURN,
+		  .has_id = true,
+		  .id = 3,
+		  .has_available = true,
+		  .available = 342003712,
+		  .swapped_out = UINT64_MAX}},
+		{"{\"return\": {\"stats\": {\"stat-available-memory\": 4096, \"stat-swap-out\": "
+		 "40812544, \"stat-total-memory\": 8192}}}",
+		 {.kind = QMP_RETURN,
+		  .has_available = true,
+		  .available = 4096,
+		  .total = 8192,
+		  .swapped_out = 40812544}},
+		{"{\"return\": {\"stat-swap-out\": \"nor this\"}}", {.kind = QMP_RETURN}},
+		{"{\"return\": {\"stat-total-memory\": []}}", {.kind = QMP_RETURN}},
+		{"{\"return\": {\"stats\": {\"stat-available-memory\": 18446744073709551615}}}",
+		 {.kind = QMP_RETURN, .has_available = true, .available = UINT64_MAX}},
+		{"{\"return\": {\"stat-available-memory\": \"not looked at here\"}}",
+		 {.kind = QMP_RETURN}},
 	};
 
 	(void)state;
@@ -89,6 +120,16 @@ static void everything_else_is_refused(void **state)
 		"{\"return\": {}, \"id\": 01}",
 		"{\"return\": {}, \"id\": 18446744073709551616}",
 		"{\"return\": {}, \"id\": \"1\"}",
+		"{\"return\": {\"stats\": 5}}",
+		"{\"return\": {\"stats\": {\"stat-available-memory\": -1}}}",
+		"{\"return\": {\"stats\": {\"stat-swap-out\": -1}}}",
+		"{\"return\": {\"stats\": {\"stat-total-memory\": \"1\"}}}",
+		"{\"return\": {\"stats\": {\"stat-swap-out\": 1, \"stat-swap-out\": 1}}}",
+		"{\"return\": {\"stats\": {\"stat-available-memory\": 18446744073709551616}}}",
+		("{\"return\": {\"stats\": {\"stat-available-memory\": 1, "
+		 "\"stat-available-memory\": 2}}}"),
+		"{\"return\": {\"stats\": {}, \"stats\": {}}}",
+		"{\"event\": \"MEMORY_DEVICE_SIZE_CHANGE\", \"data\": {\"size\": \"x\"}}",
 		"{\"return\": \"\\u0000\"}",
 		"{\"return\": \"\\ud800\"}",
 		"{\"return\": \"\\udc00\"}",
@@ -151,8 +192,9 @@ static void commands_are_written_as_qemu_reads_them(void **state)
 		     "\"driver\":\"qcow2\",\"read-only\":false,\"discard\":\"unmap\",\"file\":{"
 		     "\"driver\":\"file\",\"filename\":\"/dev/fdset/4\",\"read-only\":false,"
 		     "\"aio\":\"threads\",\"discard\":\"unmap\"},\"backing\":{\"node-name\":"
-		     "\"backing1-root\",\"driver\":\"file\",\"filename\":\"/dev/fdset/5\","
-		     "\"read-only\":true,\"aio\":\"threads\",\"discard\":\"unmap\"}}}\n");
+		     "\"backing1-root\",\"driver\":\"raw\",\"read-only\":true,\"discard\":"
+		     "\"unmap\",\"file\":{\"driver\":\"file\",\"filename\":\"/dev/fdset/5\","
+		     "\"read-only\":true,\"aio\":\"threads\",\"discard\":\"unmap\"}}}}\n");
 	w = jw_of(buf, sizeof(buf));
 	qmp_begin(&w, "x", UINT64_MAX);
 	jw_key(&w, "k");

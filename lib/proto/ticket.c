@@ -11,7 +11,7 @@ static const uint8_t magic[4] = {'t', 'k', 't', '1'};
 
 static bool exists(const struct ticket *t)
 {
-	return (t->kind == TICKET_GRANT || t->kind == TICKET_REVOKE) && t->server != t->client &&
+	return t->kind >= TICKET_GRANT && t->kind <= TICKET_VOID && t->server != t->client &&
 	       t->server >= 1 && t->server <= TICKET_DOMID_MAX && t->client >= 1 &&
 	       t->client <= TICKET_DOMID_MAX;
 }

@@ -15,11 +15,16 @@
 #define TICKET_MAX 256
 /** TICKET_UNUSED_MS - after so long an unused one is void */
 #define TICKET_UNUSED_MS 15000
+/** TICKET_SILENT_MS - after so long a connection that says nothing is closed */
+#ifndef TICKET_SILENT_MS
+#define TICKET_SILENT_MS 5000
+#endif
 
 /** enum ticket_kind */
 enum ticket_kind {
 	TICKET_GRANT = 1,  /* with one descriptor: a connected stream socket */
 	TICKET_REVOKE = 2, /* without: end the stream, or forget the unused ticket */
+	TICKET_VOID = 3,   /* without: forget the unused ticket; a stream goes on */
 };
 
 /**

@@ -4,6 +4,12 @@
  * here instead of libseccomp's), and each call is made in a child that has this list and no other wall. So a call that
  * lives does so for the list alone.
  */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
 #include "sandbox/aside.h"
 
 #include <fcntl.h>
@@ -70,7 +76,7 @@ static int run_child(int (*confine)(void), void (*try)(void))
 	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-const char *aside_check(int (*confine)(void))
+static const char *check(int (*confine)(void))
 {
 	static const struct {
 		const char *what;
@@ -267,7 +273,7 @@ static bool others_end(int list_fd)
 #endif
 }
 
-const char *aside_check_all(int (*confine)(void), const char *const *may)
+static const char *check_all(int (*confine)(void), const char *const *may)
 {
 	AUTO_CLOSE int fd = memfd_create("list", MFD_CLOEXEC);
 
@@ -280,4 +286,21 @@ const char *aside_check_all(int (*confine)(void), const char *const *may)
 			return call_name(nr);
 	}
 	return others_end(fd) ? NULL : "calls of another architecture";
+}
+
+void aside_assert_list(int (*confine)(void), const char *const *may)
+{
+	const char *failed = check_all(confine, may);
+
+	if (failed)
+		fail_msg("%s", failed);
+}
+
+void aside_assert(int (*confine)(void), const char *const *may)
+{
+	const char *failed = check(confine);
+
+	if (failed)
+		fail_msg("%s", failed);
+	aside_assert_list(confine, may);
 }

@@ -82,6 +82,14 @@ struct sandbox {
 MUST_CHECK int sandbox_enter(const struct sandbox *s, unsigned *ret_missing);
 
 /**
+ * sandbox_enter_small() - the same for a service of dom0 that hears one call of a qube
+ *
+ * Nobody's id where we are root, 16 descriptors, 64 MiB, and no call beyond the base set. What is missing of the walls is not
+ * told. Return: as above.
+ */
+MUST_CHECK int sandbox_enter_small(void);
+
+/**
  * sandbox_calls_only() - the list of system calls alone
  *
  * For programs that run once per call with their caller's streams: namespaces would cost more than

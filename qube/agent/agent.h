@@ -39,7 +39,9 @@ struct agent {
 	unsigned generation;     /* of the control channel */
 	const char *socket;      /* where programs come to */
 	const char *fork_server; /* pattern of the socket's path; NULL = there are none */
-	struct rlimit files;     /* as we were started: for what we start */
+	const char
+		*answered;   /* to be made when the first command is over; NULL: nothing, or made */
+	struct rlimit files; /* as we were started: for what we start */
 	bool listen_failed, ending;
 };
 

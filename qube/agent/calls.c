@@ -12,6 +12,7 @@
 #include "qrexec/peer.h"
 #include "vchan/vchan.h"
 
+#include <fcntl.h>
 #include <linux/close_range.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -117,14 +118,26 @@ bool call_break(struct agent *a, const char *ident)
 	return false;
 }
 
+static void tell_answered(struct agent *a)
+{
+	int fd = NO_FD;
+
+	if (a->answered)
+		fd = open(a->answered, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	close_fd(&fd);
+	a->answered = NULL;
+}
+
 void calls_reap(struct agent *a)
 {
 	pid_t pid;
 
 	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
 		for (struct call *c = a->calls; c; c = c->next)
-			if (c->pid == pid && !c->over)
+			if (c->pid == pid && !c->over) {
 				c->over = true;
+				tell_answered(a);
+			}
 }
 
 int calls_report(struct agent *a)

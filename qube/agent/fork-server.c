@@ -81,10 +81,11 @@ static void order_take(const char *user, int listen_fd, int signal_fd)
 	order_run(user, fd);
 }
 
-static int serve(const char *user, int listen_fd)
+/* Before there is a socket, so that no signal leaves it behind. Return: where they are to be read from; -errno */
+static int signals_open(void)
 {
-	struct pollfd p[2] = {{.fd = listen_fd, .events = POLLIN}, {.events = POLLIN}};
 	sigset_t set;
+	int fd;
 
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGCHLD);
@@ -93,9 +94,15 @@ static int serve(const char *user, int listen_fd)
 	(void)sigaddset(&set, SIGHUP);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return fail_errno();
-	p[1].fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (p[1].fd < 0)
-		return fail_errno();
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd < 0 ? fail_errno() : fd;
+}
+
+static int serve(const char *user, int listen_fd, int signal_fd)
+{
+	struct pollfd p[2] = {{.fd = listen_fd, .events = POLLIN},
+			      {.fd = signal_fd, .events = POLLIN}};
+
 	for (;;) {
 		struct signalfd_siginfo info;
 
@@ -135,7 +142,7 @@ int main(int argc, char **argv)
 	const struct passwd *pw = getpwuid(geteuid());
 	char path[UNIX_PATH_MAX + 1];
 	AUTO_FREE char *user = NULL;
-	int fd = NO_FD, r;
+	int fd = NO_FD, signals = NO_FD, r;
 
 	log_open("qrexec-fork-server");
 	if (argc == 2 && str_eq(argv[1], "--help")) {
@@ -160,6 +167,8 @@ int main(int argc, char **argv)
 	if (r == 0 && setenv("VCHAN_DOMAIN", "32752", 0) < 0)
 		r = -ENOMEM;
 	if (r == 0)
+		r = signals = signals_open();
+	if (r >= 0)
 		r = io_unix_listen(path, SOCK_STREAM, 0600, &fd);
 	if (r < 0) {
 		log_err(NULL, "cannot listen on %s: %s", argc == 2 ? argv[1] : path,
@@ -167,7 +176,7 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	}
 	background();
-	r = serve(user, fd);
+	r = serve(user, fd, signals);
 	(void)unlink(path);
 	if (r < 0)
 		log_err(NULL, "giving up: %s", log_errno_str(r));

@@ -11,6 +11,7 @@
  */
 #include "agent.h"
 
+#include "base/await.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -238,6 +239,8 @@ static void usage(FILE *to)
 		"                            (" AGENT_SOCKET ")\n"
 		"  --fork-server-socket=PATH socket of a session's fork server, %s = user\n"
 		"                            (" FORK_SERVER_SOCKET ")\n"
+		"  --after=PATH              wait until that exists, and begin then\n"
+		"  --answered=PATH           make that file when the first command is over\n"
 		"  -h, --help                show this\n"
 		"      --version             show the version\n\n"
 		"Environment: VCHAN_SOCKET_DIR, VCHAN_DOMAIN (this qube's id),\n"
@@ -251,6 +254,8 @@ int main(int argc, char **argv)
 		{"no-fork-server", no_argument, NULL, 'n'},
 		{"agent-socket", required_argument, NULL, 'a'},
 		{"fork-server-socket", required_argument, NULL, 's'},
+		{"after", required_argument, NULL, 'w'},
+		{"answered", required_argument, NULL, 'd'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
 		{0},
@@ -259,7 +264,8 @@ int main(int argc, char **argv)
 			  .listen_fd = NO_FD,
 			  .socket = AGENT_SOCKET,
 			  .fork_server = FORK_SERVER_SOCKET};
-	int r, o;
+	const char *after = NULL;
+	int r = 0, o;
 
 	log_open("qrexec-agent");
 	while ((o = getopt_long(argc, argv, "h", options, NULL)) != -1) {
@@ -274,6 +280,12 @@ int main(int argc, char **argv)
 			/* without a fork server there is no socket of one, whatever comes last */
 			if (a.fork_server)
 				a.fork_server = optarg;
+			break;
+		case 'w':
+			after = optarg;
+			break;
+		case 'd':
+			a.answered = optarg;
 			break;
 		case 'h':
 			usage(stdout);
@@ -290,7 +302,10 @@ int main(int argc, char **argv)
 		usage(stderr);
 		return 2;
 	}
-	r = acquire(&a);
+	/* in a zygote it waits here: nothing is drawn, opened or looked up yet */
+	if (after)
+		r = path_await(after, -1);
+	r = r < 0 ? r : acquire(&a);
 	while (r == 0 && !a.ending)
 		r = turn(&a);
 	qrexec_peer_free(a.daemon);

@@ -23,7 +23,7 @@ static const struct sandbox_call calls[] = {
 };
 /* clang-format on */
 
-/* streams, /proc/self/fd, the folder, the folder used last, the one being opened, a file */
+/* streams, /proc/self/fd, the folder twice, the syncer, the folder used last, the one being opened, a file */
 #define MAX_FDS 16
 
 int confine(int *folder_fd)

@@ -4,7 +4,7 @@
  * ~/QubesIncoming/SOURCE. doc/protocol/filecopy.md has the bytes.
  *
  * runs as the user the files are for, once per call;
- * holds standard streams, /proc/self/fd, the folder of this source;
+ * holds standard streams, /proc/self/fd, the folder of this source, a socket to its syncer;
  * trusts its environment and arguments, not a byte of its input;
  * needs after confine() no more than confine.c says.
  */
@@ -207,6 +207,7 @@ int main(int argc, char **argv)
 {
 	static uint8_t buf[STREAM_SIZE];
 	static struct unpack u;
+	struct syncer syncer;
 	struct orders o;
 	int folder_fd, proc_fd, r;
 
@@ -221,18 +222,26 @@ int main(int argc, char **argv)
 		refuse("/proc/self/fd", log_errno_str(errno));
 	/* a larger pipe saves changes between sender and receiver; a socket has its own */
 	(void)fcntl(STDIN_FILENO, F_SETPIPE_SZ, 1 << 20);
+	syncer_start(&syncer, folder_fd);
 	r = confine(&folder_fd);
 	if (r < 0)
 		refuse("cannot confine itself", log_errno_str(r));
 
 	u = (struct unpack){.in = {.fd = STDIN_FILENO, .buf = buf},
+			    .syncer = syncer,
 			    .allow = o.allow,
 			    .verbose = o.verbose,
 			    .waits = o.waits,
 			    .spare = o.spare};
-	tree_init(&u.tree, folder_fd, proc_fd);
+	r = tree_init(&u.tree, folder_fd, proc_fd);
+	if (r < 0)
+		return answer_only(r);
 	r = unpack_run(&u, STDOUT_FILENO);
 	tree_done(&u.tree);
+	if (syncer_done(&u.syncer) < 0)
+		(void)fputs(
+			"qfile-unpacker: the disk is still being written to; that is not waited for\n",
+			stderr);
 	/* why, the sender knows; if it does not take the answer, it does not want to */
 	return r == 0 ? 0 : 1;
 }

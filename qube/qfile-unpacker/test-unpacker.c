@@ -23,6 +23,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -468,6 +469,53 @@ static void killed_at_any_moment_no_half_file_is_left(void **state)
 	}
 }
 
+/* the child that has the disk begin early holds no stream of ours, and is gone with who started it */
+static void its_child_ends_with_it(void **state)
+{
+	char byte;
+
+	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+	for (unsigned killed = 0; killed < 2; killed++) {
+		int to[2], from[2], status;
+		pid_t pid;
+
+		assert_int_equal(begin(state), 0);
+		/* enough for a wish */
+		for (unsigned i = 0; i < 5000; i++) {
+			char name[8];
+
+			(void)snprintf(name, sizeof(name), "%u", i);
+			put_entry(name, 0100644, "x");
+		}
+		if (!killed)
+			put_end();
+		assert_int_equal(pipe2(to, O_CLOEXEC), 0);
+		assert_int_equal(pipe2(from, O_CLOEXEC), 0);
+		pid = start(NULL, to[0], from[1]);
+		(void)close(to[0]);
+		(void)close(from[1]);
+		assert_int_equal(io_write_full(to[1], stream, stream_len), 0);
+		for (unsigned i = 0; killed && !is_there("0") && i < 10000; i++)
+			(void)usleep(1000);
+		if (killed)
+			(void)kill(pid, SIGKILL);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, killed ? SIGKILL : 0);
+		/* what it said was all, and nobody else says more */
+		while (read(from[0], &byte, 1) > 0)
+			;
+		assert_int_equal(write(to[1], "x", 1), -1);
+		assert_int_equal(errno, EPIPE);
+		(void)close(to[1]);
+		(void)close(from[0]);
+		pid = wait(&status);
+		assert_true(pid > 0);
+		assert_int_equal(status, 0);
+	}
+	assert_int_equal(wait(NULL), -1);
+	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 0), 0);
+}
+
 static bool tell(const char *path, const char *text)
 {
 	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -610,6 +658,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup(a_stream_cut_anywhere_leaves_whole_files_only, begin),
 		cmocka_unit_test_setup(names_as_deep_as_they_go, begin),
 		cmocka_unit_test_setup(killed_at_any_moment_no_half_file_is_left, begin),
+		cmocka_unit_test_setup(its_child_ends_with_it, begin),
 		cmocka_unit_test_setup(a_full_disk_is_answered_with_the_files_name, begin),
 		cmocka_unit_test_setup(what_it_is_told_must_make_sense, begin),
 		cmocka_unit_test_setup(user_and_folder_can_be_given, begin),

@@ -15,16 +15,6 @@
 /** EXISTS_SIZE - bytes that are worth a question before they are received */
 #define EXISTS_SIZE (1u << 16)
 
-void tree_init(struct tree *t, int fd, int proc_fd)
-{
-	*t = (struct tree){.fd = fd, .proc_fd = proc_fd, .parent_fd = NO_FD};
-}
-
-void tree_done(struct tree *t)
-{
-	close_fd(&t->parent_fd);
-}
-
 static int open_below(int at, const char *path, int flags, unsigned mode)
 {
 	const struct open_how how = {.flags = (uint64_t)(unsigned)flags | O_CLOEXEC,
@@ -37,6 +27,21 @@ static int open_below(int at, const char *path, int flags, unsigned mode)
 		fd = syscall(SYS_openat2, at, path, &how, sizeof(how));
 	while (fd < 0 && (errno == EINTR || errno == EAGAIN));
 	return fd < 0 ? fail_errno() : (int)fd;
+}
+
+int tree_init(struct tree *t, int fd, int proc_fd)
+{
+	*t = (struct tree){.fd = fd, .proc_fd = proc_fd, .sync_fd = NO_FD, .parent_fd = NO_FD};
+	/* the folder's own descriptor may be one that only names it; one shared with the syncer would tell a
+	 * failure to the first of the two that asks */
+	t->sync_fd = open_below(fd, ".", O_RDONLY | O_DIRECTORY, 0);
+	return t->sync_fd < 0 ? t->sync_fd : 0;
+}
+
+void tree_done(struct tree *t)
+{
+	close_fd(&t->sync_fd);
+	close_fd(&t->parent_fd);
 }
 
 /* how many bytes of the path, up to a slash, are walked at once */
@@ -124,20 +129,32 @@ int tree_file_open(struct tree *t, const char *name, const struct filecopy_entry
 	return 0;
 }
 
+/* Linux lets who has opened a file link it since 6.10; before that, and where another wall says no, the way leads through
+ * /proc, which costs as much as all else of a small file's name */
+static int file_link(struct tree *t, int fd, int at, const char *leaf)
+{
+	char number[16];
+
+	if (!t->by_number) {
+		if (linkat(fd, "", at, leaf, AT_EMPTY_PATH) == 0)
+			return 0;
+		if (errno != ENOENT && errno != EPERM)
+			return fail_errno();
+		t->by_number = true;
+	}
+	(void)snprintf(number, sizeof(number), "%d", fd);
+	return linkat(t->proc_fd, number, at, leaf, AT_SYMLINK_FOLLOW) < 0 ? fail_errno() : 0;
+}
+
 int tree_file_link(struct tree *t, const char *name, const struct filecopy_entry *e, int fd)
 {
 	struct timespec times[2];
-	char number[16];
 	const char *leaf;
 	int at, r = parent_get(t, name, &at, &leaf);
 
 	if (r < 0)
 		return r;
-	(void)snprintf(number, sizeof(number), "%d", fd);
-	if (futimens(fd, times_of(e, times)) < 0 ||
-	    linkat(t->proc_fd, number, at, leaf, AT_SYMLINK_FOLLOW) < 0)
-		return fail_errno();
-	return 0;
+	return futimens(fd, times_of(e, times)) < 0 ? fail_errno() : file_link(t, fd, at, leaf);
 }
 
 int tree_folder(struct tree *t, const char *name, const struct filecopy_entry *e)
@@ -190,10 +207,5 @@ int tree_wait(struct tree *t, uint64_t size)
 
 int tree_sync(struct tree *t)
 {
-	/* the folder's own descriptor may be one that only names it */
-	AUTO_CLOSE int fd = open_below(t->fd, ".", O_RDONLY | O_DIRECTORY, 0);
-
-	if (fd < 0)
-		return fd;
-	return syncfs(fd) < 0 ? fail_errno() : 0;
+	return syncfs(t->sync_fd) < 0 ? fail_errno() : 0;
 }

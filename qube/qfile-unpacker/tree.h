@@ -12,17 +12,19 @@
 
 /**
  * struct tree - @fd: the folder itself; @proc_fd: /proc/self/fd, by which an unnamed file gets its
- * name. Both borrowed. @parent*: the folder that was used last, kept open.
+ * name where it cannot be linked itself (@by_number). Both borrowed. @sync_fd: the
+ * folder, opened again for tree_sync(). @parent*: the folder that was used last, kept open.
  */
 struct tree {
 	int fd, proc_fd;
-	int parent_fd;
+	bool by_number;
+	int sync_fd, parent_fd;
 	size_t parent_len;
 	char parent[FILECOPY_NAME_MAX];
 };
 
-/** tree_init() - nothing is opened yet */
-void tree_init(struct tree *t, int fd, int proc_fd);
+/** tree_init() - 0; -errno. From here on no failure to write is missed by tree_sync(), whoever else syncs */
+MUST_CHECK int tree_init(struct tree *t, int fd, int proc_fd);
 void tree_done(struct tree *t);
 
 /* Names are as filecopy_name_check() passed them. All of these return 0 or -errno. */

@@ -12,7 +12,8 @@
  * wait for before the answer */
 #define WRITE_BEHIND (8u << 20)
 
-static int content_take(struct unpack *u, uint64_t size, int fd)
+/* @ret_left: bytes with which the disk was not made to begin */
+static int content_take(struct unpack *u, uint64_t size, int fd, uint64_t *ret_left)
 {
 	uint64_t done = 0, begun = 0;
 
@@ -32,12 +33,14 @@ static int content_take(struct unpack *u, uint64_t size, int fd)
 			begun = done;
 		}
 	}
+	*ret_left = done - begun;
 	return 0;
 }
 
 static int file_take(struct unpack *u, const struct filecopy_entry *e)
 {
 	AUTO_CLOSE int fd = NO_FD;
+	uint64_t left;
 	int r = 0;
 
 	if (u->waits)
@@ -45,8 +48,12 @@ static int file_take(struct unpack *u, const struct filecopy_entry *e)
 	if (r == 0)
 		r = tree_file_open(&u->tree, u->last, e, &fd);
 	if (r == 0)
-		r = content_take(u, e->size, fd);
-	return r == 0 ? tree_file_link(&u->tree, u->last, e, fd) : r;
+		r = content_take(u, e->size, fd, &left);
+	if (r == 0)
+		r = tree_file_link(&u->tree, u->last, e, fd);
+	if (r == 0)
+		syncer_add(&u->syncer, left);
+	return r;
 }
 
 static int link_take(struct unpack *u, const struct filecopy_entry *e, unsigned depth)

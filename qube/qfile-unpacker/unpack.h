@@ -2,6 +2,7 @@
 #pragma once
 /* One transfer, from its first header to the answer. */
 #include "stream.h"
+#include "syncer.h"
 #include "tree.h"
 
 /**
@@ -11,6 +12,7 @@
 struct unpack {
 	struct stream in;
 	struct tree tree;
+	struct syncer syncer;
 	unsigned allow;
 	bool verbose, waits;
 	uint64_t spare;

@@ -235,7 +235,7 @@ static int open_daemon(const struct options *o, struct qdb_call **ret)
 	if (o->qube && !dir) {
 		r = paths_init(&p, false);
 		if (r == 0)
-			r = str_format(path, sizeof(path), "%s/qubesdb/qubesdb.%s.sock", p.run,
+			r = str_format(path, sizeof(path), "%s/qubes/qubesdb.%s.sock", p.run,
 				       o->qube);
 		paths_done(&p);
 	} else if (o->qube) {

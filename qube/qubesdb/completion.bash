@@ -5,7 +5,7 @@ _qubesdb_sockets() {
 	local run=${BULKHEAD_HOME:+$BULKHEAD_HOME/run}
 	run=${run:-${XDG_RUNTIME_DIR:-/tmp}/bulkhead}
 	local s
-	for s in "$run"/qubesdb/qubesdb.*.sock; do
+	for s in "$run"/qubes/qubesdb.*.sock; do
 		s=${s##*/qubesdb.}
 		[ "$s" = '*.sock' ] || echo "${s%.sock}"
 	done

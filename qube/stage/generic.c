@@ -6,8 +6,10 @@
  * Runs as: root, in the qube, once, before any other program. What fails is said and passed over:
  * a qube in which a person can look is worth more than one that stopped.
  */
+#include "base/io.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "proto/fork.h"
 #include "run.h"
 
 #include <net/if.h>
@@ -17,6 +19,8 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+
+#define STAGE_ZYGOTE "/usr/lib/qubes/stage-zygote"
 
 static void file_systems_mount(void)
 {
@@ -83,6 +87,26 @@ static void modules_load(void)
 			 r < 0 ? log_errno_str(r) : "modprobe failed");
 }
 
+/* a guest that is to become a zygote says so on its command line; who makes it one waits beside the rest of the start */
+static void zygote_begin(void)
+{
+	AUTO_FREE char *cmdline = NULL;
+	pid_t pid;
+
+	if (io_read_file(AT_FDCWD, "/proc/cmdline", 4096, &cmdline, NULL) < 0 ||
+	    !strstr(cmdline, FORK_WORD))
+		return;
+	pid = fork();
+	if (pid < 0)
+		log_err(NULL, "stage-zygote: %s", log_errno_str(errno));
+	if (pid != 0)
+		return;
+	(void)setsid();
+	(void)execl(STAGE_ZYGOTE, STAGE_ZYGOTE, (char *)NULL);
+	log_err(NULL, STAGE_ZYGOTE ": %s", log_errno_str(errno));
+	_exit(1);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 1) {
@@ -101,5 +125,6 @@ int main(int argc, char **argv)
 	(void)mkdir("/run/vchan", 0755);
 	loopback_up();
 	modules_load();
+	zygote_begin();
 	return 0;
 }

@@ -4,8 +4,7 @@
  *
  * Waits until QubesDB has what dom0 says of this qube, then does what follows from it, in the order
  * in which one needs the other: randomness before anything is generated, /rw before what lies in
- * it, the user's own rc.local before any program of a call. Last it becomes the program named on
- * its command line, if there is one (the agent, where no systemd starts it).
+ * it, the user's own rc.local before any program of a call, which the agent starts once we are done.
  *
  * Runs as: root, in the qube. Trusts: dom0's values (their form is checked) and the qube's own
  * disks; there is no wall inside a qube for it to guard.
@@ -28,7 +27,9 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#define DONE           "/run/qubes/personal.done"
+#define DONE "/run/qubes/personal.done"
+/* this system is the qube that dom0 says; rc.local is still to come */
+#define NAMED          "/run/qubes/personal.named"
 #define MACHINE_ID     RW "/config/machine-id"
 #define RC_LOCAL       RW "/config/rc.local"
 #define RC_LOCAL_LIMIT 20000 /* ms; then the start goes on beside it */
@@ -154,37 +155,36 @@ static int personal(void)
 	return 0;
 }
 
-static void done_mark(void)
+static void mark(const char *path)
 {
-	AUTO_CLOSE int fd = open(DONE, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 
 	(void)fd;
 }
 
 int main(int argc, char **argv)
 {
-	if (argc > 1 && (str_eq(argv[1], "--help") || argv[1][0] != '/')) {
-		(void)fprintf(
-			str_eq(argv[1], "--help") ? stdout : stderr,
-			"usage: stage-personal [PROGRAM [ARGUMENT...]]\n"
-			"Make this system the qube that dom0 says it is, then become PROGRAM.\n");
-		return str_eq(argv[1], "--help") ? 0 : 2;
+	int r;
+
+	if (argc > 1) {
+		bool help = str_eq(argv[1], "--help");
+
+		(void)fputs("usage: stage-personal\n"
+			    "Make this system the qube that dom0 says it is.\n",
+			    help ? stdout : stderr);
+		return help ? 0 : 2;
 	}
 	log_open("stage-personal");
 	(void)umask(0022);
-	if (access(DONE, F_OK) < 0) {
-		int r = personal();
-
-		if (r < 0) {
-			log_err(NULL, "no identity from QubesDB (%s), giving up", log_errno_str(r));
-			return 1;
-		}
-		rc_local_run();
-		done_mark();
-	}
-	if (argc < 2)
+	if (access(DONE, F_OK) == 0)
 		return 0;
-	(void)execv(argv[1], argv + 1);
-	log_err(NULL, "%s does not start (%s)", argv[1], log_errno_str(errno));
-	return 1;
+	r = personal();
+	if (r < 0) {
+		log_err(NULL, "no identity from QubesDB (%s), giving up", log_errno_str(r));
+		return 1;
+	}
+	mark(NAMED);
+	rc_local_run();
+	mark(DONE);
+	return 0;
 }

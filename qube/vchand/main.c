@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/paths.h"
 #include "base/str.h"
+#include "base/vport.h"
 #include "carry/carry.h"
 #include "carry/places.h"
 #include "proto/ring.h"
@@ -276,7 +277,8 @@ static int open_claims(struct vchand *v)
 	return v->claims_fd < 0 ? fail_errno() : 0;
 }
 
-/* An ivshmem device of the right size has no driver; its memory is a file in sysfs. Without one there are no rings. */
+/* An ivshmem device of the right size has no driver; its memory is a file in sysfs. Without one there are no rings. A fork
+ * gets its device after we have started: we look again when a session begins. */
 static void find_rings(struct vchand *v)
 {
 	DIR *dir = v->rings_path ? NULL : opendir(PCI_DEVICES);
@@ -314,6 +316,11 @@ static void find_rings(struct vchand *v)
 /* A link for the qube's programs, while a session lasts in which dom0 offers rings. */
 static void offer_rings(struct vchand *v, bool up)
 {
+	if (up && !v->rings) {
+		find_rings(v);
+		if (v->rings)
+			carry_set_rings(v->carry, v->rings, v->claims_fd);
+	}
 	bool offers = up && v->rings && carry_has_rings(v->carry) && ring_is_formatted(v->rings);
 
 	if (!v->rings)
@@ -336,45 +343,13 @@ static int open_path(const char *path, int *ret_fd)
 	return 0;
 }
 
-/* The device of the port with our name: /dev/virtio-ports/ needs udev, sysfs does not. */
-static int find_port(int *ret_fd)
-{
-	static const char sys[] = "/sys/class/virtio-ports";
-	DIR *dir;
-	struct dirent *e;
-	int r = open_path("/dev/virtio-ports/" PORT_NAME, ret_fd);
-
-	if (r != -ENOENT)
-		return r;
-	dir = opendir(sys);
-	if (!dir)
-		return -ENOENT;
-	while (r == -ENOENT && (e = readdir(dir))) {
-		AUTO_FREE char *name = NULL;
-		char path[sizeof(sys) + sizeof(e->d_name) + 8];
-
-		if (e->d_name[0] == '.')
-			continue;
-		(void)snprintf(path, sizeof(path), "%s/%s/name", sys, e->d_name);
-		if (io_read_file(AT_FDCWD, path, 256, &name, NULL) != 0)
-			continue;
-		name[strcspn(name, "\n")] = '\0';
-		if (strcmp(name, PORT_NAME) != 0)
-			continue;
-		(void)snprintf(path, sizeof(path), "/dev/%s", e->d_name);
-		r = open_path(path, ret_fd);
-	}
-	(void)closedir(dir);
-	return r;
-}
-
 static int acquire_port(struct vchand *v)
 {
 	const struct timespec pause = {.tv_nsec = APPEAR_MS * 1000000L};
 
 	v->is_port = true;
 	for (;;) {
-		int r = v->port ? open_path(v->port, &v->fd) : find_port(&v->fd);
+		int r = v->port ? open_path(v->port, &v->fd) : vport_open(PORT_NAME, &v->fd);
 
 		if (r == 0)
 			return 0;
@@ -406,9 +381,9 @@ static int acquire(struct vchand *v)
 	};
 	const struct carry_config config = {
 		.mux = {.dom0 = false,
-			.pool = 32 << 20,
+			.pool = 16 << 20,
 			.first_window = 8192,
-			.max_window = 1 << 20,
+			.max_window = 256 << 10,
 			.max_streams = 1024,
 			.max_listens = 1024,
 			.nonce = random_nonce},

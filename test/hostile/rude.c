@@ -46,6 +46,32 @@ void number(struct vchan *v, uint32_t type, uint32_t n)
 	message(v, type, le, sizeof(le));
 }
 
+void hello(struct vchan *v)
+{
+	number(v, QREXEC_HELLO, 4);
+}
+
+void trigger4(struct vchan *v, const char *target, size_t target_len, const char *ident,
+	      const void *service, size_t service_len)
+{
+	static uint8_t p[160 + 70000];
+
+	memset(p, 0, sizeof(p));
+	memcpy(p + 64, target, target_len);
+	memcpy(p + 128, ident, strlen(ident));
+	memcpy(p + 160, service, service_len);
+	message(v, QREXEC_TRIGGER_SERVICE4, p, (uint32_t)(160 + service_len));
+}
+
+void garbage(struct vchan *v)
+{
+	uint8_t b[4096];
+
+	for (size_t i = 0; i < sizeof(b); i++)
+		b[i] = (uint8_t)(i * 37 + 11);
+	raw(v, b, sizeof(b));
+}
+
 struct vchan *agent_serve(const char *dir)
 {
 	struct vchan *v;

@@ -14,6 +14,12 @@ void message(struct vchan *v, uint32_t type, const void *payload, uint32_t len);
 /** header() - of a message whose payload does not come */
 void header(struct vchan *v, uint32_t type, uint32_t len);
 void number(struct vchan *v, uint32_t type, uint32_t n);
+/** hello() - ours, of the version that is spoken today */
+void hello(struct vchan *v);
+void trigger4(struct vchan *v, const char *target, size_t target_len, const char *ident,
+	      const void *service, size_t service_len);
+/** garbage() - bytes that mean nothing */
+void garbage(struct vchan *v);
 /** agent_serve() - be the agent of DOMID: its daemon has connected */
 struct vchan *agent_serve(const char *dir);
 /**

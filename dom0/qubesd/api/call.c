@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "policyd.h"
+#include "proto/gate.h"
 #include "qubesd.h"
 
 #include <inttypes.h>
@@ -84,8 +85,11 @@ static int dispatch(struct call *c)
 {
 	enum door door = client_door(c->client);
 	const struct method *m;
-	int r = find(c, c->q.source, &c->source);
+	int r = door == DOOR_GATE ? gate_check(&c->q) : 0;
 
+	if (r != 0)
+		return refuse(&c->why, "ProtocolError", "%s: %s", c->q.method, gate_outcome_str(r));
+	r = find(c, c->q.source, &c->source);
 	if (r == 0)
 		r = find(c, c->q.dest, &c->dest);
 	if (r != 0)
@@ -137,7 +141,11 @@ void call_finish(struct call *c, int r)
 	char buf[2048];
 	size_t len;
 
-	if (r == 0 && c->out.failed)
+	if (r == 0 && c->out.too_long)
+		r = refuse(&c->why, "QubesException",
+			   "the answer would be longer than %zu MiB: ask for less at a time",
+			   TEXT_MAX >> 20);
+	else if (r == 0 && c->out.failed)
 		r = -ENOMEM;
 	if (r < 0)
 		describe_fault(c, r);
@@ -145,8 +153,7 @@ void call_finish(struct call *c, int r)
 	if (c->ended)
 		c->ended(c->ended_data, r == 0 ? NULL : &c->why);
 	if (c->client && r == 0) {
-		if (client_send(c->client, "0", 2) &&
-		    (c->out.len == 0 || client_send(c->client, c->out.at, c->out.len)))
+		if (client_answer(c->client, &c->out))
 			client_end(c->client);
 	} else if (c->client) {
 		len = admin_exception_encode(c->why.type, c->why.text, buf, sizeof(buf));
@@ -184,6 +191,12 @@ void call_progress(struct call *c, const char *stage, const char *text, uint64_t
 		e.n = 2;
 	if (admin_event_encode(&e, buf, sizeof(buf), &len) == 0)
 		(void)client_send(c->client, buf, len);
+}
+
+int call_refuse_many(struct call *c)
+{
+	return refuse(&c->why, "QubesException",
+		      "too many such operations wait for their turn already; try again later");
 }
 
 int call_apply(struct call *c, struct changes *changes)

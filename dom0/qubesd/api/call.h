@@ -57,5 +57,7 @@ void call_abandon(struct call *c);
 /** call_progress() - an event "progress" on the call's own stream; nothing for calls without one */
 void call_progress(struct call *c, const char *stage, const char *text, uint64_t done,
 		   uint64_t total);
+/** call_refuse_many() - it is a job, and too many wait already (JOB_E_MANY) */
+int call_refuse_many(struct call *c);
 /** call_apply() - store_apply(), with what goes wrong made a refusal */
 MUST_CHECK int call_apply(struct call *c, struct changes *changes);

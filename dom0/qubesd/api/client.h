@@ -3,16 +3,18 @@
 /*
  * Connections: bytes in until end of file, a call, bytes out.
  *
- * A connection costs what it has sent (at most ADMIN_MAX_REQUEST) and what it has not read (a
- * stream: CLIENT_MAX_QUEUE, then it is closed; all streams together CLIENTS_MAX_QUEUE, then those
- * that have not read are closed). When all places are taken, the oldest connection
- * that has not finished its request makes room.
+ * A connection costs what it has sent (at most ADMIN_MAX_REQUEST) and what it has not read (an
+ * answer: TEXT_MAX; a stream: CLIENT_MAX_QUEUE, then it is closed). All together may have sent
+ * CLIENTS_MAX_ASKED without coming to the end of their requests: then the oldest of them makes room,
+ * as it does when all places are taken. And they may have left CLIENTS_MAX_QUEUE unread for a
+ * while, twice as much for a moment: then who has read nothing for longest is closed.
  */
 #include "api/text.h"
 #include "base/attr.h"
 
 #define CLIENT_MAX_QUEUE  (1u << 20)
 #define CLIENTS_MAX_QUEUE (64u << 20)
+#define CLIENTS_MAX_ASKED (16u << 20)
 
 struct call;
 struct client;
@@ -20,7 +22,7 @@ struct qube;
 struct qubesd;
 
 /** enum door - which socket a client came through: what it may call */
-enum door { DOOR_ADMIN, DOOR_INTERNAL, DOOR_MISC };
+enum door { DOOR_ADMIN, DOOR_INTERNAL, DOOR_MISC, DOOR_GATE };
 
 /** clients_listen() - serve on a listening socket, which is taken */
 MUST_CHECK int clients_listen(struct qubesd *d, int *fd, enum door door);
@@ -31,6 +33,8 @@ enum door client_door(const struct client *c);
 /** client_send() - queue bytes and send what the socket takes. May free the client, never a
  * caller's: returns false when it is gone */
 bool client_send(struct client *c, const void *bytes, size_t len);
+/** client_answer() - the same with "0" NUL and the bytes of @result, which is empty afterwards */
+bool client_answer(struct client *c, struct text *result);
 /** client_end() - close once all is sent; the client may be gone afterwards */
 void client_end(struct client *c);
 /** client_release() - its call is over, the connection goes on (a stream of events) */

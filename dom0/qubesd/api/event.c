@@ -5,9 +5,30 @@
 #include "api/client.h"
 #include "api/method.h"
 #include "base/log.h"
+#include "menus.h"
+#include "policyd.h"
 #include "qubesd.h"
 
 #include <stdarg.h>
+#include <string.h>
+
+/* an event that is too long goes without its longest value */
+static bool shorten(struct admin_event *e)
+{
+	unsigned longest = 0;
+
+	if (e->n == 0)
+		return false;
+	for (unsigned i = 1; i < e->n; i++)
+		if (strlen(e->values[i]) > strlen(e->values[longest]))
+			longest = i;
+	e->n--;
+	for (unsigned i = longest; i < e->n; i++) {
+		e->keys[i] = e->keys[i + 1];
+		e->values[i] = e->values[i + 1];
+	}
+	return true;
+}
 
 void event_emit(struct qubesd *d, const struct qube *q, const char *name, ...)
 {
@@ -16,7 +37,9 @@ void event_emit(struct qubesd *d, const struct qube *q, const char *name, ...)
 	const char *key;
 	va_list args;
 	size_t len;
+	int r;
 
+	menus_event(d, name);
 	if (d->n_streams[TOPIC_EVENTS] == 0)
 		return;
 	va_start(args, name);
@@ -27,10 +50,13 @@ void event_emit(struct qubesd *d, const struct qube *q, const char *name, ...)
 			e.n++;
 	}
 	va_end(args);
-	if (admin_event_encode(&e, buf, sizeof(buf), &len) == 0)
+	while ((r = admin_event_encode(&e, buf, sizeof(buf), &len)) == ADMIN_E_LONG && shorten(&e))
+		;
+	policyd_tell(d);
+	if (r == 0)
 		clients_publish(d, TOPIC_EVENTS, q, buf, len);
 	else
-		log_warn(e.subject, "event %s is too long and was not sent", name);
+		log_err(e.subject, "event %s cannot be told", name);
 }
 
 int event_begin(struct call *c, enum topic topic)

@@ -12,7 +12,8 @@ struct qubesd;
 /**
  * event_emit() - an event about a qube (NULL = the system)
  *
- * Behind @name come keys and values in turn, then NULL; a key whose value is NULL is left out.
+ * Behind @name come keys and values in turn, then NULL; a key whose value is NULL is left out, and
+ * so are the longest ones of an event that would be too long.
  */
 void event_emit(struct qubesd *d, const struct qube *q, const char *name, ...)
 	__attribute__((sentinel));

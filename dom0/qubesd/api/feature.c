@@ -4,7 +4,9 @@
 #include "api/call.h"
 #include "api/event.h"
 #include "api/method.h"
+#include "api/property.h"
 #include "power/tell.h"
+#include "proto/argument.h"
 #include "proto/picture.h"
 #include "proto/qubesdb.h"
 #include "qubesd.h"
@@ -12,8 +14,6 @@
 
 #include <stdio.h>
 #include <string.h>
-
-#define NAME_MAX_LEN 255
 
 void feature_emit(struct qubesd *d, const struct qube *q, enum feature_event kind, const char *name,
 		  const char *value, const char *old)
@@ -110,23 +110,90 @@ int feature_check_template_adminvm(struct call *c)
 }
 
 /* what the qube is told has a place in its QubesDB, which would else prevent its start */
-static int check_told(struct call *c)
+static int check_told(const struct qube *q, const char *name, size_t len, struct refusal *why)
 {
-	const char *name = c->q.arg;
 	char path[QDB_PATH_MAX + 1];
+	size_t sum = QDB_PATH_MAX + len;
+	unsigned n = 0;
 
 	if (!tell_is_told(name) && !str_eq(name, "timezone"))
 		return 0;
-	if (c->q.payload_len > QDB_VALUE_MAX)
-		return refuse(&c->why, "QubesValueError",
+	if (len > QDB_VALUE_MAX)
+		return refuse(why, "QubesValueError",
 			      "'%s' is told the qube by QubesDB: at most %u bytes", name,
 			      QDB_VALUE_MAX);
 	if (tell_is_told(name) && !tell_path(name, path))
-		return refuse(&c->why, "QubesValueError",
+		return refuse(why, "QubesValueError",
 			      "'%s' is told the qube by QubesDB, and its name is empty or too long "
 			      "for that",
 			      name);
+	for (const struct pair *p = q->features; p; p = p->next)
+		if (tell_is_told(p->key)) {
+			n++;
+			sum += str_eq(p->key, name) ? 0 : QDB_PATH_MAX + strlen(p->value);
+		}
+	if (sum > TELL_LEN_MAX && tell_is_told(name))
+		return refuse(
+			why, "QubesException",
+			"what '%s' is told by features (service.*, vm-config.*) would be more "
+			"than %u bytes, which is the most",
+			q->name, TELL_LEN_MAX);
+	if (n >= TELL_MAX && tell_is_told(name) && !pair_find(q->features, name))
+		return refuse(why, "QubesException",
+			      "'%s' has %u features that it is told (service.*, vm-config.*), "
+			      "which is the most",
+			      q->name, n);
 	return 0;
+}
+
+/* those that the system writes down for itself */
+static int check_kept(const char *name, struct refusal *why)
+{
+	static const char preload[] = "preload-dispvm";
+	const char *rest = name;
+	bool kept = str_eq(name, "deferred-netvm-original");
+
+	if (str_starts(name, preload)) {
+		rest += strlen(preload);
+		kept = !str_eq(rest, "-max") && !str_eq(rest, "-delay") &&
+		       !str_eq(rest, "-threshold");
+	}
+	return kept ? refuse(why, "QubesValueError", "'%s' is kept by the system and cannot be set",
+			     name)
+		    : 0;
+}
+
+int feature_may_set(const struct qube *q, const char *name, const char *value, size_t len,
+		    struct refusal *why)
+{
+	int r;
+
+	if (!argument_is_name(name, strlen(name)))
+		return refuse(why, "QubesValueError",
+			      "'%s' is no name for a feature: letters, digits and _.-", name);
+	if (!argument_is_printable(value, len))
+		return refuse(why, "QubesValueError", "a feature's value is printable ASCII");
+	r = check_told(q, name, len, why);
+	return r == 0 ? check_kept(name, why) : r;
+}
+
+/* A switch for balancing, from the time when a program in the qube did its part: maxmem says the same, so it is that which
+ * is changed. Return: as a handler does; @ret_is: it was that */
+static int set_balancing(struct call *c, bool *ret_is)
+{
+	const struct property *p = property_find(c->dest, "maxmem");
+	char buf[PROPERTY_BUF];
+	const char *now;
+	bool on;
+
+	*ret_is = str_eq(c->q.arg, "service.meminfo-writer") && c->dest->qid != 0 && p;
+	if (!*ret_is)
+		return 0;
+	now = property_raw(c->d->model, c->dest, p, buf, NULL);
+	on = now && !str_eq(now, "0");
+	if (on == (c->payload[0] != '\0'))
+		return 0;
+	return property_set(c, c->dest, p, on ? "0" : NULL);
 }
 
 int feature_set(struct call *c)
@@ -134,18 +201,12 @@ int feature_set(struct call *c)
 	struct changes AUTO(changes_done) changes = {0};
 	const struct pair *had = pair_find(c->dest->features, c->q.arg);
 	AUTO_FREE char *old = had ? strdup(had->value) : NULL;
-	int r;
+	bool balancing = false;
+	int r = feature_may_set(c->dest, c->q.arg, c->payload, c->q.payload_len, &c->why);
 
-	if (strlen(c->q.arg) > NAME_MAX_LEN ||
-	    !bytes_are_alnum_or(c->q.arg, strlen(c->q.arg), "_.-"))
-		return refuse(&c->why, "QubesValueError",
-			      "'%s' is no name for a feature: letters, digits and _.-", c->q.arg);
-	for (size_t i = 0; i < c->q.payload_len; i++)
-		if (c->payload[i] < 0x20 || c->payload[i] >= 0x7f)
-			return refuse(&c->why, "QubesValueError",
-				      "a feature's value is printable ASCII");
-	r = check_told(c);
-	if (r != 0)
+	if (r == 0)
+		r = set_balancing(c, &balancing);
+	if (r != 0 || balancing)
 		return r;
 	changes_set_feature(&changes, c->dest->qid, c->q.arg, c->payload);
 	emit(c, FEATURE_PRE_SET, c->payload, old);
@@ -153,7 +214,7 @@ int feature_set(struct call *c)
 	if (r != 0)
 		return r;
 	emit(c, FEATURE_SET, c->payload, old);
-	return tell_feature(c, c->dest);
+	return tell_call(c, c->dest, c->q.arg);
 }
 
 int feature_remove(struct call *c)
@@ -169,7 +230,7 @@ int feature_remove(struct call *c)
 	if (r != 0)
 		return r;
 	emit(c, FEATURE_DELETE, NULL, NULL);
-	return tell_feature(c, c->dest);
+	return tell_call(c, c->dest, c->q.arg);
 }
 
 int tag_list(struct call *c)
@@ -179,12 +240,33 @@ int tag_list(struct call *c)
 	return 0;
 }
 
+static int check_tag_name(const char *name, struct refusal *why)
+{
+	if (!argument_is_name(name, strlen(name)))
+		return refuse(why, "QubesInvalidTagError",
+			      "'%s' is no tag: letters, digits and _.-", name);
+	return 0;
+}
+
+int tag_may_add(const struct qube *q, const char *name, struct refusal *why)
+{
+	unsigned n = 0;
+	int r = check_tag_name(name, why);
+
+	for (const struct pair *p = q->tags; p; p = p->next)
+		n++;
+	if (r == 0 && n >= PICTURE_TAGS_MAX && !pair_find(q->tags, name))
+		r = refuse(why, "QubesException", "'%s' has %u tags, which is the most", q->name,
+			   PICTURE_TAGS_MAX);
+	return r;
+}
+
 static int tag_check(struct call *c, bool changing)
 {
-	if (strlen(c->q.arg) > NAME_MAX_LEN ||
-	    !bytes_are_alnum_or(c->q.arg, strlen(c->q.arg), "_.-"))
-		return refuse(&c->why, "QubesInvalidTagError",
-			      "'%s' is no tag: letters, digits and _.-", c->q.arg);
+	int r = check_tag_name(c->q.arg, &c->why);
+
+	if (r != 0)
+		return r;
 	if (changing && c->source->qid != 0 && str_starts(c->q.arg, "created-by-"))
 		return refuse(&c->why, "PermissionDenied", "only dom0 changes tags created-by-*");
 	return 0;
@@ -203,15 +285,10 @@ int tag_set(struct call *c)
 {
 	struct changes AUTO(changes_done) changes = {0};
 	bool had = pair_find(c->dest->tags, c->q.arg) != NULL;
-	unsigned n_tags = 0;
 	int r = tag_check(c, true);
 
-	for (const struct pair *p = c->dest->tags; p; p = p->next)
-		n_tags++;
-	if (r == 0 && !had && n_tags >= PICTURE_TAGS_MAX)
-		r = refuse(&c->why, "QubesException", "'%s' has %u tags, which is the most",
-			   c->dest->name, PICTURE_TAGS_MAX);
-
+	if (r == 0)
+		r = tag_may_add(c->dest, c->q.arg, &c->why);
 	if (r != 0 || had)
 		return r;
 	changes_set_tag(&changes, c->dest->qid, c->q.arg, true);

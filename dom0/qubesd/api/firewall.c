@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The rules of a qube's firewall, as they are kept: doc/protocol/firewall.md. Nobody enforces them yet. */
-#include "proto/firewall.h"
+#include "api/firewall.h"
 
 #include "api/call.h"
 #include "api/event.h"
 #include "api/method.h"
+#include "proto/firewall.h"
 
 #include <string.h>
 #include <time.h>
@@ -33,14 +34,12 @@ int firewall_get(struct call *c)
 	return 0;
 }
 
-int firewall_set(struct call *c)
+int firewall_parse(const char *at, struct text *ret, struct refusal *why)
 {
-	struct changes AUTO(changes_done) changes = {0};
-	struct text AUTO(text_done) rules = {0};
-	const char *at = c->payload;
 	unsigned n = 0;
 	int r;
 
+	text_bytes(ret, "", 0);
 	while (*at != '\0') {
 		size_t len = strcspn(at, "\n");
 		char line[FIREWALL_LINE_MAX + 1];
@@ -49,14 +48,23 @@ int firewall_set(struct call *c)
 		n++;
 		r = firewall_rule_decode(at, len, &rule);
 		if (r > 0)
-			return refuse(&c->why, "QubesValueError", "rule %u: %s", n,
+			return refuse(why, "QubesValueError", "rule %u: %s", n,
 				      firewall_outcome_str(r));
 		firewall_rule_encode(&rule, false, line);
-		text_add(&rules, "%s\n", line);
+		text_add(ret, "%s\n", line);
 		at += len + (at[len] == '\n');
 	}
-	if (rules.failed)
-		return -ENOMEM;
+	return ret->failed ? -ENOMEM : 0;
+}
+
+int firewall_set(struct call *c)
+{
+	struct changes AUTO(changes_done) changes = {0};
+	struct text AUTO(text_done) rules = {0};
+	int r = firewall_parse(c->payload, &rules, &c->why);
+
+	if (r != 0)
+		return r;
 	/* no rule at all is something said, too: everything is dropped */
 	changes_set_document(&changes, c->dest_qid, DOCUMENT_FIREWALL, rules.at ? rules.at : "");
 	r = call_apply(c, &changes);

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Labels: eight are built in, others have an index from 9. */
+#include "api/label.h"
+
 #include "api/call.h"
 #include "api/event.h"
 #include "api/method.h"
+#include "proto/argument.h"
 #include "qubesd.h"
 
 #include <stdio.h>
@@ -47,39 +50,39 @@ int label_index(struct call *c)
 	return r;
 }
 
-/* 0x and six hexadecimal digits */
-static bool parse_color(const char *s, size_t len, uint32_t *ret)
+int label_may_create(const struct model *m, const char *name, const char *color, unsigned *ret_i,
+		     uint32_t *ret_color, struct refusal *why)
 {
-	if (len != 8 || s[0] != '0' || s[1] != 'x' || strspn(s + 2, "0123456789abcdefABCDEF") != 6)
-		return false;
-	*ret = (uint32_t)strtoul(s + 2, NULL, 16);
-	return true;
+	unsigned i = N_BUILT_IN + 1;
+
+	if (!argument_is_label(name, strlen(name)))
+		return refuse(why, "QubesInvalidLabelError",
+			      "'%s' is no name for a label: letters, digits and _.-, not digits "
+			      "alone",
+			      name);
+	if (model_label(m, name))
+		return refuse(why, "QubesLabelInUseError", "there is a label '%s' already", name);
+	if (argument_color_decode(color, strlen(color), ret_color) != 0)
+		return refuse(why, "QubesInvalidLabelValueError", "a colour is 0xRRGGBB");
+	while (i <= LABEL_MAX && m->labels[i].name)
+		i++;
+	if (i > LABEL_MAX)
+		return refuse(why, "QubesException", "there are %u labels, which is the most",
+			      LABEL_MAX);
+	*ret_i = i;
+	return 0;
 }
 
 int label_create(struct call *c)
 {
 	struct changes AUTO(changes_done) changes = {0};
-	const char *name = c->q.arg;
-	unsigned i = N_BUILT_IN + 1;
-	uint32_t color;
+	unsigned i = 0;
+	uint32_t color = 0;
+	int r = label_may_create(c->d->model, c->q.arg, c->payload, &i, &color, &c->why);
 
-	if (strlen(name) > 63 || !bytes_are_alnum_or(name, strlen(name), "_.-") ||
-	    strspn(name, "0123456789") == strlen(name))
-		return refuse(&c->why, "QubesInvalidLabelError",
-			      "'%s' is no name for a label: letters, digits and _.-, not digits "
-			      "alone",
-			      name);
-	if (model_label(c->d->model, name))
-		return refuse(&c->why, "QubesLabelInUseError", "there is a label '%s' already",
-			      name);
-	if (!parse_color(c->payload, c->q.payload_len, &color))
-		return refuse(&c->why, "QubesInvalidLabelValueError", "a colour is 0xRRGGBB");
-	while (i <= LABEL_MAX && c->d->model->labels[i].name)
-		i++;
-	if (i > LABEL_MAX)
-		return refuse(&c->why, "QubesException", "there are %u labels, which is the most",
-			      LABEL_MAX);
-	changes_set_label(&changes, i, name, color);
+	if (r != 0)
+		return r;
+	changes_set_label(&changes, i, c->q.arg, color);
 	return call_apply(c, &changes);
 }
 

@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "api/method.h"
 
+#include "base/str.h"
+#include "zygote/zygotes.h"
+
+#include "proto/gate.h"
+
 #include <string.h>
 
 #define A DOOR_ADMIN
 #define I DOOR_INTERNAL
 #define M DOOR_MISC
+#define G DOOR_GATE
 #define Q DEST_ANY
 #define O DEST_DOM0
 #define N DEST_NOT_DOM0
@@ -67,6 +73,9 @@ static const struct method methods[] = {
 	{"admin.vm.Resume",                    A, Q, x, x, power_resume},
 	{"admin.vm.CurrentState",              A, Q, x, x, power_state},
 	{"admin.vm.Console",                   A, Q, x, x, NULL},
+	{"admin.vm.device.denied.List",        A, Q, x, x, denied_list},
+	{"admin.vm.device.denied.Add",         A, Q, x, o, denied_add},
+	{"admin.vm.device.denied.Remove",      A, Q, x, o, denied_remove},
 	{"admin.vm.firewall.Get",              A, N, x, x, firewall_get},
 	{"admin.vm.firewall.Set",              A, N, x, o, firewall_set},
 	{"admin.vm.firewall.Reload",           A, N, x, x, firewall_reload},
@@ -102,38 +111,64 @@ static const struct method methods[] = {
 	{"admin.backup.Info",                  A, O, R, x, NULL},
 	{"admin.backup.Execute",               A, O, R, x, NULL},
 	{"admin.backup.Cancel",                A, O, R, x, NULL},
+	{"bulkhead.Import",                    A, O, o, x, bulkhead_import,     true},
 	{"bulkhead.List",                      A, Q, x, o, bulkhead_list},
 	{"bulkhead.Status",                    A, O, x, x, bulkhead_status},
 	{"bulkhead.Events",                    A, Q, x, o, bulkhead_events},
 	{"bulkhead.Quit",                      A, O, x, x, bulkhead_quit},
 	{"bulkhead.Store",                     A, O, x, x, bulkhead_store},
+	{"bulkhead.zygote.List",               A, O, x, x, zygote_api_list},
 	{"bulkhead.vm.Disposable",             A, Q, x, x, disposable_hold,     true},
 	{"bulkhead.vm.Start",                  A, Q, x, x, power_start,         true},
 	{"bulkhead.vm.Shutdown",               A, Q, o, x, power_shutdown_wait, true},
 	{"bulkhead.vm.Rename",                 A, N, R, x, rename_vm},
+	{"bulkhead.vm.menu.Get",               A, N, x, x, menu_get},
+	{"bulkhead.vm.menu.Set",               A, N, x, o, menu_set},
 	{"bulkhead.vm.Remove",                 A, Q, x, x, vm_remove,           true},
 	{"bulkhead.vm.volume.ImportFile",      A, Q, R, o, volume_import_file,  true},
+	{"admin.vm.volume.Import",             G, Q, R, x, volume_import_stream},
+	{"admin.vm.volume.ImportWithSize",     G, Q, R, R, volume_import_sized_stream},
 	{"internal.GetSystemInfo",             I, O, x, x, internal_system_info},
 	{"internal.vm.volume.ImportBegin",     I, Q, R, o, NULL},
 	{"internal.vm.volume.ImportEnd",       I, Q, R, R, NULL},
-	{"internal.SuspendPre",                I, O, x, x, NULL},
-	{"internal.SuspendPost",               I, O, x, x, NULL},
+	{"internal.SuspendPre",                I, O, x, x, internal_suspend_pre},
+	{"internal.SuspendPost",               I, O, x, x, internal_suspend_post},
 	{"qubes.FeaturesRequest",              M, O, x, o, report_features},
 	{"qubes.NotifyTools",                  M, O, x, o, report_features},
 	{"qubes.NotifyUpdates",                M, O, x, R, report_updates},
+	{"qubes.SyncAppMenus",                 M, O, x, o, menu_report},
 };
 /* clang-format on */
 
+/* devices are a family of names: admin.vm.device.CLASS.ACTION */
+static bool is_device_method(const char *name)
+{
+	static const char *const classes[] = {"block.", "mic.", "pci.", "usb."};
+	static const char *const actions[] = {"Assign",         "Assigned",  "Attach",
+					      "Attached",       "Available", "Detach",
+					      "Set.assignment", "Unassign"};
+	static const char prefix[] = "admin.vm.device.";
+	const char *action = NULL;
+
+	for (size_t i = 0; str_starts(name, prefix) && i < ARRAY_LEN(classes); i++)
+		if (str_starts(name + strlen(prefix), classes[i]))
+			action = name + strlen(prefix) + strlen(classes[i]);
+	for (size_t i = 0; action && i < ARRAY_LEN(actions); i++)
+		if (strcmp(action, actions[i]) == 0)
+			return true;
+	return false;
+}
+
 const struct method *method_find(enum door door, const char *name)
 {
-	/* devices are a family of names: admin.vm.device.CLASS.ACTION */
 	static const struct method device = {
 		.name = "admin.vm.device", .arg = PART_OPTIONAL, .payload = PART_OPTIONAL};
 
 	for (size_t i = 0; i < ARRAY_LEN(methods); i++)
 		if (methods[i].door == door && strcmp(methods[i].name, name) == 0)
 			return &methods[i];
-	if (door == DOOR_ADMIN && strncmp(name, "admin.vm.device.", 16) == 0)
-		return &device;
-	return NULL;
+	/* the same as for a person in dom0, but for what comes as a stream, and for what no qube has */
+	if (door == DOOR_GATE && gate_method_find(name))
+		return method_find(DOOR_ADMIN, name);
+	return door == DOOR_ADMIN && is_device_method(name) ? &device : NULL;
 }

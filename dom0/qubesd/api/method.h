@@ -38,6 +38,9 @@ int vm_create_disposable(struct call *c);
 int vm_remove(struct call *c);
 int vmclass_list(struct call *c);
 int deviceclass_list(struct call *c);
+int denied_list(struct call *c);
+int denied_add(struct call *c);
+int denied_remove(struct call *c);
 
 int properties_list(struct call *c);
 int properties_get(struct call *c);
@@ -66,6 +69,10 @@ int label_index(struct call *c);
 int label_create(struct call *c);
 int label_remove(struct call *c);
 
+int menu_get(struct call *c);
+int menu_set(struct call *c);
+int menu_report(struct call *c);
+
 int notes_get(struct call *c);
 int notes_set(struct call *c);
 
@@ -84,6 +91,8 @@ int volume_clone_to(struct call *c);
 int volume_import_file(struct call *c);
 int volume_import(struct call *c);
 int volume_import_with_size(struct call *c);
+int volume_import_stream(struct call *c);
+int volume_import_sized_stream(struct call *c);
 int volume_clear(struct call *c);
 int volume_set_rw(struct call *c);
 int volume_set_ephemeral(struct call *c);
@@ -112,6 +121,8 @@ int events_subscribe(struct call *c);
 int stats_subscribe(struct call *c);
 
 int internal_system_info(struct call *c);
+int internal_suspend_pre(struct call *c);
+int internal_suspend_post(struct call *c);
 
 int report_features(struct call *c);
 int report_updates(struct call *c);
@@ -120,6 +131,7 @@ int bulkhead_list(struct call *c);
 int bulkhead_status(struct call *c);
 int bulkhead_events(struct call *c);
 int bulkhead_quit(struct call *c);
+int bulkhead_import(struct call *c);
 int rename_vm(struct call *c);
 int bulkhead_store(struct call *c);
 

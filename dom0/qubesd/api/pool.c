@@ -1,23 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Pools: places with volumes. "default" and others that were added (qcow2 files), "linux-kernel" (kernel
- * sets, read only). */
+/* Pools: places with volumes. "default" and others that were added, each of a storage driver; "linux-kernel"
+ * (kernel sets, read only). */
 #include "api/call.h"
 #include "api/event.h"
 #include "api/method.h"
-#include "base/io.h"
 #include "base/log.h"
+#include "job/job.h"
 #include "kernel.h"
+#include "proto/argument.h"
 #include "qubesd.h"
 #include "store/property.h"
 #include "volume.h"
 
 #include <inttypes.h>
-#include <limits.h>
+#include <stdio.h>
 #include <string.h>
-
-#define POOL_NAME_MAX 63
-/** POOL_DIR_MAX - leaves room for what stands below */
-#define POOL_DIR_MAX 3072
 
 static int find(struct call *c, const struct pool **ret)
 {
@@ -36,23 +33,70 @@ int pool_list(struct call *c)
 
 int pool_drivers(struct call *c)
 {
-	text_add(&c->out, "linux-kernel\nqcow2 dir_path revisions_to_keep ephemeral_volatile\n");
+	const char *name, *options;
+
+	text_add(&c->out, "linux-kernel\n");
+	for (unsigned n = 0; (name = storage_driver_name(n, &options)); n++)
+		text_add(&c->out, "%s %s\n", name, options);
 	return 0;
 }
 
-static bool usage(const struct call *c, const struct pool *p, uint64_t *size, uint64_t *used)
-{
-	char dir[4096];
+/* How full a pool is: a job looks, for its file system may be one that does not answer. */
+struct look {
+	struct call *call;
+	const char *prefix; /* of the lines that tell it */
+};
 
-	return str_eq(p->driver, "qcow2") &&
-	       volume_pool_dir(c->d, p->name, dir, sizeof(dir)) == 0 &&
-	       storage_pool_usage(dir, size, used) == 0;
+static void looked(void *data, const char *stage, const char *text, uint64_t done, uint64_t total)
+{
+	struct look *l = data;
+
+	(void)text;
+	if (str_eq(stage, "usage"))
+		text_add(&l->call->out, "%ssize=%" PRIu64 "\n%susage=%" PRIu64 "\n", l->prefix,
+			 total, l->prefix, done);
+}
+
+/* what could not be looked at is left out */
+static void look_done(void *data, const struct job_end *end)
+{
+	struct look *l = data;
+	struct call *c = l->call;
+
+	(void)end;
+	free(l);
+	call_end(c, 0);
+}
+
+/* the answer is what stands there already, and how full @p is */
+static int usage(struct call *c, const struct pool *p, const char *prefix)
+{
+	static const struct job_events events = {looked, look_done};
+	struct request AUTO(request_done) request = {0};
+	struct look *l;
+	char dir[4096];
+	int r;
+
+	if (!pool_takes_volumes(p) || volume_pool_dir(c->d, p->name, dir, sizeof(dir)) < 0)
+		return 0;
+	l = malloc(sizeof(*l));
+	if (!l)
+		return -ENOMEM;
+	*l = (struct look){c, prefix};
+	request.source = c->source->qid;
+	request_pool(&request, c->d, p->name);
+	request_put(&request, "driver", "%s", p->driver);
+	request_put(&request, "pool_dir", "%s", dir);
+	r = job_start(c->d, "usage", &request, &events, l);
+	if (r == 0)
+		return CALL_LATER;
+	free(l);
+	return r == JOB_E_MANY ? call_refuse_many(c) : r;
 }
 
 int pool_info(struct call *c)
 {
 	const struct pool *p;
-	uint64_t size, used;
 	char dir[4096];
 	int r = find(c, &p);
 
@@ -60,22 +104,17 @@ int pool_info(struct call *c)
 		return r;
 	text_add(&c->out, "name=%s\ndriver=%s\nrevisions_to_keep=%d\nephemeral_volatile=False\n",
 		 p->name, p->driver, p->revisions_to_keep);
-	if (str_eq(p->driver, "qcow2") && volume_pool_dir(c->d, p->name, dir, sizeof(dir)) == 0)
+	if (pool_takes_volumes(p) && volume_pool_dir(c->d, p->name, dir, sizeof(dir)) == 0)
 		text_add(&c->out, "dir_path=%s\n", dir);
-	if (usage(c, p, &size, &used))
-		text_add(&c->out, "size=%" PRIu64 "\nusage=%" PRIu64 "\n", size, used);
-	return 0;
+	return usage(c, p, "");
 }
 
 int pool_usage(struct call *c)
 {
 	const struct pool *p;
-	uint64_t size, used;
 	int r = find(c, &p);
 
-	if (r == 0 && usage(c, p, &size, &used))
-		text_add(&c->out, "data_size=%" PRIu64 "\ndata_usage=%" PRIu64 "\n", size, used);
-	return r;
+	return r == 0 ? usage(c, p, "data_") : r;
 }
 
 int pool_set_revisions(struct call *c)
@@ -83,28 +122,17 @@ int pool_set_revisions(struct call *c)
 	struct changes AUTO(changes_done) changes = {0};
 	const struct pool *p;
 	struct pool new;
-	uint64_t n = 0;
-	int r = find(c, &p);
+	int n, r = find(c, &p);
 
 	if (r != 0)
 		return r;
-	if (!str_eq(c->payload, "-1") && str_u64(c->payload, STORAGE_MAX_REVISIONS, &n) < 0)
+	if (argument_revisions_decode(c->payload, c->q.payload_len, &n) != 0)
 		return refuse(&c->why, "ProtocolError", "revisions to keep: -1 (all) to %u",
-			      STORAGE_MAX_REVISIONS);
+			      ARGUMENT_REVISIONS_MAX);
 	new = *p;
-	new.revisions_to_keep = c->payload[0] == '-' ? -1 : (int)n;
+	new.revisions_to_keep = n;
 	changes_set_pool(&changes, &new);
 	return call_apply(c, &changes);
-}
-
-static int parse_truth(struct call *c, const char *text, bool *ret)
-{
-	char raw[PROPERTY_VALUE_MAX + 1];
-
-	if (!property_parse_bool(text, raw))
-		return refuse(&c->why, "ProtocolError", "it is True or False, not '%.32s'", text);
-	*ret = str_eq(raw, "True");
-	return 0;
 }
 
 static int refuse_ephemeral(struct call *c)
@@ -120,136 +148,182 @@ int pool_set_ephemeral(struct call *c)
 	bool ephemeral = false;
 	int r = find(c, &p);
 
-	if (r == 0)
-		r = parse_truth(c, c->payload, &ephemeral);
+	if (r == 0 && argument_truth_decode(c->payload, c->q.payload_len, &ephemeral) != 0)
+		return refuse(&c->why, "ProtocolError", "it is True or False, not '%.32s'",
+			      c->payload);
 	return r == 0 && ephemeral ? refuse_ephemeral(c) : r;
 }
 
-/* What a new pool is to be. */
-struct wish {
-	const char *name, *dir;
-	int revisions_to_keep;
-};
-
-static int wish_word(struct call *c, struct wish *w, char *word)
+static int refuse_wish(struct call *c, const struct argument_pool *a, int outcome)
 {
-	char *value = strchr(word, '=');
-	bool ephemeral = false;
-	uint64_t n = 0;
-	int r;
-
-	if (!value)
+	if (outcome == ARGUMENT_E_BYTES || outcome == ARGUMENT_E_FORMAT)
 		return refuse(&c->why, "ProtocolError",
-			      "the payload is name=NAME and options, each "
-			      "on a line of its own");
-	*value++ = '\0';
-	if (str_eq(word, "name") && !w->name) {
-		w->name = value;
-		return 0;
-	}
-	if (str_eq(word, "dir_path") && !w->dir) {
-		w->dir = value;
-		return 0;
-	}
-	if (str_eq(word, "revisions_to_keep")) {
-		if (!str_eq(value, "-1") && str_u64(value, STORAGE_MAX_REVISIONS, &n) < 0)
-			return refuse(&c->why, "QubesValueError",
-				      "revisions_to_keep: -1 (all) to %u", STORAGE_MAX_REVISIONS);
-		w->revisions_to_keep = value[0] == '-' ? -1 : (int)n;
-		return 0;
-	}
-	if (str_eq(word, "ephemeral_volatile")) {
-		r = parse_truth(c, value, &ephemeral);
-		return r == 0 && ephemeral ? refuse_ephemeral(c) : r;
-	}
-	return refuse(&c->why, "QubesValueError",
-		      "'%s' is no option of the driver qcow2, or was said twice; its options are "
-		      "dir_path, revisions_to_keep and ephemeral_volatile",
-		      word);
-}
-
-/* @dir is @other, or below it */
-static bool is_within(const char *dir, const char *other)
-{
-	size_t len = strlen(other);
-
-	return strncmp(dir, other, len) == 0 && (dir[len] == '/' || dir[len] == '\0');
-}
-
-/* the folder is made if it is missing, and no other pool's; @real: its path without links */
-static int make_dir(struct call *c, const struct wish *w, char real[PATH_MAX])
-{
-	const struct model *m = c->d->model;
-	char other[PATH_MAX], other_real[PATH_MAX];
-	int r;
-
-	if (!w->dir || w->dir[0] != '/')
+			      "the payload is name=NAME and options in printable ASCII, each on a "
+			      "line of its own");
+	if (outcome == ARGUMENT_E_NAME)
+		return refuse(&c->why, "QubesValueError",
+			      "a pool's name is 1 to %u letters, digits and _.-, not beginning "
+			      "with a dot",
+			      ARGUMENT_POOL_MAX);
+	if (outcome == ARGUMENT_E_DIR)
 		return refuse(&c->why, "QubesValueError",
 			      "dir_path is missing: the whole path of the folder where the pool's "
 			      "volumes are to be");
-	r = io_mkdirs(w->dir, 0700);
-	if (r == 0 && access(w->dir, W_OK | X_OK) < 0)
-		r = fail_errno();
-	if (r == 0 && !realpath(w->dir, real))
-		r = fail_errno();
-	if (r == 0 && strlen(real) > POOL_DIR_MAX)
-		r = -ENAMETOOLONG;
-	if (r < 0)
-		return refuse(&c->why, "StoragePoolException", "%.200s: %s", w->dir,
-			      log_errno_str(r));
-	for (const struct pool *p = m->pools; p; p = p->next) {
-		if (volume_pool_dir(c->d, p->name, other, sizeof(other)) < 0 ||
-		    !realpath(other, other_real))
-			continue;
-		if (is_within(real, other_real) || is_within(other_real, real))
+	if (outcome == ARGUMENT_E_NUMBER)
+		return refuse(&c->why, "QubesValueError", "revisions_to_keep: -1 (all) to %u",
+			      ARGUMENT_REVISIONS_MAX);
+	if (outcome == ARGUMENT_E_TRUTH)
+		return refuse(&c->why, "ProtocolError", "it is True or False, not '%s'", a->bad);
+	return refuse(&c->why, "QubesValueError",
+		      "'%s' is no option of the driver %s, or was said twice; its options are "
+		      "dir_path, revisions_to_keep and ephemeral_volatile",
+		      a->bad, c->q.arg);
+}
+
+/* A pool being added: a job finds its folder and makes it. */
+struct adding {
+	struct call *call;
+	struct argument_pool wish;
+	struct text dir; /* as the job found it */
+	size_t there;    /* so much of it was there before */
+};
+
+static void adding_free(struct adding *a)
+{
+	text_done(&a->dir);
+	free(a);
+}
+
+/* nobody waits for this */
+static void unmade(void *data, const struct job_end *end)
+{
+	(void)data, (void)end;
+}
+
+/* what was made of its folder goes again */
+static void unmake(struct adding *a)
+{
+	static const struct job_events events = {NULL, unmade};
+	struct request AUTO(request_done) request = {0};
+
+	request_put(&request, "unmake", "%s", a->dir.at);
+	request_put(&request, "there", "%zu", a->there);
+	if (job_start(a->call->d, "folder", &request, &events, NULL) != 0)
+		log_warn(NULL, "%s: an empty folder stays behind", a->dir.at);
+}
+
+static int refuse_name(struct call *c, const char *name)
+{
+	return refuse(&c->why, "QubesPoolInUseError", "there is a pool '%s' already", name);
+}
+
+/* others may have been added since the job began */
+static int check_again(struct call *c, const struct adding *a)
+{
+	if (model_pool(c->d->model, a->wish.name))
+		return refuse_name(c, a->wish.name);
+	for (const struct pool *p = c->d->model->pools; p; p = p->next)
+		if (p->dir[0] != '\0' && (volume_dir_is_within(p->dir, a->dir.at) ||
+					  volume_dir_is_within(a->dir.at, p->dir)))
 			return refuse(&c->why, "StoragePoolException",
 				      "%.200s is, or holds, or belongs to the folder of pool '%s'",
-				      w->dir, p->name);
-	}
+				      a->wish.dir, p->name);
 	return 0;
+}
+
+static int add(struct call *c, const struct adding *a)
+{
+	struct changes AUTO(changes_done) changes = {0};
+	int r;
+
+	if (a->dir.failed || a->dir.len == 0)
+		return -ENOMEM;
+	r = check_again(c, a);
+	if (r != 0)
+		return r;
+	changes_set_pool(&changes, &(struct pool){.name = (char *)a->wish.name,
+						  .driver = c->q.arg,
+						  .dir = a->dir.at,
+						  .revisions_to_keep = a->wish.revisions_to_keep});
+	r = call_apply(c, &changes);
+	if (r == 0)
+		event_emit(c->d, NULL, "pool-add", "pool", a->wish.name, NULL);
+	return r;
+}
+
+static void folder_found(void *data, const char *stage, const char *text, uint64_t done,
+			 uint64_t total)
+{
+	struct adding *a = data;
+
+	(void)total;
+	if (str_eq(stage, "folder"))
+		text_bytes(&a->dir, text, strlen(text));
+	else if (str_eq(stage, "there"))
+		a->there = done;
+}
+
+static void folder_done(void *data, const struct job_end *end)
+{
+	struct adding *a = data;
+	struct call *c = a->call;
+	int r = end->type[0] == '\0' ? add(c, a) : refuse(&c->why, end->type, "%s", end->text);
+
+	if (r != 0 && end->type[0] == '\0' && a->dir.len > 0 && !a->dir.failed)
+		unmake(a);
+	adding_free(a);
+	call_end(c, r);
+}
+
+/* the folder is no other pool's, and is made if it is missing */
+static int start_adding(struct call *c, const struct argument_pool *w)
+{
+	static const struct job_events events = {folder_found, folder_done};
+	struct request AUTO(request_done) request = {.source = c->source->qid};
+	struct adding *a = calloc(1, sizeof(*a));
+	char key[80], dir[4096];
+	int r;
+
+	if (!a)
+		return -ENOMEM;
+	a->call = c;
+	a->wish = *w;
+	request_put(&request, "driver", "%s", c->q.arg);
+	request_put(&request, "dir", "%s", w->dir);
+	for (const struct pool *p = c->d->model->pools; p; p = p->next) {
+		if (volume_pool_dir(c->d, p->name, dir, sizeof(dir)) < 0)
+			continue;
+		(void)snprintf(key, sizeof(key), "%s:%.63s",
+			       volume_pool_is_near(c->d, p->name) ? "near" : "far", p->name);
+		request_put(&request, key, "%s", dir);
+	}
+	/* a file system that hangs keeps not all places */
+	(void)snprintf(request.pool, sizeof(request.pool), "+");
+	r = job_start(c->d, "folder", &request, &events, a);
+	if (r == 0)
+		return CALL_LATER;
+	adding_free(a);
+	return r == JOB_E_MANY ? call_refuse_many(c) : r;
 }
 
 int pool_add(struct call *c)
 {
-	struct changes AUTO(changes_done) changes = {0};
-	struct wish w = {.revisions_to_keep = 1};
-	char *rest = c->payload, *word, dir[PATH_MAX];
+	struct argument_pool w;
 	int r;
 
-	if (!str_eq(c->q.arg, "qcow2"))
+	if (!storage_has_driver(c->q.arg))
 		return refuse(&c->why, "PermissionDenied",
-			      "no pool is made by a driver '%s'; there is qcow2", c->q.arg);
-	for (size_t i = 0; i < c->q.payload_len; i++)
-		if (c->payload[i] != '\n' && (c->payload[i] < 0x20 || c->payload[i] >= 0x7f))
-			return refuse(&c->why, "ProtocolError",
-				      "the payload holds more than printable ASCII");
-	while ((word = strsep(&rest, "\n"))) {
-		if (word[0] == '\0' && !rest)
-			break;
-		r = wish_word(c, &w, word);
-		if (r != 0)
-			return r;
-	}
-	if (!w.name || strlen(w.name) > POOL_NAME_MAX || w.name[0] == '\0' ||
-	    !bytes_are_alnum_or(w.name, strlen(w.name), "_.-") || w.name[0] == '.')
-		return refuse(&c->why, "QubesValueError",
-			      "a pool's name is 1 to %u letters, digits and _.-, not beginning "
-			      "with a dot",
-			      POOL_NAME_MAX);
+			      "no pool is made by a driver '%s'; qvm-pool drivers shows those that "
+			      "there are",
+			      c->q.arg);
+	r = argument_pool_decode(c->payload, c->q.payload_len, &w);
+	if (r > 0)
+		return refuse_wish(c, &w, r);
+	if (w.ephemeral)
+		return refuse_ephemeral(c);
 	if (model_pool(c->d->model, w.name))
-		return refuse(&c->why, "QubesPoolInUseError", "there is a pool '%s' already",
-			      w.name);
-	r = make_dir(c, &w, dir);
-	if (r != 0)
-		return r;
-	changes_set_pool(&changes, &(struct pool){.name = (char *)w.name,
-						  .driver = c->q.arg,
-						  .dir = dir,
-						  .revisions_to_keep = w.revisions_to_keep});
-	r = call_apply(c, &changes);
-	if (r == 0)
-		event_emit(c->d, NULL, "pool-add", "pool", w.name, NULL);
-	return r;
+		return refuse_name(c, w.name);
+	return start_adding(c, &w);
 }
 
 /* the folder stays: whoever chose it may have other things there */
@@ -273,7 +347,7 @@ int pool_remove(struct call *c)
 				      p->name, property_at(true, defaults[i])->name);
 	for (size_t i = 0; i < m->n_qubes; i++)
 		for (unsigned n = 0; n < N_DISKS; n++)
-			if (str_eq(m->by_name[i]->volumes[n].pool, p->name))
+			if (str_eq(model_volume_pool(m, m->by_name[i], (enum disk)n), p->name))
 				return refuse(&c->why, "QubesPoolInUseError",
 					      "volume '%s' of '%s' is in pool '%s'",
 					      disk_name((enum disk)n), m->by_name[i]->name,
@@ -298,7 +372,7 @@ int pool_volumes(struct call *c)
 		kernel_list(c->d, &c->out);
 	for (size_t i = 0; i < m->n_qubes; i++)
 		for (unsigned n = 0; n < N_DISKS; n++)
-			if (str_eq(m->by_name[i]->volumes[n].pool, p->name))
+			if (str_eq(model_volume_pool(m, m->by_name[i], (enum disk)n), p->name))
 				text_add(&c->out, "%s\n", m->by_name[i]->volumes[n].vid);
 	return 0;
 }

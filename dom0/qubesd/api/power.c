@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Start, shut down, kill, pause: the calls; what they do is in power/. */
 #include "power/power.h"
+#include "power/memory.h"
 
 #include "api/call.h"
 #include "api/method.h"
+#include "proto/argument.h"
 #include "qubesd.h"
 #include "store/property.h"
 
@@ -15,32 +17,34 @@ int power_start(struct call *c)
 	return power_call_start(c, c->dest);
 }
 
-/* force and wait, each once, joined by '+' */
-static int shutdown(struct call *c, bool wait)
+static int shutdown_words(struct call *c, bool own, struct power_down *how)
 {
-	bool force = false;
-	char *rest = c->q.arg, *word;
+	struct argument_shutdown a;
 
-	while (c->q.arg[0] != '\0' && (word = strsep(&rest, "+"))) {
-		if (strcmp(word, "force") == 0)
-			force = true;
-		else if (strcmp(word, "wait") == 0)
-			wait = true;
-		else
-			return refuse(&c->why, "ProtocolError",
-				      "the argument is force, wait or force+wait, not '%s'", word);
-	}
-	return power_call_shutdown(c, c->dest, force, wait);
+	if (argument_shutdown_decode(c->q.arg, strlen(c->q.arg), own, &a) != 0)
+		return refuse(&c->why, "ProtocolError",
+			      "the argument is made of %s, each once, joined by +, not '%s'",
+			      own ? "force, after and wait or later" : "force and wait", c->q.arg);
+	how->force = a.force;
+	how->wait = own ? !a.later : a.wait;
+	how->after = a.after;
+	return 0;
 }
 
 int power_shutdown(struct call *c)
 {
-	return shutdown(c, false);
+	struct power_down how = {0};
+	int r = shutdown_words(c, false, &how);
+
+	return r == 0 ? power_call_shutdown(c, c->dest, &how) : r;
 }
 
 int power_shutdown_wait(struct call *c)
 {
-	return shutdown(c, true);
+	struct power_down how = {0};
+	int r = shutdown_words(c, true, &how);
+
+	return r == 0 ? power_call_shutdown(c, c->dest, &how) : r;
 }
 
 int power_kill(struct call *c)
@@ -74,9 +78,12 @@ int power_state(struct call *c)
 	const struct qube *q = c->dest;
 	uint64_t most =
 		q->qid == 0 ? m->machine.memory_mib : (uint64_t)property_int(m, q, PROP_memory);
+	struct memory_figures f;
 
 	if (q->klass == KLASS_REMOTE)
 		most = 0;
+	if (memory_figures(c->d, q, &f))
+		most = f.most / 1024;
 	text_add(&c->out,
 		 "mem=%" PRIu64 " mem_static_max=%" PRIu64 " cputime=%" PRIu64 " power_state=%s",
 		 q->qid == 0 ? most * 1024 : power_memory_kib(q), most * 1024, power_cputime_ms(q),

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Properties of qubes (admin.vm.property.*) and of the system (admin.property.*) over the wire. */
-#include "store/property.h"
+#include "api/property.h"
 
 #include "api/call.h"
 #include "api/event.h"
+#include "api/follow.h"
 #include "api/method.h"
+#include "base/log.h"
+#include "power/power.h"
+#include "power/tell.h"
 #include "qubesd.h"
+#include "store/property.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -115,7 +120,8 @@ int properties_help(struct call *c)
 	int r = find(c, &p);
 
 	if (r == 0)
-		text_add(&c->out, "%s%s%s", p->help,
+		text_add(&c->out, "%s%s%s%s", p->help,
+			 p->entry ? "; a running qube is told at once" : "",
 			 p->flags & START ? "; counts from the next start on" : "",
 			 p->flags & HALTED ? "; the qube must be halted" : "");
 	return r;
@@ -130,14 +136,18 @@ static void emit(struct call *c, const struct qube *q, const char *kind, const c
 	event_emit(c->d, q, event, "name", name, "newvalue", new, "oldvalue", old, NULL);
 }
 
+static void tell(struct call *c, struct qube *q, const struct property *p)
+{
+	if (p->entry && tell_qube(c->d, q, p->name) < 0)
+		log_warn(q->name, "out of memory: it is not told of %s", p->name);
+}
+
 /* those whose unset property follows this one hear of it too; and the icon follows label and kind
  */
 static void emit_dependants(struct call *c, const struct qube *q, const struct property *p)
 {
 	const struct model *m = c->d->model;
 
-	if (c->d->n_streams[TOPIC_EVENTS] == 0)
-		return;
 	if (q && (p->id == PROP_label || p->id == PROP_provides_network))
 		emit(c, q, "property-reset", "icon", NULL, NULL);
 	for (size_t i = 0; i < m->n_qubes; i++)
@@ -145,8 +155,10 @@ static void emit_dependants(struct call *c, const struct qube *q, const struct p
 			const struct property *other = property_at(false, n);
 
 			if (m->by_name[i] != q && property_has(m->by_name[i], other) &&
-			    property_depends(m, m->by_name[i], other, q, p))
+			    property_depends(m, m->by_name[i], other, q, p)) {
 				emit(c, m->by_name[i], "property-reset", other->name, NULL, NULL);
+				tell(c, m->by_name[i], other);
+			}
 		}
 }
 
@@ -158,22 +170,17 @@ static const char *none_or(const struct property *p, const char *shown)
 static void change(struct changes *changes, const struct qube *q, const struct property *p,
 		   const char *raw)
 {
-	if (!q) {
+	if (q)
+		changes_set_property(changes, q->qid, (enum property_id)p->id, raw);
+	else
 		changes_set_global(changes, (enum global_id)p->id, raw);
-		return;
-	}
-	changes_set_property(changes, q->qid, (enum property_id)p->id, raw);
-	/* a qube that provides network is a service qube, as its icon and menus show */
-	if (p->id == PROP_provides_network)
-		changes_set_feature(changes, q->qid, "servicevm",
-				    raw && str_eq(raw, "True") ? "1" : NULL);
 }
 
-/* set (@raw) or reset (NULL), with its events */
-static int set(struct call *c, struct qube *q, const struct property *p, const char *raw)
+int property_set(struct call *c, struct qube *q, const struct property *p, const char *raw)
 {
 	const struct model *m = c->d->model;
 	struct changes AUTO(changes_done) changes = {0};
+	struct follows AUTO(follows_done) follows = {0};
 	char old_buf[PROPERTY_BUF];
 	bool was_default;
 	const char *old_raw = property_raw(m, q, p, old_buf, &was_default);
@@ -192,7 +199,9 @@ static int set(struct call *c, struct qube *q, const struct property *p, const c
 		if (!was_default)
 			emit(c, q, "property-pre-del", p->name, NULL, had);
 	}
-	r = call_apply(c, &changes);
+	r = follow_change(c, q, p, raw, &changes, &follows);
+	if (r == 0)
+		r = call_apply(c, &changes);
 	if (r != 0)
 		return r;
 	if (raw) {
@@ -203,7 +212,9 @@ static int set(struct call *c, struct qube *q, const struct property *p, const c
 		emit(c, q, "property-reset", p->name, NULL, had);
 	}
 	emit_dependants(c, q, p);
-	return 0;
+	follow_tell(c, &follows);
+	power_down_look(c->d);
+	return q && p->entry ? tell_call(c, q, p->name) : 0;
 }
 
 int properties_set(struct call *c)
@@ -215,7 +226,7 @@ int properties_set(struct call *c)
 
 	if (r == 0)
 		r = property_parse(c->d->model, q, p, c->payload, c->q.payload_len, raw, &c->why);
-	return r == 0 ? set(c, q, p, raw) : r;
+	return r == 0 ? property_set(c, q, p, raw) : r;
 }
 
 int properties_reset(struct call *c)
@@ -226,5 +237,5 @@ int properties_reset(struct call *c)
 
 	if (r == 0)
 		r = property_may_reset(c->d->model, q, p, &c->why);
-	return r == 0 ? set(c, q, p, NULL) : r;
+	return r == 0 ? property_set(c, q, p, NULL) : r;
 }

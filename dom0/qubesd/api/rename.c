@@ -9,6 +9,7 @@
 #include "api/call.h"
 #include "api/event.h"
 #include "api/method.h"
+#include "power/power.h"
 #include "qubesd.h"
 
 #include <stdio.h>
@@ -86,14 +87,7 @@ static int may_rename(struct call *c, const char *new)
 	if (model_find(c->d->model, new))
 		return refuse(&c->why, "QubesVMAlreadyExistsError", "there is a qube '%s' already",
 			      new);
-	if (c->dest->power)
-		return refuse(&c->why, "QubesVMNotHaltedError",
-			      "'%s' is not halted: shut it down first", c->dest_name);
-	if (c->dest->n_busy > 0)
-		return refuse(&c->why, "QubesVMInUseError",
-			      "another operation works on the volumes of '%s'; try again later",
-			      c->dest_name);
-	return 0;
+	return power_refuse_busy(c->dest, &c->why);
 }
 
 int rename_vm(struct call *c)

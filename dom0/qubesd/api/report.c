@@ -12,11 +12,11 @@
 #include "api/call.h"
 #include "api/feature.h"
 #include "api/method.h"
+#include "api/quota.h"
 #include "base/log.h"
+#include "looks.h"
 #include "qubesd.h"
-#include "storage/storage.h"
 #include "store/property.h"
-#include "volume.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -146,17 +146,18 @@ static void emit_all(struct call *c, const struct qube *q, const struct wishes *
 	}
 }
 
-/* do them all or none; @w is empty afterwards */
+/* do them all or none, as often as the qube that calls may; @w is empty afterwards */
 static int grant(struct call *c, const struct qube *q, struct wishes *w)
 {
 	struct changes AUTO(changes_done) changes = {0};
-	int r = 0;
+	int r = quota_take(c, w->n > 0);
 
 	for (unsigned i = 0; i < w->n; i++)
 		changes_set_feature(&changes, q->qid, w->list[i].name,
 				    w->list[i].remove ? NULL : w->list[i].value);
-	emit_all(c, q, w, FEATURE_PRE_SET, FEATURE_PRE_DELETE);
-	if (w->n > 0)
+	if (r == 0)
+		emit_all(c, q, w, FEATURE_PRE_SET, FEATURE_PRE_DELETE);
+	if (r == 0 && w->n > 0)
 		r = call_apply(c, &changes);
 	if (r == 0)
 		emit_all(c, q, w, FEATURE_SET, FEATURE_DELETE);
@@ -209,17 +210,6 @@ int report_features(struct call *c)
 	return grant(c, q, &wishes);
 }
 
-/* does it run on an older root than its template has now? */
-static bool is_outdated(const struct qubesd *d, const struct qube *q)
-{
-	struct volume_place place;
-	struct storage_volume v;
-	bool outdated = false;
-
-	return q->power && volume_for_storage(d, q, DISK_ROOT, &place, &v) &&
-	       storage_is_outdated(&v, &outdated) == 0 && outdated;
-}
-
 static int grant_updates(struct call *c, const struct qube *q, bool there)
 {
 	static struct wishes wishes;
@@ -237,6 +227,45 @@ static int grant_updates(struct call *c, const struct qube *q, bool there)
 	return grant(c, q, &wishes);
 }
 
+/* whose updates somebody has told of: a uuid, for a job may have looked in between */
+struct hint {
+	char source[sizeof("uuid:") + UUID_LEN], template[sizeof("uuid:") + UUID_LEN];
+};
+
+static void hint_looked(struct call *c, struct looks *l, void *data)
+{
+	AUTO_FREE struct hint *hint = data;
+	const struct qube *template = model_find(c->d->model, hint->template);
+	int r = 0;
+
+	/* a disposable that said it may be gone by now */
+	c->source = model_find(c->d->model, hint->source);
+	if (c->source && !c->source->hidden && template && !template->hidden && !looks_outdated(l))
+		r = grant_updates(c, template, true);
+	call_end(c, r);
+}
+
+/* @q says that @template has updates: unless it runs on an older root than its template has now */
+static int take_hint(struct call *c, const struct qube *q, const struct qube *template)
+{
+	struct hint *hint = calloc(1, sizeof(*hint));
+	struct looks *l = hint ? looks_new(c, hint_looked, hint) : NULL;
+	int r;
+
+	if (!l) {
+		free(hint);
+		return -ENOMEM;
+	}
+	(void)snprintf(hint->source, sizeof(hint->source), "uuid:%s", q->uuid);
+	(void)snprintf(hint->template, sizeof(hint->template), "uuid:%s", template->uuid);
+	if (q->power)
+		looks_add(l, q, DISK_ROOT, LOOK_OUTDATED);
+	r = looks_go(l);
+	if (r != CALL_LATER)
+		free(hint);
+	return r;
+}
+
 int report_updates(struct call *c)
 {
 	const struct qube *q = c->source, *template = q;
@@ -252,8 +281,7 @@ int report_updates(struct call *c)
 	 */
 	for (unsigned i = 0; i < 3 && template && !is_updateable(template); i++)
 		template = model_template(c->d->model, template);
-	if (n == 0 || !template || !is_updateable(template) || template->power ||
-	    is_outdated(c->d, q))
-		return 0;
-	return grant_updates(c, template, true);
+	if (n == 0 || !template || !is_updateable(template) || template->power)
+		return quota_take(c, false);
+	return take_hint(c, q, template);
 }

@@ -6,6 +6,8 @@
 #include "api/method.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/machine.h"
+#include "power/memory.h"
 #include "power/power.h"
 #include "qubesd.h"
 #include "store/property.h"
@@ -26,25 +28,18 @@ struct stats {
 	struct sample last[QID_MAX + 1];
 };
 
-/* the number behind @key in a file of /proc; 0 if it is not there */
-static uint64_t number_of(const char *text, const char *key)
-{
-	const char *at = strstr(text, key);
-
-	return at ? strtoull(at + strlen(key), NULL, 10) : 0;
-}
-
 /* what this machine's programs use, QEMU's too: dom0 is all of it */
 static void measure_dom0(uint64_t *memory_kib, uint64_t *cpu_ms)
 {
-	AUTO_FREE char *memory = NULL, *stat = NULL;
+	AUTO_FREE char *stat = NULL;
+	struct machine_memory host;
 	const char *at;
 	uint64_t ticks = 0;
 
 	*memory_kib = 0;
 	*cpu_ms = 0;
-	if (io_read_file(AT_FDCWD, "/proc/meminfo", 65536, &memory, NULL) == 0)
-		*memory_kib = number_of(memory, "MemTotal:") - number_of(memory, "MemAvailable:");
+	if (machine_memory(&host) == 0)
+		*memory_kib = host.total_kib - host.available_kib;
 	if (io_read_file(AT_FDCWD, "/proc/stat", 1 << 20, &stat, NULL) < 0 ||
 	    !str_starts(stat, "cpu "))
 		return;
@@ -74,30 +69,33 @@ static unsigned usage_percent(struct sample *last, unsigned xid, uint64_t cpu_ms
 static void tell(struct qubesd *d, const struct qube *q, uint64_t now_ms)
 {
 	const struct model *m = d->model;
-	static const char *const keys[] = {
-		"memory_kb", "memory_assigned_total", "memory_assigned_usable", "cpu_time",
-		"cpu_usage", "online_vcpus"};
+	static const char *const keys[] = {"memory_kb",
+					   "memory_assigned_total",
+					   "memory_assigned_usable",
+					   "memory_with_swap_used",
+					   "cpu_time",
+					   "cpu_usage",
+					   "online_vcpus"};
 	struct admin_event e = {.subject = q->name, .name = "vm-stats", .n = ARRAY_LEN(keys)};
-	uint64_t memory_kib = power_memory_kib(q), cpu_ms = power_cputime_ms(q), assigned, n_cpus;
+	uint64_t memory_kib = power_memory_kib(q), cpu_ms = power_cputime_ms(q), n_cpus;
+	struct memory_figures f = {0};
 	char values[ARRAY_LEN(keys)][24];
 	uint8_t buf[512];
 	size_t len;
 
-	assigned = (uint64_t)property_int(m, q, PROP_memory) * 1024;
+	(void)memory_figures(d, q, &f);
 	n_cpus = (uint64_t)property_int(m, q, PROP_vcpus);
 	if (q->qid == 0) {
 		measure_dom0(&memory_kib, &cpu_ms);
-		assigned = m->machine.memory_mib * 1024;
+		f.assigned = m->machine.memory_mib * 1024;
 		n_cpus = m->machine.n_cpus;
 	}
 	if (n_cpus == 0)
 		n_cpus = 1;
 	const uint64_t numbers[ARRAY_LEN(keys)] = {
-		memory_kib,
-		assigned,
-		assigned,
-		cpu_ms,
-		usage_percent(&d->stats->last[q->qid], q->xid, cpu_ms, now_ms, n_cpus),
+		memory_kib, f.assigned,
+		f.assigned, f.known ? f.used : memory_kib,
+		cpu_ms,     usage_percent(&d->stats->last[q->qid], q->xid, cpu_ms, now_ms, n_cpus),
 		n_cpus};
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
 		(void)snprintf(values[i], sizeof(values[i]), "%" PRIu64, numbers[i]);

@@ -7,21 +7,44 @@
 
 void text_done(struct text *t)
 {
-	free(t->at);
+	if (t->at)
+		free(t->at - t->skipped);
 	*t = (struct text){0};
+}
+
+/* what was dropped in front is room again */
+static void pull(struct text *t)
+{
+	if (t->skipped == 0)
+		return;
+	memmove(t->at - t->skipped, t->at, t->len);
+	t->at -= t->skipped;
+	t->room += t->skipped;
+	t->skipped = 0;
 }
 
 static bool grow(struct text *t, size_t len)
 {
-	size_t room = t->room > 0 ? t->room : 256;
+	size_t room;
 	char *more;
 
 	if (t->failed)
 		return false;
-	while (room - t->len < len + 1)
-		room *= 2;
-	if (room == t->room)
+	if (len >= TEXT_MAX || t->len > TEXT_MAX - len) {
+		t->failed = t->too_long = true;
+		return false;
+	}
+	if (t->room - t->len > len)
 		return true;
+	/* not when little was dropped: moving all of it each time would add up */
+	if (t->skipped >= t->len)
+		pull(t);
+	if (t->room - t->len > len)
+		return true;
+	pull(t);
+	room = t->room > 0 ? 2 * t->room : 256;
+	while (room - t->len <= len)
+		room *= 2;
 	more = realloc(t->at, room);
 	if (!more) {
 		t->failed = true;
@@ -57,6 +80,12 @@ void text_add(struct text *t, const char *format, ...)
 
 void text_drop(struct text *t, size_t len)
 {
-	memmove(t->at, t->at + len, t->len - len);
+	if (len == 0)
+		return;
+	t->at += len;
 	t->len -= len;
+	t->room -= len;
+	t->skipped += len;
+	if (t->len == 0)
+		pull(t);
 }

@@ -6,6 +6,7 @@
 #include "api/method.h"
 #include "disposable.h"
 #include "power/power.h"
+#include "proto/argument.h"
 #include "qubesd.h"
 #include "store/property.h"
 
@@ -47,55 +48,59 @@ int deviceclass_list(struct call *c)
 
 /* What a create call asks for. */
 
-static int wish_pool(struct call *c, struct wish *w, const char *disk, const char *pool)
+static int wish_pool(struct call *c, struct wish *w, const char *disk, const char *name)
 {
-	if (!model_pool(c->d->model, pool))
-		return refuse(&c->why, "QubesException", "there is no pool '%s'", pool);
+	const struct pool *pool = model_pool(c->d->model, name);
+	bool found = false;
+
+	if (!pool)
+		return refuse(&c->why, "QubesException", "there is no pool '%s'", name);
+	if (!pool_takes_volumes(pool))
+		return refuse(&c->why, "QubesException",
+			      "pool '%s' takes no volumes: its driver is %s", name, pool->driver);
 	for (unsigned i = 0; i < N_DISKS; i++)
-		if (!disk || strcmp(disk, disk_name((enum disk)i)) == 0) {
-			if (str_copy(w->pools[i], sizeof(w->pools[i]), pool, strlen(pool)) < 0)
-				return refuse(&c->why, "QubesValueError", "'%s' is too long", pool);
-			if (disk)
-				return 0;
+		if (disk[0] == '\0' || strcmp(disk, disk_name((enum disk)i)) == 0) {
+			found = true;
+			if (str_copy(w->pools[i], sizeof(w->pools[i]), name, strlen(name)) < 0)
+				return refuse(&c->why, "QubesValueError", "'%s' is too long", name);
 		}
-	return disk ? refuse(&c->why, "ProtocolError", "there is no volume '%s'", disk) : 0;
+	return found ? 0 : refuse(&c->why, "ProtocolError", "there is no volume '%s'", disk);
 }
 
-static int wish_word(struct call *c, struct wish *w, char *word, bool may_pool)
+static int wish_name(struct call *c, struct wish *w, const char *name)
 {
-	const struct qube *other;
-	char *value = strchr(word, '=');
+	if (model_find(c->d->model, name))
+		return refuse(&c->why, "QubesVMAlreadyExistsError", "there is a qube '%s' already",
+			      name);
+	return str_copy(w->name, sizeof(w->name), name, strlen(name));
+}
 
-	if (!value)
+static int wish_label(struct call *c, struct wish *w, const char *name)
+{
+	uint64_t i = model_label(c->d->model, name);
+
+	if (i == 0 && (str_u64(name, LABEL_MAX, &i) < 0 || !c->d->model->labels[i].name))
+		return model_refuse_label(c->d->model, "QubesLabelNotFoundError", name, &c->why);
+	w->label = (unsigned)i;
+	return 0;
+}
+
+static int refuse_wish(struct call *c, const struct argument_create *a, int outcome)
+{
+	if (outcome == ARGUMENT_E_NAME)
+		return refuse(&c->why, "QubesValueError",
+			      "'%s' is no name for a qube: 1 to 31 letters, digits and "
+			      "_.-, beginning with a letter, not ending in -dm, and not "
+			      "none, default or Domain-0",
+			      a->bad);
+	if (outcome == ARGUMENT_E_LABEL)
+		return model_refuse_label(c->d->model, "QubesLabelNotFoundError", a->bad, &c->why);
+	if (outcome == ARGUMENT_E_POOL)
+		return refuse(&c->why, "QubesException", "there is no pool or volume '%s'", a->bad);
+	if (outcome == ARGUMENT_E_FORMAT)
 		return refuse(&c->why, "ProtocolError", "the payload is name=NAME label=LABEL");
-	*value++ = '\0';
-	if (strcmp(word, "name") == 0 && w->name[0] == '\0') {
-		if (!str_is_qube_name(value, strlen(value)))
-			return refuse(&c->why, "QubesValueError",
-				      "'%s' is no name for a qube: 1 to 31 letters, digits and "
-				      "_.-, beginning with a letter, not ending in -dm, and not "
-				      "none, default or Domain-0",
-				      value);
-		other = model_find(c->d->model, value);
-		if (other)
-			return refuse(&c->why, "QubesVMAlreadyExistsError",
-				      "there is a qube '%s' already", value);
-		return str_copy(w->name, sizeof(w->name), value, strlen(value));
-	}
-	if (strcmp(word, "label") == 0 && w->label == 0) {
-		uint64_t i = model_label(c->d->model, value);
-
-		if (i == 0 && (str_u64(value, LABEL_MAX, &i) < 0 || !c->d->model->labels[i].name))
-			return model_refuse_label(c->d->model, "QubesLabelNotFoundError", value,
-						  &c->why);
-		w->label = (unsigned)i;
-		return 0;
-	}
-	if (may_pool && strcmp(word, "pool") == 0)
-		return wish_pool(c, w, NULL, value);
-	if (may_pool && strncmp(word, "pool:", 5) == 0)
-		return wish_pool(c, w, word + 5, value);
-	return refuse(&c->why, "ProtocolError", "'%s' is unknown here, or said twice", word);
+	return refuse(&c->why, "ProtocolError", "the payload: '%s' %s", a->bad,
+		      argument_outcome_str(outcome));
 }
 
 static int wish_template(struct call *c, struct wish *w)
@@ -141,26 +146,19 @@ static int wish_template(struct call *c, struct wish *w)
 
 static int wish_parse(struct call *c, struct wish *w, bool may_pool)
 {
-	static const enum global_id defaults[N_DISKS] = {GLOBAL_default_pool_root,
-							 GLOBAL_default_pool_private,
-							 GLOBAL_default_pool_volatile};
-	char *rest = c->payload, *word, buf[PROPERTY_BUF];
-	int r;
+	struct argument_create a;
+	int r = argument_create_decode(c->payload, c->q.payload_len, may_pool, &a);
 
-	for (size_t i = 0; i < c->q.payload_len; i++)
-		if (c->payload[i] < 0x20 || c->payload[i] >= 0x7f)
-			return refuse(&c->why, "ProtocolError",
-				      "the payload holds more than printable ASCII");
-	for (unsigned i = 0; i < N_DISKS; i++)
-		(void)snprintf(w->pools[i], sizeof(w->pools[i]), "%.63s",
-			       global_text(c->d->model, defaults[i], buf));
-	while ((word = strsep(&rest, " "))) {
-		r = wish_word(c, w, word, may_pool);
-		if (r != 0)
-			return r;
-	}
-	if (w->name[0] == '\0' || w->label == 0)
-		return refuse(&c->why, "ProtocolError", "the payload is name=NAME label=LABEL");
+	if (r > 0)
+		return refuse_wish(c, &a, r);
+	making_pools(c->d->model, w->pools);
+	r = wish_name(c, w, a.name);
+	if (r == 0)
+		r = wish_label(c, w, a.label);
+	for (unsigned i = 0; r == 0 && i < a.n_pools; i++)
+		r = wish_pool(c, w, a.pools[i].volume, a.pools[i].pool);
+	if (r != 0)
+		return r;
 	w->creator = c->source;
 	return wish_template(c, w);
 }

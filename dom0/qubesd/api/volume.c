@@ -9,10 +9,14 @@
 #include "base/log.h"
 #include "job/job.h"
 #include "kernel.h"
+#include "looks.h"
 #include "power/power.h"
+#include "proto/argument.h"
+#include "proto/gate.h"
 #include "qubesd.h"
 #include "store/property.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -22,6 +26,8 @@
 #include <sys/stat.h>
 
 #define KERNEL_POOL "linux-kernel"
+
+_Static_assert(ARGUMENT_REVISIONS_MAX == STORAGE_MAX_REVISIONS, "what may be asked can be kept");
 
 int volume_list(struct call *c)
 {
@@ -73,14 +79,36 @@ static const char *truth(bool b)
 	return b ? "True" : "False";
 }
 
+/* the rest of an answer, behind what the look at the disk tells */
+struct info {
+	unsigned qid;
+	enum disk disk;
+	struct text rest;
+};
+
+static void info_looked(struct call *c, struct looks *l, void *data)
+{
+	struct info *i = data;
+	struct qube gone = {.qid = i->qid};
+	uint64_t usage;
+
+	if (!looks_usage(l, &gone, i->disk, &usage))
+		usage = 0;
+	text_add(&c->out, "usage=%" PRIu64 "\n", usage);
+	text_bytes(&c->out, i->rest.at, i->rest.len);
+	text_add(&c->out, "is_outdated=%s\n", truth(looks_outdated(l)));
+	c->out.failed |= i->rest.failed;
+	text_done(&i->rest);
+	free(i);
+	call_end(c, 0);
+}
+
 int volume_info(struct call *c)
 {
 	const struct model *m = c->d->model;
 	const struct volume *v, *source;
-	struct volume_place place;
-	struct storage_volume sv;
-	uint64_t usage = 0;
-	bool outdated = false;
+	struct looks *l;
+	struct info *i;
 	enum disk disk;
 	int r;
 
@@ -91,46 +119,60 @@ int volume_info(struct call *c)
 		return r;
 	v = &c->dest->volumes[disk];
 	source = model_source(m, c->dest, disk);
-	if (volume_for_storage(c->d, c->dest, disk, &place, &sv)) {
-		if (storage_usage(&sv, &usage) != 0)
-			usage = 0;
-		if (v->snap_on_start && c->dest->power && storage_is_outdated(&sv, &outdated) != 0)
-			outdated = false;
+	i = calloc(1, sizeof(*i));
+	l = i ? looks_new(c, info_looked, i) : NULL;
+	if (!l) {
+		free(i);
+		return -ENOMEM;
 	}
-	text_add(&c->out,
-		 "pool=%s\nvid=%s\nsize=%" PRIu64 "\nusage=%" PRIu64 "\nrw=%s\nsource=%s\npath=\n"
-		 "save_on_stop=%s\nsnap_on_start=%s\nrevisions_to_keep=%d\nephemeral=%s\n"
-		 "is_outdated=%s\n",
-		 v->pool, v->vid, model_volume_size(m, c->dest, disk), usage, truth(v->rw),
-		 source ? source->vid : "", truth(v->save_on_stop), truth(v->snap_on_start),
-		 v->revisions_to_keep, truth(v->ephemeral), truth(outdated));
-	return 0;
+	*i = (struct info){.qid = c->dest->qid, .disk = disk};
+	text_add(&c->out, "pool=%s\nvid=%s\nsize=%" PRIu64 "\n",
+		 model_volume_pool(m, c->dest, disk), v->vid, model_volume_size(m, c->dest, disk));
+	text_add(&i->rest,
+		 "rw=%s\nsource=%s\npath=\nsave_on_stop=%s\nsnap_on_start=%s\n"
+		 "revisions_to_keep=%d\nephemeral=%s\n",
+		 truth(v->rw), source ? source->vid : "", truth(v->save_on_stop),
+		 truth(v->snap_on_start), v->revisions_to_keep, truth(v->ephemeral));
+	looks_add(l, c->dest, disk,
+		  LOOK_USAGE | (v->snap_on_start && c->dest->power ? LOOK_OUTDATED : 0));
+	r = looks_go(l);
+	if (r != CALL_LATER) {
+		text_done(&i->rest);
+		free(i);
+	}
+	return r;
+}
+
+static void snapshots_looked(struct call *c, struct looks *l, void *data)
+{
+	const struct text *revisions = looks_revisions(l);
+	int r = 0;
+
+	(void)data;
+	if (looks_damaged(l))
+		r = refuse(&c->why, "StoragePoolException",
+			   "the files of volume '%s' are missing or damaged", c->q.arg);
+	else
+		text_bytes(&c->out, revisions->at, revisions->len);
+	call_end(c, r);
 }
 
 int volume_snapshots(struct call *c)
 {
-	struct storage_revision revisions[STORAGE_MAX_REVISIONS];
-	struct volume_place place;
-	struct storage_volume v;
-	unsigned n = 0;
+	struct looks *l;
 	enum disk disk;
 	int r;
 
 	if (str_eq(c->q.arg, "kernel") && c->dest->qid != 0)
 		return 0;
 	r = find(c, &disk);
-	if (r != 0)
+	if (r != 0 || !c->dest->volumes[disk].save_on_stop)
 		return r;
-	if (!c->dest->volumes[disk].save_on_stop ||
-	    !volume_for_storage(c->d, c->dest, disk, &place, &v))
-		return 0;
-	r = storage_revisions(&v, revisions, &n);
-	if (r > 0)
-		return refuse(&c->why, "StoragePoolException",
-			      "the files of volume '%s' are missing or damaged", c->q.arg);
-	for (unsigned i = 0; r == 0 && i < n; i++)
-		text_add(&c->out, "%s\n", revisions[i].id);
-	return r;
+	l = looks_new(c, snapshots_looked, NULL);
+	if (!l)
+		return -ENOMEM;
+	looks_add(l, c->dest, disk, LOOK_REVISIONS);
+	return looks_go(l);
 }
 
 /* A job on one volume: what its end changes in the store, and whom it tells. */
@@ -227,56 +269,39 @@ static int work_start(struct call *c, struct work *w, const char *kind, struct r
 		}
 	}
 	*heap = *w;
+	request->source = c->source->qid;
 	r = job_start(c->d, kind, request, &work_events, heap);
-	if (r < 0) {
+	if (r != 0) {
 		free(heap);
 		changes_end(&changes, w->operation);
 		if (w->operation > 0 && call_apply(c, &changes) != 0)
 			log_warn(c->dest_name, "an operation stays open until the next start");
-		return r;
+		return r == JOB_E_MANY ? call_refuse_many(c) : r;
 	}
 	hold(c->d, w);
 	return CALL_LATER;
 }
 
-/* the qube is halted and nobody else works on its volumes */
-static int idle(struct call *c)
-{
-	if (c->dest->power)
-		return refuse(&c->why, "QubesVMNotHaltedError",
-			      "'%s' is not halted: shut it down first", c->dest_name);
-	if (c->dest->n_busy > 0)
-		return refuse(&c->why, "QubesVMInUseError",
-			      "another operation works on the volumes of '%s'; try again later",
-			      c->dest_name);
-	return 0;
-}
-
 int volume_revert(struct call *c)
 {
-	struct storage_revision revisions[STORAGE_MAX_REVISIONS];
 	struct request AUTO(request_done) request = {0};
+	struct storage_revision asked;
 	struct work w = {0};
-	struct volume_place place;
-	struct storage_volume v;
-	unsigned n = 0, i = 0;
 	int r = find(c, &w.disk);
 
 	if (r == 0)
-		r = idle(c);
+		r = power_refuse_busy(c->dest, &c->why);
 	if (r != 0)
 		return r;
-	if (!volume_for_storage(c->d, c->dest, w.disk, &place, &v) || !v.save_on_stop ||
-	    storage_revisions(&v, revisions, &n) != 0)
-		n = 0;
-	while (i < n && strcmp(revisions[i].id, c->payload) != 0)
-		i++;
-	if (i == n)
+	/* the job says whether there is such a one */
+	if (!c->dest->volumes[w.disk].save_on_stop || c->q.payload_len >= sizeof(asked.id) ||
+	    !bytes_are_alnum_or(c->payload, c->q.payload_len, "-+:._"))
 		return refuse(&c->why, "StoragePoolException",
 			      "volume '%s' of '%s' has no such revision; see qvm-volume info",
 			      c->q.arg, c->dest_name);
 	request_put_volume(&request, "volume", c->d, c->dest, w.disk);
-	request_put(&request, "revision", "%s", revisions[i].id);
+	request_put(&request, "revision", "%s", c->payload);
+	request_put(&request, "shown", "'%s' of '%s'", c->q.arg, c->dest_name);
 	return work_start(c, &w, "revert", &request, false);
 }
 
@@ -289,12 +314,12 @@ int volume_resize(struct call *c)
 
 	if (r != 0)
 		return r;
-	if (c->q.payload_len > 19 || str_u64(c->payload, INT64_MAX, &size) < 0 || size == 0)
+	if (argument_size_decode(c->payload, c->q.payload_len, &size) != 0 || size == 0)
 		return refuse(&c->why, "ProtocolError", "a size is a decimal number of bytes");
 	if (c->dest->volumes[w.disk].snap_on_start)
 		return refuse(&c->why, "StoragePoolException",
 			      "'%s' has the size of its source: resize that", c->q.arg);
-	r = idle(c);
+	r = power_refuse_busy(c->dest, &c->why);
 	if (r != 0)
 		return r;
 	w.new_size = size;
@@ -306,31 +331,26 @@ int volume_resize(struct call *c)
 int volume_set_revisions(struct call *c)
 {
 	struct changes AUTO(changes_done) changes = {0};
-	const char *text = c->payload;
 	struct volume v;
 	enum disk disk;
-	uint64_t n = 0;
-	int r = find(c, &disk);
+	int n, r = find(c, &disk);
 
 	if (r != 0)
 		return r;
-	if (!str_eq(text, "-1") && str_u64(text, STORAGE_MAX_REVISIONS, &n) < 0)
+	if (argument_revisions_decode(c->payload, c->q.payload_len, &n) != 0)
 		return refuse(&c->why, "ProtocolError", "revisions to keep: -1 (all) to %u",
-			      STORAGE_MAX_REVISIONS);
+			      ARGUMENT_REVISIONS_MAX);
 	v = c->dest->volumes[disk];
-	v.revisions_to_keep = text[0] == '-' ? -1 : (int)n;
+	v.revisions_to_keep = n;
 	changes_set_volume(&changes, c->dest->qid, disk, &v);
 	return call_apply(c, &changes);
 }
 
 static int parse_truth(struct call *c, bool *ret)
 {
-	char raw[PROPERTY_VALUE_MAX + 1];
-
-	if (!property_parse_bool(c->payload, raw))
+	if (argument_truth_decode(c->payload, c->q.payload_len, ret) != 0)
 		return refuse(&c->why, "ProtocolError", "it is True or False, not '%.32s'",
 			      c->payload);
-	*ret = str_eq(raw, "True");
 	return 0;
 }
 
@@ -345,7 +365,7 @@ int volume_set_rw(struct call *c)
 	if (r == 0)
 		r = parse_truth(c, &rw);
 	if (r == 0)
-		r = idle(c);
+		r = power_refuse_busy(c->dest, &c->why);
 	if (r != 0)
 		return r;
 	v = c->dest->volumes[disk];
@@ -430,7 +450,7 @@ static int find_kept(struct call *c, const char *done, enum disk *ret)
 	int r = find(c, ret);
 
 	if (r == 0)
-		r = idle(c);
+		r = power_refuse_busy(c->dest, &c->why);
 	if (r == 0 && !c->dest->volumes[*ret].save_on_stop)
 		r = refuse(&c->why, "StoragePoolException",
 			   "volume '%s' of '%s' would not keep what is %s", c->q.arg, c->dest_name,
@@ -473,8 +493,8 @@ int volume_clone_to(struct call *c)
 	return r;
 }
 
-/* the first @size bytes of @c->fd become what volume @disk holds */
-static int import(struct call *c, enum disk disk, uint64_t size)
+/* the first @size bytes of @c->fd become what volume @disk holds; @whole: there must be no more */
+static int import(struct call *c, enum disk disk, uint64_t size, bool whole)
 {
 	struct request AUTO(request_done) request = {0};
 	struct work w = {.import = true, .disk = disk};
@@ -491,6 +511,7 @@ static int import(struct call *c, enum disk disk, uint64_t size)
 	}
 	request_put_volume(&request, "volume", c->d, c->dest, w.disk);
 	request_put(&request, "size", "%" PRIu64, size);
+	request_put(&request, "whole", "%d", whole);
 	request_put_fd(&request, "image", &c->fd);
 	(void)snprintf(text, sizeof(text), "%" PRIu64, size);
 	event_emit(c->d, c->dest, "domain-volume-import-begin", "volume", disk_name(w.disk), "size",
@@ -502,28 +523,63 @@ static int import(struct call *c, enum disk disk, uint64_t size)
 	return r;
 }
 
-int volume_import_file(struct call *c)
+/* what is imported came along as a descriptor */
+/* without asking a file system that may not answer: who opened it has just been told */
+static int image_came(struct call *c, struct statx *ret)
 {
-	uint64_t size = 0;
-	struct stat st;
-	enum disk disk;
-	int r = find_kept(c, "imported", &disk);
-
-	if (r != 0)
-		return r;
 	if (c->fd < 0)
 		return refuse(&c->why, "ProtocolError",
 			      "the image's descriptor did not come along");
-	if (fstat(c->fd, &st) < 0 ||
-	    !(S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)))
+	if (statx(c->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_SIZE, ret) <
+		    0 ||
+	    !(S_ISREG(ret->stx_mode) || S_ISFIFO(ret->stx_mode) || S_ISSOCK(ret->stx_mode)))
 		return refuse(&c->why, "ProtocolError", "an image is a regular file or a pipe");
-	if (c->q.payload_len > 0 && str_u64(c->payload, INT64_MAX, &size) < 0)
+	return 0;
+}
+
+int volume_import_file(struct call *c)
+{
+	uint64_t size = 0;
+	struct statx st = {0};
+	enum disk disk;
+	int r = find_kept(c, "imported", &disk);
+
+	r = r != 0 ? r : image_came(c, &st);
+	if (r != 0)
+		return r;
+	if (c->q.payload_len > 0 && argument_size_decode(c->payload, c->q.payload_len, &size) != 0)
 		return refuse(&c->why, "ProtocolError", "a size is a decimal number of bytes");
-	if (size == 0 && S_ISREG(st.st_mode))
-		size = (uint64_t)st.st_size;
+	if (size == 0 && S_ISREG(st.stx_mode))
+		size = st.stx_size;
 	if (size == 0)
 		return refuse(&c->why, "ProtocolError", "the image is empty, or its size unknown");
-	return import(c, disk, size);
+	return import(c, disk, size, false);
+}
+
+/* from the gate: as many bytes as the volume has */
+int volume_import_stream(struct call *c)
+{
+	struct statx st = {0};
+	enum disk disk;
+	int r = find_kept(c, "imported", &disk);
+
+	r = r != 0 ? r : image_came(c, &st);
+	return r != 0 ? r : import(c, disk, c->dest->volumes[disk].size, true);
+}
+
+/* from the gate: as many as it says */
+int volume_import_sized_stream(struct call *c)
+{
+	uint64_t size = 0;
+	struct statx st = {0};
+	enum disk disk;
+	int r = find_kept(c, "imported", &disk);
+
+	r = r != 0 ? r : image_came(c, &st);
+	if (r == 0 && gate_sized_decode(c->payload, c->q.payload_len, &size) != 0)
+		r = refuse(&c->why, "ProtocolError",
+			   "in front of the image stands its size in bytes, and a newline");
+	return r != 0 ? r : import(c, disk, size, false);
 }
 
 /* @len bytes and then zeros, @size in all, as a file that takes no room for the zeros */
@@ -541,11 +597,11 @@ static int import_bytes(struct call *c, enum disk disk, const void *bytes, size_
 		return r;
 	if (ftruncate(c->fd, (off_t)size) < 0 || lseek(c->fd, 0, SEEK_SET) < 0)
 		return fail_errno();
-	return import(c, disk, size);
+	return import(c, disk, size, false);
 }
 
 /* what an import takes has come with the request, so it is small; larger ones come as a stream to
- * the service of this name, which hands it on to volume_import_file() */
+ * the service of this name: admin-gate */
 int volume_import(struct call *c)
 {
 	uint64_t size;
@@ -564,25 +620,21 @@ int volume_import(struct call *c)
 
 int volume_import_with_size(struct call *c)
 {
-	const char *nl = memchr(c->payload, '\n', c->q.payload_len);
-	char digits[24] = "";
-	uint64_t size;
-	size_t len;
+	size_t at, len;
 	enum disk disk;
 	int r = find_kept(c, "imported", &disk);
 
 	if (r != 0)
 		return r;
-	if (!nl || str_copy(digits, sizeof(digits), c->payload, (size_t)(nl - c->payload)) < 0 ||
-	    str_u64(digits, INT64_MAX, &size) < 0)
+	r = argument_image_decode(c->payload, c->q.payload_len, &at);
+	if (r == ARGUMENT_E_NUMBER)
+		return refuse(&c->why, "ProtocolError",
+			      "an image of another size was announced than came");
+	if (r > 0)
 		return refuse(&c->why, "ProtocolError",
 			      "the payload is the size in bytes, a newline and the image");
-	len = c->q.payload_len - (size_t)(nl + 1 - c->payload);
-	if (size == 0 || size != len)
-		return refuse(&c->why, "ProtocolError",
-			      "an image of %" PRIu64 " bytes was announced, and %zu came", size,
-			      len);
-	return import_bytes(c, disk, nl + 1, len, size);
+	len = c->q.payload_len - at;
+	return import_bytes(c, disk, c->payload + at, len, len);
 }
 
 int volume_clear(struct call *c)
@@ -634,7 +686,7 @@ int volume_finish(struct qubesd *d, const struct operation *op)
 			   .from_qid = from_qid};
 	request_put_volume(&request, "volume", d, q, disk);
 	request_put_volume(&request, "from", d, from, disk);
-	r = job_start(d, "clone", &request, &work_events, w);
+	r = fault(job_start(d, "clone", &request, &work_events, w));
 	if (r < 0) {
 		free(w);
 		return r;

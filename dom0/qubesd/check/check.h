@@ -57,9 +57,11 @@ void tell_progress(unsigned percent, const char *text);
 MUST_CHECK int picture_take(const struct check *c, bool own, struct picture *ret, char *error,
 			    size_t error_size);
 void picture_done(struct picture *p);
-/** picture_is_lost() - there is no store, or an empty file, though there are volumes or qubes that ran. qubesd must not run */
+/** picture_is_lost() - where there is no store, or an empty one: there was one, for there are volumes, or qubes that ran */
 bool picture_is_lost(const struct check *c);
-/** pool_dir() - where a pool of qcow2 volumes is; false if it is of another kind */
+/** picture_of_nothing() - of an instance that has not begun yet; as picture_take() */
+MUST_CHECK int picture_of_nothing(struct picture *ret, char *error, size_t error_size);
+/** pool_dir() - where a pool of volumes is; false if it holds none that can be checked */
 bool pool_dir(const struct check *c, const struct pool *pool, char *to, size_t size);
 
 /** check_volumes() - each volume of each qube; 0 or -errno */

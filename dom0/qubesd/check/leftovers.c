@@ -179,8 +179,25 @@ static bool runs(pid_t pid)
 	return process_read(number, comm, sizeof(comm), &session);
 }
 
-/* does @file of /proc/PID hold @words as one of its NUL-terminated strings? What may not be read does not. */
-static bool process_has(const char *pid, const char *file, const char *words)
+/* @word is @path or below it, or an option that has such a value */
+static bool is_below(const char *word, const char *path)
+{
+	const char *value = word[0] == '-' ? strchr(word, '=') : NULL;
+	const size_t len = strlen(path);
+
+	if (value)
+		word = value + 1;
+	return strncmp(word, path, len) == 0 && (word[len] == '\0' || word[len] == '/');
+}
+
+static bool is_same(const char *word, const char *words)
+{
+	return str_eq(word, words);
+}
+
+/* does @file of /proc/PID hold a NUL-terminated string that is @words? What may not be read does not. */
+static bool process_has(const char *pid, const char *file,
+			bool (*is)(const char *word, const char *words), const char *words)
 {
 	AUTO_FREE char *text = NULL;
 	char path[64];
@@ -190,9 +207,33 @@ static bool process_has(const char *pid, const char *file, const char *words)
 	    io_read_file(AT_FDCWD, path, 4u << 20, &text, &len) < 0)
 		return false;
 	for (; at < len; at += strlen(text + at) + 1)
-		if (str_eq(text + at, words))
+		if (is(text + at, words))
 			return true;
 	return false;
+}
+
+/* has it something open below the folder @path? Those whose descriptors are all that tells whose they are were given some
+ * there; a confined one shows them to root alone. */
+static bool process_holds(const char *pid, const char *path)
+{
+	char dir[64], target[PATH_MAX];
+	bool found = false;
+	DIR *d;
+
+	if (str_format(dir, sizeof(dir), "/proc/%s/fd", pid) < 0)
+		return false;
+	d = opendir(dir);
+	for (struct dirent *e; d && !found && (e = readdir(d));) {
+		ssize_t n = readlinkat(dirfd(d), e->d_name, target, sizeof(target) - 1);
+
+		if (n > 0) {
+			target[n] = '\0';
+			found = target[0] == '/' && is_below(target, path);
+		}
+	}
+	if (d)
+		(void)closedir(d);
+	return found;
 }
 
 static bool is_of_a_qube(const char *comm)
@@ -219,7 +260,8 @@ static void look_at_process(struct suspects *s, const char *run, const char *pid
 	    !is_of_a_qube(comm) || runs(session))
 		return;
 	if (str_format(words, sizeof(words), "BULKHEAD_HOME=%s", home ? home : "") < 0 ||
-	    !((home && process_has(pid, "environ", words)) || process_has(pid, "cmdline", run)))
+	    !((home && process_has(pid, "environ", is_same, words)) ||
+	      process_has(pid, "cmdline", is_below, run) || process_holds(pid, run)))
 		return;
 	one = note(s, PROCESS, run, comm);
 	if (one)
@@ -241,7 +283,7 @@ static void look_at_processes(struct suspects *s, const char *run)
 
 static void find_suspects(const struct check *c, const struct model *m, struct suspects *s)
 {
-	static const char *const with_sockets[] = {"", "/qrexec", "/qubesdb", "/terminals"};
+	static const char *const with_sockets[] = {"", "/qubes", "/terminals"};
 	char dir[PATH_MAX], path[PATH_MAX];
 
 	for (const struct pool *p = m->pools; p; p = p->next)

@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 static void put_field(const char *text)
 {
@@ -77,14 +78,16 @@ static int check_store(struct check *c, struct picture *p)
 	int r;
 
 	tell_progress(0, "looking at the store");
-	if (!c->up && picture_is_lost(c)) {
+	if (own)
+		close_fd(&c->lock_fd); /* the store has its own */
+	r = picture_take(c, own, p, error, sizeof(error));
+	if (r == STORE_E_NONE && picture_is_lost(c)) {
 		tell(c, "store", "store", "state/store.db is missing or empty, and there are qubes",
 		     advice, MEND_HAND);
 		return 1;
 	}
-	if (own)
-		close_fd(&c->lock_fd); /* the store has its own */
-	r = picture_take(c, own, p, error, sizeof(error));
+	if (r == STORE_E_NONE)
+		return picture_of_nothing(p, error, sizeof(error));
 	if (r == 0)
 		r = store_check(p->store, own, on_store, c);
 	if (r == 0 && own) {
@@ -102,6 +105,25 @@ static int check_store(struct check *c, struct picture *p)
 	return 1;
 }
 
+/* One that was killed a moment ago may still be on its way out, and a qubesd come to answer: they are waited for a little. */
+static int begin(struct check *c, struct picture *p)
+{
+	const struct timespec pause = {.tv_nsec = 20000000};
+	int r = -EBUSY;
+
+	for (unsigned i = 0; r == -EBUSY && i < 100; i++) {
+		if (i > 0)
+			(void)nanosleep(&pause, NULL);
+		close_fd(&c->lock_fd);
+		r = store_lock(c->paths.state, &c->lock_fd);
+		if (r < 0)
+			return r;
+		c->up = r == STORE_E_LOCKED;
+		r = check_store(c, p);
+	}
+	return r;
+}
+
 static int run(struct check *c)
 {
 	struct picture AUTO(picture_done) p = {0};
@@ -109,11 +131,7 @@ static int run(struct check *c)
 
 	if (r < 0)
 		return r;
-	r = store_lock(c->paths.state, &c->lock_fd);
-	if (r < 0)
-		return r;
-	c->up = r == STORE_E_LOCKED;
-	r = check_store(c, &p);
+	r = begin(c, &p);
 	if (r == 0)
 		r = check_volumes(c, &p);
 	if (r == 0)

@@ -4,6 +4,8 @@
 #include "base/io.h"
 #include "base/str.h"
 #include "client/client.h"
+#include "storage/storage.h"
+#include "store/traces.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -71,27 +73,41 @@ static int copy_store(const struct check *c, const char *dir, char *error, size_
 	return r == -ENOENT && access(c->paths.state, F_OK) == 0 ? 0 : r;
 }
 
-int picture_take(const struct check *c, bool own, struct picture *ret, char *error,
-		 size_t error_size)
+/* a store in a folder of its own; @from NULL: a new one */
+static int take(const struct check *from, struct picture *ret, char *error, size_t error_size)
 {
 	struct picture p = {.dir = "/tmp/bulkhead-check.XXXXXX"};
-	int r;
+	int r = 0;
 
 	error[0] = '\0';
 	*ret = (struct picture){0};
-	if (own)
-		return store_open(c->paths.state, &ret->store, error, error_size);
 	if (!mkdtemp(p.dir))
 		return fail_errno();
-	r = copy_store(c, p.dir, error, error_size);
+	if (from)
+		r = copy_store(from, p.dir, error, error_size);
 	if (r == 0)
-		r = store_open(p.dir, &p.store, error, error_size);
+		r = store_open(p.dir, !from, &p.store, error, error_size);
 	if (r != 0) {
 		picture_done(&p);
 		return r;
 	}
 	*ret = p;
 	return 0;
+}
+
+int picture_take(const struct check *c, bool own, struct picture *ret, char *error,
+		 size_t error_size)
+{
+	if (!own)
+		return take(c, ret, error, error_size);
+	error[0] = '\0';
+	*ret = (struct picture){0};
+	return store_open(c->paths.state, false, &ret->store, error, error_size);
+}
+
+int picture_of_nothing(struct picture *ret, char *error, size_t error_size)
+{
+	return take(NULL, ret, error, error_size);
 }
 
 void picture_done(struct picture *p)
@@ -102,39 +118,30 @@ void picture_done(struct picture *p)
 	*p = (struct picture){0};
 }
 
-/* does the folder hold anything? @below: any of its folders, below that name */
-static bool holds(const char *dir, const char *below)
+static bool holds(const char *dir)
 {
 	DIR *d = opendir(dir);
-	char path[PATH_MAX];
 	bool any = false;
 
 	if (!d)
 		return false;
 	for (struct dirent *e; !any && (e = readdir(d));)
-		any = e->d_name[0] != '.' && (!below || (str_format(path, sizeof(path), "%s/%s/%s",
-								    dir, e->d_name, below) == 0 &&
-							 holds(path, NULL)));
+		any = e->d_name[0] != '.';
 	(void)closedir(d);
 	return any;
 }
 
 bool picture_is_lost(const struct check *c)
 {
-	char path[PATH_MAX];
-	struct stat st;
+	char path[PATH_MAX], trace[PATH_MAX + 100];
 
-	if (str_format(path, sizeof(path), "%s/store.db", c->paths.state) < 0 ||
-	    (stat(path, &st) < 0 ? errno != ENOENT : st.st_size > 0))
-		return false;
-	return (str_format(path, sizeof(path), "%s/pools", c->paths.state) == 0 &&
-		holds(path, "vm")) ||
-	       (str_format(path, sizeof(path), "%s/q", c->paths.run) == 0 && holds(path, NULL));
+	return traces_find(c->paths.state, trace, sizeof(trace)) ||
+	       (str_format(path, sizeof(path), "%s/q", c->paths.run) == 0 && holds(path));
 }
 
 bool pool_dir(const struct check *c, const struct pool *pool, char *to, size_t size)
 {
-	if (!str_eq(pool->driver, "qcow2"))
+	if (!storage_has_driver(pool->driver))
 		return false;
 	if (pool->dir[0] != '\0')
 		return str_format(to, size, "%s", pool->dir) == 0;

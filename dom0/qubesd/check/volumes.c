@@ -19,7 +19,7 @@ struct one {
 static void on_finding(void *data, enum storage_finding what, const char *text)
 {
 	static const char back[] =
-		"mending puts that file aside as N.damaged beside it, and the volume goes on from its last revision";
+		"mending puts that file aside as N.damaged (N.2.damaged...) beside it, and the volume goes on from its last revision";
 	const struct one *o = data;
 
 	switch (what) {
@@ -102,7 +102,8 @@ static int check_volume(struct check *c, const struct picture *p, const struct q
 	/* what is not kept is made anew at each start */
 	if (!pool || !v->save_on_stop || !pool_dir(c, pool, dir, sizeof(dir)))
 		return 0;
-	const struct storage_volume sv = {.pool_dir = dir,
+	const struct storage_volume sv = {.driver = pool->driver,
+					  .pool_dir = dir,
 					  .vid = v->vid,
 					  .size = v->size,
 					  .rw = v->rw,

@@ -57,6 +57,21 @@ int run_remove(const struct request *request)
 	return 0;
 }
 
+/* of a pool's file system, which may be far away and not answer */
+int run_usage(const struct request *request)
+{
+	const char *driver = request_get(request, "driver"),
+		   *dir = request_get(request, "pool_dir");
+	struct storage_room room;
+	int r = driver && dir ? storage_pool_usage(driver, dir, &room) : -EINVAL;
+
+	if (r == 0)
+		run_progress("usage", "", room.used, room.size);
+	if (r == 0 && room.meta_size > 0)
+		run_progress("meta-usage", "", room.meta_used, room.meta_size);
+	return r;
+}
+
 int run_stop(const struct request *request)
 {
 	bool clean = request_number(request, "clean") != 0;
@@ -96,7 +111,8 @@ int run_import(const struct request *request)
 
 	if (!request_get_volume(request, "volume", &v))
 		return -EINVAL;
-	r = storage_import(&v, request_fd(request, "image"), size, imported, &size, error,
+	r = storage_import(&v, request_fd(request, "image"), size,
+			   request_number(request, "whole") != 0, imported, &size, error,
 			   sizeof(error));
 	return r == 0 ? 0 : storage_failed(r, error);
 }
@@ -138,5 +154,10 @@ int run_revert(const struct request *request)
 	if (!request_get_volume(request, "volume", &v))
 		return -EINVAL;
 	r = storage_revert(&v, request_get(request, "revision"), error, sizeof(error));
+	/* of what was asked for, not of the volume's id in its pool */
+	if (r == STORAGE_E_ABSENT)
+		return run_fail("StoragePoolException",
+				"volume %s has no revision %s to go back to; see qvm-volume info",
+				request_get(request, "shown"), request_get(request, "revision"));
 	return r == 0 ? 0 : storage_failed(r, error);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* qubesd's side of a job: start it, hear its progress, collect it. */
+/* qubesd's side of a job: wait for its turn, start it, hear its progress, collect it. */
 #include "job/job.h"
 
 #include "base/io.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "job/turn.h"
 #include "loop/child.h"
 #include "loop/spawn.h"
 #include "qubesd.h"
@@ -15,32 +16,83 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <time.h>
+
+/** LOOK_LIMIT_S - a file system that has not answered by then is not waited for */
+#define LOOK_LIMIT_S 15
+
+/* @limit_s: 0: it takes as long as it takes */
+static const struct kind {
+	const char *name;
+	enum lane lane;
+	unsigned limit_s;
+} kinds[] = {
+	{"start", LANE_START, 0},
+	{"stop", LANE_STOP, 0},
+	{"create", LANE_DISK, 0},
+	{"remove", LANE_DISK, 0},
+	{"clone", LANE_DISK, 0},
+	{"resize", LANE_DISK, 0},
+	{"revert", LANE_DISK, 0},
+	{"import", LANE_STREAM, 0},
+	{"tell", LANE_TELL, 0},
+	{"zygote", LANE_ZYGOTE, 0},
+	{"usage", LANE_LOOK, LOOK_LIMIT_S},
+	{"look", LANE_LOOK, LOOK_LIMIT_S},
+	{"folder", LANE_LOOK, LOOK_LIMIT_S},
+};
 
 struct job {
-	struct job *next;
+	struct turn turn; /* first: in the list of those that run, or wait */
 	struct qubesd *d;
-	const char *kind;
+	const struct kind *kind;
+	struct request request; /* while it waits */
 	struct child *child;
-	sd_event_source *source;
+	sd_event_source *source, *timer;
 	int pipe_fd;
 	struct text in;
 	bool ended, told; /* the process; its verdict */
+	bool answered;    /* @events.done was called: it only has to end */
 	struct job_end end;
 	struct job_events events;
 	void *data;
 };
 
+/* a list of jobs is one of turns */
+static struct job *job_of(struct turn *t)
+{
+	return (struct job *)t;
+}
+
+static bool list_take(struct turn **list, const struct turn *t)
+{
+	struct turn **p = list;
+
+	while (*p && *p != t)
+		p = &(*p)->next;
+	if (!*p)
+		return false;
+	*p = t->next;
+	return true;
+}
+
+static void list_add(struct turn **list, struct turn *t)
+{
+	while (*list)
+		list = &(*list)->next;
+	t->next = NULL;
+	*list = t;
+}
+
 static void job_free(struct job *j)
 {
-	struct job **p = &j->d->jobs;
-
-	while (*p && *p != j)
-		p = &(*p)->next;
-	if (*p) {
-		*p = j->next;
+	if (list_take(&j->d->jobs, &j->turn))
 		j->d->n_jobs--;
-	}
+	else if (list_take(&j->d->jobs_waiting, &j->turn))
+		j->d->n_jobs_waiting--;
+	request_done(&j->request);
 	sd_event_source_disable_unref(j->source);
+	sd_event_source_disable_unref(j->timer);
 	child_free(j->child);
 	close_fd(&j->pipe_fd);
 	text_done(&j->in);
@@ -61,7 +113,7 @@ static void take_line(struct job *j, char *line)
 		(void)snprintf(j->end.text, sizeof(j->end.text), "%s", fields[2]);
 		return;
 	}
-	if (!str_eq(fields[0], "progress") || !fields[4] || !j->events.progress)
+	if (!str_eq(fields[0], "progress") || !fields[4] || !j->events.progress || j->answered)
 		return;
 	if (str_u64(fields[3], UINT64_MAX, &done) < 0 || str_u64(fields[4], UINT64_MAX, &total) < 0)
 		return;
@@ -87,11 +139,16 @@ static bool take_bytes(struct job *j)
 	return j->in.failed;
 }
 
+static void begin_next(struct qubesd *d, enum lane lane);
+
 /* its pipe and its process have both ended: the verdict holds */
 static void finish(struct job *j)
 {
-	struct job_events events = j->events;
+	struct qubesd *d = j->d;
+	const enum lane lane = j->turn.lane;
+	const struct job_events events = j->events;
 	struct job_end end = j->end;
+	const bool answered = j->answered;
 	void *data = j->data;
 
 	if (!j->ended || j->source)
@@ -99,10 +156,34 @@ static void finish(struct job *j)
 	if (!j->told) {
 		(void)snprintf(end.type, sizeof(end.type), "QubesException");
 		(void)snprintf(end.text, sizeof(end.text),
-			       "the operation '%s' was ended before it was done", j->kind);
+			       "the operation '%s' was ended before it was done", j->kind->name);
 	}
 	job_free(j);
-	events.done(data, &end);
+	if (!answered)
+		events.done(data, &end);
+	begin_next(d, lane);
+}
+
+/* It is ended, and nobody waits for that: a process that waits for a file system may go on doing so. Until it has ended it
+ * keeps its slot.
+ */
+static int on_limit(sd_event_source *s, uint64_t usec, void *data)
+{
+	struct job *j = data;
+	struct job_end end = {.type = "StoragePoolException"};
+
+	(void)s, (void)usec;
+	j->timer = sd_event_source_disable_unref(j->timer);
+	spawn_signal(child_get_pidfd(j->child), SIGKILL);
+	j->answered = true;
+	(void)snprintf(
+		end.text, sizeof(end.text),
+		"the file system did not answer within %u s; this is not waited for any longer",
+		j->kind->limit_s);
+	log_warn(NULL, "job %s%s%s: %s", j->kind->name, j->turn.pool[0] != '\0' ? " in pool " : "",
+		 j->turn.pool, end.text);
+	j->events.done(j->data, &end);
+	return 0;
 }
 
 static int on_pipe(sd_event_source *s, int fd, uint32_t events, void *data)
@@ -121,8 +202,10 @@ static void on_child(void *data, const struct child_end *end)
 {
 	struct job *j = data;
 
-	if (end->signal > 0)
-		log_warn(NULL, "job %s was killed by signal %d", j->kind, end->signal);
+	if (end->signal > 0 && !j->answered)
+		log_warn(NULL, "job %s was killed by signal %d", j->kind->name, end->signal);
+	else if (end->code == 127 && !j->told)
+		log_err(NULL, "job %s: %s cannot be executed", j->kind->name, j->d->self);
 	j->ended = true;
 	finish(j);
 }
@@ -162,6 +245,7 @@ static int start_process(struct qubesd *d, const char *kind, struct request *req
 		.argv = argv,
 		.fds = fds,
 		.death_signal = SIGKILL,
+		.at_once = true, /* on a busy machine it is tens of ms until it is executed */
 		.prepare = lower_limit,
 		.data = d,
 	};
@@ -188,43 +272,127 @@ static int start_process(struct qubesd *d, const char *kind, struct request *req
 	return 0;
 }
 
-int job_start(struct qubesd *d, const char *kind, struct request *request,
-	      const struct job_events *events, void *data)
+static const struct kind *kind_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (str_eq(kinds[i].name, name))
+			return &kinds[i];
+	return NULL;
+}
+
+/* its turn has come; it is in no list */
+static int begin(struct job *j, struct request *request)
 {
 	AUTO_CLOSE int pidfd = NO_FD;
-	struct job *j;
-	int r;
+	struct qubesd *d = j->d;
+	int r = start_process(d, j->kind->name, request, &j->pipe_fd, &pidfd);
 
-	if (request->body.failed)
-		return -ENOMEM;
-	j = calloc(1, sizeof(*j));
-	if (!j)
-		return -ENOMEM;
-	j->d = d;
-	j->kind = kind;
-	j->pipe_fd = NO_FD;
-	j->events = *events;
-	j->data = data;
-	r = start_process(d, kind, request, &j->pipe_fd, &pidfd);
 	if (r == 0)
 		r = sd_event_add_io(d->event, &j->source, j->pipe_fd, EPOLLIN, on_pipe, j);
+	if (r >= 0 && j->kind->limit_s > 0)
+		r = sd_event_add_time_relative(d->event, &j->timer, CLOCK_MONOTONIC,
+					       j->kind->limit_s * UINT64_C(1000000), 0, on_limit,
+					       j);
 	if (r >= 0)
 		r = child_new(d->event, pidfd, on_child, j, &j->child);
-	if (r < 0) {
-		job_free(j);
+	if (r < 0)
 		return r;
-	}
 	(void)take_fd(&pidfd);
-	j->next = d->jobs;
-	d->jobs = j;
+	list_add(&d->jobs, &j->turn);
 	d->n_jobs++;
 	return 0;
 }
 
+/* a place is free */
+static void begin_next(struct qubesd *d, enum lane lane)
+{
+	const struct job_end failed = {.type = "QubesException", .text = "no job could be started"};
+	struct turn *t;
+
+	while ((t = turn_next(d->jobs, d->jobs_waiting, lane))) {
+		struct request AUTO(request_done) request = job_of(t)->request;
+		struct job *j = job_of(t);
+		int r;
+
+		(void)list_take(&d->jobs_waiting, t);
+		d->n_jobs_waiting--;
+		j->request = (struct request){0};
+		r = begin(j, &request);
+		if (r == 0)
+			continue;
+		log_err(NULL, "job %s cannot be started: %s", j->kind->name, log_errno_str(r));
+		j->events.done(j->data, &failed);
+		job_free(j);
+	}
+}
+
+int job_start(struct qubesd *d, const char *kind, struct request *request,
+	      const struct job_events *events, void *data)
+{
+	const struct kind *k = kind_find(kind);
+	struct job *j;
+	int r;
+
+	if (!k)
+		return -EINVAL;
+	if (request->body.failed)
+		return -ENOMEM;
+	if (!turn_may_wait(d->jobs_waiting, k->lane))
+		return JOB_E_MANY;
+	j = calloc(1, sizeof(*j));
+	if (!j)
+		return -ENOMEM;
+	j->d = d;
+	j->turn = (struct turn){.lane = k->lane, .source = request->source};
+	memcpy(j->turn.pool, request->pool, sizeof(j->turn.pool));
+	j->kind = k;
+	j->pipe_fd = NO_FD;
+	j->events = *events;
+	j->data = data;
+	if (turn_next(d->jobs, &j->turn, k->lane)) {
+		r = begin(j, request);
+		if (r < 0)
+			job_free(j);
+		return r;
+	}
+	j->request = *request;
+	*request = (struct request){0};
+	list_add(&d->jobs_waiting, &j->turn);
+	d->n_jobs_waiting++;
+	return 0;
+}
+
+bool job_waits(const struct qubesd *d, const void *data)
+{
+	for (struct turn *t = d->jobs_waiting; t; t = t->next)
+		if (job_of(t)->data == data)
+			return true;
+	return false;
+}
+
+bool job_withdraw(struct qubesd *d, const void *data)
+{
+	const struct job_end withdrawn = {.type = "QubesException",
+					  .text = "it was called off before its turn came"};
+	struct turn *t = d->jobs_waiting;
+
+	while (t && job_of(t)->data != data)
+		t = t->next;
+	if (!t)
+		return false;
+	(void)list_take(&d->jobs_waiting, t);
+	d->n_jobs_waiting--;
+	job_of(t)->events.done(job_of(t)->data, &withdrawn);
+	job_free(job_of(t));
+	return true;
+}
+
 void jobs_done(struct qubesd *d)
 {
-	/* they die with us (PR_SET_PDEATHSIG); the operations in the store say what is to be done
+	/* they die with us (PR_SET_PDEATHSIG); the operations in the store say what is to be done, for those that waited, too
 	 */
 	while (d->jobs)
-		job_free(d->jobs);
+		job_free(job_of(d->jobs));
+	while (d->jobs_waiting)
+		job_free(job_of(d->jobs_waiting));
 }

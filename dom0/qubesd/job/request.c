@@ -92,6 +92,12 @@ static const char *sub(char *to, const char *name, const char *what)
 	return to;
 }
 
+void request_pool(struct request *r, const struct qubesd *d, const char *pool)
+{
+	if (r->pool[0] == '\0' && !volume_pool_is_near(d, pool))
+		(void)snprintf(r->pool, sizeof(r->pool), "%s", pool);
+}
+
 void request_put_volume(struct request *r, const char *name, const struct qubesd *d,
 			const struct qube *q, unsigned disk)
 {
@@ -101,6 +107,8 @@ void request_put_volume(struct request *r, const char *name, const struct qubesd
 
 	if (!volume_for_storage(d, q, (enum disk)disk, &place, &v))
 		return;
+	request_pool(r, d, model_volume_pool(d->model, q, (enum disk)disk));
+	request_put(r, sub(key, name, "driver"), "%s", v.driver);
 	request_put(r, sub(key, name, "pool_dir"), "%s", v.pool_dir);
 	request_put(r, sub(key, name, "vid"), "%s", v.vid);
 	if (v.source_vid)
@@ -117,6 +125,7 @@ bool request_get_volume(const struct request *r, const char *name, struct storag
 	char key[64];
 
 	*ret = (struct storage_volume){
+		.driver = request_get(r, sub(key, name, "driver")),
 		.pool_dir = request_get(r, sub(key, name, "pool_dir")),
 		.vid = request_get(r, sub(key, name, "vid")),
 		.source_vid = request_get(r, sub(key, name, "source_vid")),
@@ -128,5 +137,5 @@ bool request_get_volume(const struct request *r, const char *name, struct storag
 		.revisions_to_keep =
 			(int)request_number(r, sub(key, name, "revisions_to_keep")) - 1,
 	};
-	return ret->pool_dir && ret->vid;
+	return ret->driver && ret->pool_dir && ret->vid;
 }

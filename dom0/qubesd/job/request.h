@@ -20,9 +20,15 @@ struct model;
 struct qube;
 struct qubesd;
 
-/** struct request - zero-initialise; request_done() */
+/**
+ * struct request - zero-initialise; request_done()
+ * @source:	qid of whose wish it is; 0: dom0's. For its turn alone, as
+ * @pool:	the first pool with a folder of its own that was put into it
+ */
 struct request {
 	struct text body;
+	unsigned source;
+	char pool[64];
 	int fds[JOB_MAX_FDS]; /* owned */
 	unsigned n_fds;
 };
@@ -39,6 +45,8 @@ uint64_t request_number(const struct request *r, const char *key);
 /** request_fd() - the job's descriptor of that name; NO_FD if there is none */
 int request_fd(const struct request *r, const char *key);
 
+/** request_pool() - it has to do with a pool, whose file system may not answer (job/turn.h) */
+void request_pool(struct request *r, const struct qubesd *d, const char *pool);
 /** request_put_volume() - the volume @disk (enum disk) of @q under @name */
 void request_put_volume(struct request *r, const char *name, const struct qubesd *d,
 			const struct qube *q, unsigned disk);

@@ -11,7 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define REQUEST_MAX (1u << 20)
+/** REQUEST_MAX - a look at all volumes of as many qubes as there may be takes half of that */
+#define REQUEST_MAX (16u << 20)
 
 static bool verdict_told;
 
@@ -84,6 +85,8 @@ int run_job(const char *kind)
 		{"create", run_create}, {"remove", run_remove}, {"start", run_start},
 		{"stop", run_stop},     {"import", run_import}, {"clone", run_clone},
 		{"resize", run_resize}, {"revert", run_revert}, {"tell", run_tell},
+		{"usage", run_usage},   {"zygote", run_zygote}, {"look", run_look},
+		{"folder", run_folder},
 	};
 	struct request AUTO(request_done) request = {0};
 	int r;

@@ -13,6 +13,12 @@ void run_progress(const char *stage, const char *text, uint64_t done, uint64_t t
 /** run_fail() - the job's verdict; returns -ECANCELED */
 int run_fail(const char *type, const char *format, ...) PRINTF_LIKE(2, 3);
 
+struct vmm_spec;
+/** run_machine() - what every machine has of its request, borrowed from there; the rest zeros and NO_FD */
+void run_machine(const struct request *r, struct vmm_spec *spec);
+/** run_open_kernel() - kernel, initrd and modules (the last of its disks) of a machine, from their paths */
+MUST_CHECK int run_open_kernel(const struct request *r, struct vmm_spec *spec);
+
 /* The kinds: each 0, or < 0 after run_fail() (or a bare fault). */
 int run_create(const struct request *r);
 int run_remove(const struct request *r);
@@ -23,3 +29,7 @@ int run_clone(const struct request *r);
 int run_resize(const struct request *r);
 int run_revert(const struct request *r);
 int run_tell(const struct request *r);
+int run_usage(const struct request *r);
+int run_look(const struct request *r);
+int run_folder(const struct request *r);
+int run_zygote(const struct request *r);

@@ -1,11 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The job that starts a qube: volumes, then the machine, then wait until its agent answers. */
+/*
+ * The job that starts a qube: volumes, then the machine, then wait until its agent answers.
+ *
+ * If there is a zygote for it the machine is forked from that, else it boots. A fork that does not come to an answer is killed, and the
+ * qube boots after all, from volumes that are made ready once more. What qubesd is to hear of a zygote is told as progress
+ * (zygote/zygotes.h).
+ *
+ * A guest that ends before its agent was ever there, or shows no sign of life, is booted once more in the same way, and not a third time
+ * (doc/decisions/0067-a-second-boot.md). That is told as the progress "again".
+ */
 #include "base/log.h"
+#include "base/machine.h"
 #include "base/str.h"
 #include "job/run.h"
 #include "vmm/vmm.h"
+#include "zygote/zygote.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -19,7 +31,11 @@ struct start {
 	struct vmm_pair entries[MAX_ENTRIES];
 	char seed[89];
 	struct vmm_spec spec;
+	struct zygote zygote;
 };
+
+#define START_NONE                                                                                 \
+	((struct start){.spec = {.kernel_fd = NO_FD, .initrd_fd = NO_FD}, .zygote = ZYGOTE_NONE})
 
 static void start_done(struct start *s)
 {
@@ -29,6 +45,7 @@ static void start_done(struct start *s)
 	close_fd(&s->spec.initrd_fd);
 	for (unsigned i = N_VOLUMES; i < s->spec.n_disks; i++)
 		close_fd(&s->spec.disks[i].fds[0]);
+	zygote_done(&s->zygote);
 }
 
 static enum vmm_format format_of(enum storage_format f)
@@ -76,13 +93,31 @@ static int open_file(const struct request *request, const char *key, int *ret)
 	return 0;
 }
 
-static int open_kernel(const struct request *request, struct start *s)
+void run_machine(const struct request *request, struct vmm_spec *spec)
 {
-	struct vmm_disk *modules = &s->spec.disks[s->spec.n_disks];
-	int r = open_file(request, "vmlinuz", &s->spec.kernel_fd);
+	*spec = (struct vmm_spec){
+		.domid = (unsigned)request_number(request, "domid"),
+		.memory_mib = (unsigned)request_number(request, "memory"),
+		.vcpus = (unsigned)request_number(request, "vcpus"),
+		.kernel_fd = NO_FD,
+		.initrd_fd = NO_FD,
+		.memory_fd = NO_FD,
+		.state_fd = NO_FD,
+		.cmdline = request_get(request, "cmdline"),
+		.run_dir = request_get(request, "run_dir"),
+		.log_path = request_get(request, "log_path"),
+		.uid = (uid_t)request_number(request, "uid"),
+		.debug = request_number(request, "debug") != 0,
+	};
+}
+
+int run_open_kernel(const struct request *request, struct vmm_spec *spec)
+{
+	struct vmm_disk *modules = &spec->disks[spec->n_disks];
+	int r = open_file(request, "vmlinuz", &spec->kernel_fd);
 
 	if (r == 0)
-		r = open_file(request, "initramfs", &s->spec.initrd_fd);
+		r = open_file(request, "initramfs", &spec->initrd_fd);
 	if (r < 0 || !request_get(request, "modules.img"))
 		return r;
 	r = open_file(request, "modules.img", &modules->fds[0]);
@@ -91,7 +126,7 @@ static int open_kernel(const struct request *request, struct start *s)
 	modules->name = "kernel";
 	modules->formats[0] = VMM_RAW;
 	modules->n_chain = 1;
-	s->spec.n_disks++;
+	spec->n_disks++;
 	return 0;
 }
 
@@ -155,14 +190,40 @@ static void tell(void *data, enum vmm_stage stage)
 	}
 }
 
-static int start_machine(struct start *s)
+/* A boot shows its first sign within seconds, on a busy machine that emulates it within a minute. One that is merely slow loses this
+ * time, and the next one has all of qrexec_timeout. A qube with a short one is not looked at so closely. */
+#define SILENT_SHARE    2
+#define SILENT_LEAST_MS 30000
+
+static unsigned silent_ms(unsigned timeout_ms)
+{
+	const unsigned share_ms = timeout_ms / SILENT_SHARE;
+
+	return share_ms > SILENT_LEAST_MS ? share_ms : SILENT_LEAST_MS;
+}
+
+/* how it ended: 0; BOOT_AGAIN: nothing of it is left but what it wrote; -EIO with the failure told */
+enum { BOOT_AGAIN = 1 };
+
+static int start_machine(struct start *s, bool may_again)
 {
 	char error[512] = "";
-	int r = vmm_start(&s->spec, tell, NULL, error, sizeof(error));
-	const char *text = error[0] != '\0' ? error : log_errno_str(r);
+	const char *text;
+	int r;
 
+	s->spec.silent_ms = may_again ? silent_ms(s->spec.qrexec_timeout_ms) : 0;
+	r = vmm_start(&s->spec, tell, NULL, error, sizeof(error));
+	text = error[0] != '\0' ? error : log_errno_str(r);
 	if (r == 0)
 		return 0;
+	if (may_again && (r == -ESHUTDOWN || r == -ETIME)) {
+		log_warn(s->spec.name, "%s; booting once more", text);
+		run_progress("again",
+			     r == -ETIME ? "the guest showed no sign of life: booting once more"
+					 : "the guest ended as it started: booting once more",
+			     0, 0);
+		return BOOT_AGAIN;
+	}
 	if (r == -ETIMEDOUT)
 		return run_fail(
 			"QubesVMError",
@@ -178,35 +239,137 @@ static unsigned timeout_ms(uint64_t seconds)
 	return (unsigned)(seconds < INT32_MAX / 1000 ? seconds : INT32_MAX / 1000) * 1000;
 }
 
-int run_start(const struct request *request)
+/* how long a fork may take to its agent's answer: it has no boot to do */
+#define FORK_SHARE 3
+
+/* A copy takes memory that a boot does not need: it is not made at the cost of the start itself. */
+static bool room_for_copy(const struct start *s)
+{
+	const uint64_t need_mib = 2 * (uint64_t)s->spec.memory_mib + VMM_OVERHEAD_MIB;
+	struct machine_memory host;
+	char text[160];
+
+	if (machine_memory(&host) < 0 || host.available_kib / 1024 >= need_mib)
+		return true;
+	(void)snprintf(text, sizeof(text),
+		       "a zygote's memory is not copied: %" PRIu64 " MiB are wanted, %" PRIu64
+		       " are left",
+		       need_mib, host.available_kib / 1024);
+	run_progress("zygote-short", text, 0, 0);
+	return false;
+}
+
+/*
+ * Make the start a fork, if there is a zygote to fork from. What speaks against it only means a boot.
+ *
+ * The qube's root rests on what the zygote wrote to its own, and that on the template's: the zygote's key names the
+ * very files that the volume was made to rest on a moment ago.
+ */
+static void fork_plan(const struct request *request, struct start *s)
+{
+	const char *dir = request_get(request, "zygotes");
+	const struct storage_chain *root = &s->chains[0];
+	struct vmm_disk *disk = &s->spec.disks[0];
+	AUTO(zygote_key_done) struct zygote_key key = {0};
+	int memory_fd = request_fd(request, "zygote_memory"), r;
+
+	if (!dir || root->n < 2 || root->n == VMM_MAX_CHAIN)
+		return;
+	r = zygote_key(&s->spec, root->fds + 1, root->n - 1, root->size, &key);
+	r = r != 0 ? r : zygote_open(dir, &key, &s->zygote);
+	if (r == ZYGOTE_E_ABSENT || r == ZYGOTE_E_DAMAGED) {
+		run_progress("zygote-wanted", key.name, 0, 0);
+		return;
+	}
+	if (r == 0 && memory_fd < 0)
+		return; /* qubesd has no room for a copy of its memory, and has said so */
+	if (r == 0 && !zygote_is_copied(memory_fd) && !room_for_copy(s))
+		return;
+	r = r != 0 ? r : zygote_copy(&s->zygote, &key, memory_fd);
+	if (r == ZYGOTE_E_DAMAGED) {
+		log_warn(s->spec.name, "zygote %s is damaged: removed; booting instead", key.name);
+		zygote_remove(dir, key.name);
+		run_progress("zygote-wanted", key.name, 0, 0);
+		return;
+	}
+	if (r != 0) {
+		log_warn(s->spec.name, "zygote %s cannot be used (%s); booting instead", key.name,
+			 r == ZYGOTE_E_OTHER ? "another one is in memory" : log_errno_str(r));
+		run_progress("zygote-unused", key.name, 0, 0);
+		return;
+	}
+	for (unsigned i = disk->n_chain; i > 1; i--) {
+		disk->fds[i] = disk->fds[i - 1];
+		disk->formats[i] = disk->formats[i - 1];
+	}
+	disk->fds[1] = s->zygote.root_fd;
+	disk->formats[1] = VMM_QCOW2;
+	disk->n_chain++;
+	s->spec.mode = VMM_FORK;
+	/* its memory stays as it is: a fork has no device by which more comes, or pages go back */
+	s->spec.more_mib = 0;
+	s->spec.gives_back = false;
+	s->spec.memory_fd = memory_fd;
+	s->spec.state_fd = s->zygote.device_fd;
+	s->spec.qrexec_timeout_ms /= FORK_SHARE;
+	run_progress("zygote-used", key.name, 0, 0);
+}
+
+static int prepare(const struct request *request, struct start *s)
 {
 	static const char *const names[N_VOLUMES] = {"root", "private", "volatile"};
-	struct start AUTO(start_done) s = {0};
 	int r = 0;
 
-	s.spec = (struct vmm_spec){
-		.name = request_get(request, "name"),
-		.uuid = request_get(request, "uuid"),
-		.default_user = request_get(request, "default_user"),
-		.domid = (unsigned)request_number(request, "domid"),
-		.memory_mib = (unsigned)request_number(request, "memory"),
-		.vcpus = (unsigned)request_number(request, "vcpus"),
-		.kernel_fd = NO_FD,
-		.initrd_fd = NO_FD,
-		.cmdline = request_get(request, "cmdline"),
-		.run_dir = request_get(request, "run_dir"),
-		.log_path = request_get(request, "log_path"),
-		.uid = (uid_t)request_number(request, "uid"),
-		.qrexec = request_number(request, "qrexec") != 0,
-		.qrexec_timeout_ms = timeout_ms(request_number(request, "qrexec_timeout")),
-		.debug = request_number(request, "debug") != 0,
-	};
+	run_machine(request, &s->spec);
+	s->spec.name = request_get(request, "name");
+	s->spec.uuid = request_get(request, "uuid");
+	s->spec.default_user = request_get(request, "default_user");
+	s->spec.more_mib = (unsigned)request_number(request, "more_memory");
+	s->spec.gives_back = true;
+	s->spec.qrexec = request_number(request, "qrexec") != 0;
+	s->spec.qrexec_timeout_ms = timeout_ms(request_number(request, "qrexec_timeout"));
 	run_progress("volumes", "the volumes are made ready", 0, 0);
 	for (unsigned i = 0; r == 0 && i < N_VOLUMES; i++)
-		r = start_volume(request, names[i], &s);
+		r = start_volume(request, names[i], s);
 	if (r == 0)
-		r = open_kernel(request, &s);
+		r = run_open_kernel(request, &s->spec);
+	return r == 0 ? collect_entries(request, s) : r;
+}
+
+/* 0; 1: it did not come to an answer, and nothing of it is left but what it wrote */
+static int start_fork(struct start *s)
+{
+	char error[512] = "";
+	int r = vmm_start(&s->spec, tell, NULL, error, sizeof(error));
+
 	if (r == 0)
-		r = collect_entries(request, &s);
-	return r == 0 ? start_machine(&s) : r;
+		return 0;
+	log_warn(s->spec.name, "the fork failed, booting instead: %s",
+		 error[0] != '\0' ? error : log_errno_str(r));
+	run_progress("zygote-failed", "the fork did not answer: booting", 0, 0);
+	return 1;
+}
+
+int run_start(const struct request *request)
+{
+	struct start AUTO(start_done) s = START_NONE;
+	int r = prepare(request, &s);
+
+	if (r < 0)
+		return r;
+	fork_plan(request, &s);
+	if (s.spec.mode == VMM_FORK) {
+		if (start_fork(&s) == 0)
+			return 0;
+		start_done(&s); /* else its volumes were in use */
+		s = START_NONE;
+		r = prepare(request, &s);
+	}
+	r = r == 0 ? start_machine(&s, true) : r;
+	if (r != BOOT_AGAIN)
+		return r;
+	start_done(&s);
+	s = START_NONE;
+	r = prepare(request, &s);
+	return r == 0 ? start_machine(&s, false) : r;
 }

@@ -3,6 +3,7 @@
  * itself. */
 #include "job/request.h"
 #include "kernel.h"
+#include "power/memory.h"
 #include "power/power.h"
 #include "power/tell.h"
 #include "qubesd.h"
@@ -112,9 +113,14 @@ static void put_entries(const struct model *m, const struct qube *q, struct requ
 		entry(r, "/qubes-base-template", template->name);
 	entry(r, "/qubes-block-devices", "");
 	entry(r, "/qubes-usb-devices", "");
-	entry(r, "/keyboard-layout", property_text(m, q, PROP_keyboard_layout, buf));
+	for (unsigned i = 0; i < N_PROPERTIES; i++) {
+		const struct property *p = property_at(false, i);
+
+		if (p->entry && property_has(q, p))
+			entry(r, p->entry, property_text(m, q, (enum property_id)i, buf));
+	}
 	entry(r, "/qubes-gui-enabled", "False");
-	entry(r, "/qubes-service/meminfo-writer", "0");
+	entry(r, "/qubes-service/meminfo-writer", property_int(m, q, PROP_maxmem) > 0 ? "1" : "0");
 	put_timezone(m, q, r);
 	put_features(q, r);
 	put_network(m, q, r);
@@ -152,32 +158,44 @@ void power_describe_log(const struct qubesd *d, const struct qube *q, struct req
 	request_put(r, "log_path", "%s/log/guest-%s.log", d->paths.state, q->name);
 }
 
+int power_describe_machine(const struct qubesd *d, const struct qube *q, unsigned xid,
+			   struct request *r, struct refusal *why)
+{
+	const struct model *m = d->model;
+	char buf[PROPERTY_BUF];
+	int result = put_kernel(d, q, r, why);
+
+	if (result != 0)
+		return result;
+	request_put(r, "domid", "%u", xid);
+	memory_describe(d, q, r);
+	request_put(r, "vcpus", "%" PRId64, property_int(m, q, PROP_vcpus));
+	request_put(r, "cmdline", "%s", property_text(m, q, PROP_kernelopts, buf));
+	request_put(r, "debug", "%d", property_bool(m, q, PROP_debug));
+	request_put(r, "run_dir", "%s", d->paths.run);
+	request_put(r, "uid", "%u", geteuid() == 0 ? UID_BASE + xid : 0);
+	for (unsigned i = 0; i < N_DISKS; i++)
+		request_put_volume(r, disk_name((enum disk)i), d, q, i);
+	return 0;
+}
+
 int power_describe_start(const struct qubesd *d, const struct qube *q, unsigned xid,
 			 struct request *r, struct refusal *why)
 {
 	const struct model *m = d->model;
 	const char *qrexec = feature(m, q, "qrexec");
 	char buf[PROPERTY_BUF];
-	int result = put_kernel(d, q, r, why);
+	int result = power_describe_machine(d, q, xid, r, why);
 
 	if (result != 0)
 		return result;
 	request_put(r, "name", "%s", q->name);
 	request_put(r, "uuid", "%s", q->uuid);
 	request_put(r, "default_user", "%s", property_text(m, q, PROP_default_user, buf));
-	request_put(r, "domid", "%u", xid);
-	request_put(r, "memory", "%" PRId64, property_int(m, q, PROP_memory));
-	request_put(r, "vcpus", "%" PRId64, property_int(m, q, PROP_vcpus));
-	request_put(r, "cmdline", "%s", property_text(m, q, PROP_kernelopts, buf));
-	request_put(r, "debug", "%d", property_bool(m, q, PROP_debug));
-	request_put(r, "run_dir", "%s", d->paths.run);
 	power_describe_log(d, q, r);
-	request_put(r, "uid", "%u", geteuid() == 0 ? UID_BASE + xid : 0);
 	/* a guest that has said nothing is taken to have an agent */
 	request_put(r, "qrexec", "%d", !qrexec || qrexec[0] != '\0');
 	request_put(r, "qrexec_timeout", "%" PRId64, property_int(m, q, PROP_qrexec_timeout));
-	for (unsigned i = 0; i < N_DISKS; i++)
-		request_put_volume(r, disk_name((enum disk)i), d, q, i);
 	put_entries(m, q, r);
 	return 0;
 }

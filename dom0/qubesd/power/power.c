@@ -4,66 +4,34 @@
  * monitor, a timer, and calls that wait for a state. Each ends in a step that looks at the whole
  * and goes on: no order between, say, a start job's failure and the monitor's end is relied on.
  */
-#include "power/power.h"
+#include "power/state.h"
 
 #include "api/call.h"
 #include "api/event.h"
 #include "base/log.h"
 #include "disposable.h"
 #include "job/job.h"
-#include "kernel.h"
+#include "power/memory.h"
 #include "power/tell.h"
 #include "qubesd.h"
 #include "store/property.h"
 #include "vmm/vmm.h"
+#include "zygote/zygotes.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#define XID_MAX 32751
-
-enum state { STARTING, RUNNING, PAUSED, HALTING, STOPPING };
-
-/* calls that wait, oldest first */
-struct waiting {
-	struct call *first;
-};
-
-/** PRESS_AGAIN_S - between presses of a qube's power button */
-#define PRESS_AGAIN_S 5
-
-struct power {
-	struct qubesd *d;
-	unsigned qid;
-	enum state state;
-	uint64_t operation;
-	struct vmm *vmm;
-	sd_event_source *timer;
-	int64_t patience_s; /* what is left of shutdown_timeout; 0: not being shut down */
-	bool job;           /* a start or stop job works on it */
-	bool suspended;     /* PAUSED is for that */
-	bool kill_wanted;   /* before there was anything to kill */
-	bool announced;     /* domain-start was told */
-	bool gone;          /* the monitor has ended */
-	bool clean;         /* and the guest had powered itself off */
-	bool failed;        /* it did not start; @why says it */
-	struct refusal why;
-	char gone_why[256];
-	struct waiting starters, stoppers, pausers, unpausers, again;
-	struct tell *tell; /* power/tell.c; NULL: nothing was */
-};
-
-static struct qube *qube_of(const struct power *p)
+struct qube *power_qube(const struct power *p)
 {
 	return model_get(p->d->model, p->qid);
 }
 
-static void set_state(struct power *p, enum state state)
+void power_set_state(struct power *p, enum state state)
 {
 	if ((p->state == RUNNING) != (state == RUNNING))
-		model_untell(p->d->model, qube_of(p));
+		model_untell(p->d->model, power_qube(p));
 	p->state = state;
 }
 
@@ -87,9 +55,36 @@ bool power_is_ending(const struct qube *q)
 	return q->power && (q->power->state == HALTING || q->power->state == STOPPING);
 }
 
+int power_refuse_busy(const struct qube *q, struct refusal *why)
+{
+	if (q->power)
+		return refuse(why, "QubesVMNotHaltedError",
+			      "'%s' is not halted: shut it down first", q->name);
+	if (q->n_busy > 0)
+		return refuse(why, "QubesVMInUseError",
+			      "another operation works on the volumes of '%s'; try again later",
+			      q->name);
+	return 0;
+}
+
 struct tell **power_tell(const struct qube *q)
 {
 	return q->power ? &q->power->tell : NULL;
+}
+
+struct power_memory *power_memory(const struct qube *q)
+{
+	return q->power ? &q->power->memory : NULL;
+}
+
+struct vmm *power_vmm(const struct qube *q)
+{
+	return q->power ? q->power->vmm : NULL;
+}
+
+bool power_is_unwanted(const struct qube *q)
+{
+	return q->power && q->power->kill_wanted;
 }
 
 static struct vmm_usage usage(const struct qube *q)
@@ -99,6 +94,11 @@ static struct vmm_usage usage(const struct qube *q)
 	if (q->power && q->power->vmm && vmm_get_usage(q->power->vmm, &u) < 0)
 		u = (struct vmm_usage){0};
 	return u;
+}
+
+const char *power_zygote(const struct qube *q)
+{
+	return q->power && q->power->zygote[0] != '\0' ? q->power->zygote : NULL;
 }
 
 uint64_t power_memory_kib(const struct qube *q)
@@ -111,7 +111,7 @@ uint64_t power_cputime_ms(const struct qube *q)
 	return usage(q).cputime_ms;
 }
 
-static int wait_in(struct waiting *w, struct call *c)
+int power_wait(struct waiting *w, struct call *c)
 {
 	struct call **p = &w->first;
 
@@ -122,8 +122,7 @@ static int wait_in(struct waiting *w, struct call *c)
 	return CALL_LATER;
 }
 
-/* answer all that wait: with 0, or with a refusal */
-static void answer(struct waiting *w, const struct refusal *why)
+void power_answer(struct waiting *w, const struct refusal *why)
 {
 	struct call *c = w->first;
 
@@ -139,7 +138,7 @@ static void answer(struct waiting *w, const struct refusal *why)
 	}
 }
 
-static void progress(struct power *p, const char *stage, const char *text)
+void power_progress(struct power *p, const char *stage, const char *text)
 {
 	for (struct call *c = p->starters.first; c; c = c->next)
 		call_progress(c, stage, text, 0, 0);
@@ -147,20 +146,21 @@ static void progress(struct power *p, const char *stage, const char *text)
 		call_progress(c, stage, text, 0, 0);
 }
 
-static void timer_off(struct power *p)
+void power_timer_off(struct power *p)
 {
 	p->timer = sd_event_source_disable_unref(p->timer);
 }
 
-static void timer_set(struct power *p, int64_t seconds, sd_event_time_handler_t fn)
+void power_timer_set(struct power *p, int64_t seconds, sd_event_time_handler_t fn)
 {
-	timer_off(p);
+	power_timer_off(p);
 	if (sd_event_add_time_relative(p->d->event, &p->timer, CLOCK_MONOTONIC,
 				       (uint64_t)seconds * 1000000, 0, fn, p) < 0)
-		log_warn(qube_of(p)->name, "no timer could be set: it is waited for without limit");
+		log_warn(power_qube(p)->name,
+			 "no timer could be set: it is waited for without limit");
 }
 
-static void emit_reset(struct qubesd *d, const struct qube *q, const char *property)
+void power_emit_reset(struct qubesd *d, const struct qube *q, const char *property)
 {
 	char event[64];
 
@@ -172,7 +172,7 @@ static void emit_reset(struct qubesd *d, const struct qube *q, const char *prope
 
 static void power_free(struct power *p)
 {
-	timer_off(p);
+	power_timer_off(p);
 	vmm_free(p->vmm);
 	tell_free(p->tell);
 	free(p);
@@ -181,7 +181,7 @@ static void power_free(struct power *p)
 static void halted(struct power *p)
 {
 	struct qubesd *d = p->d;
-	struct qube *q = qube_of(p);
+	struct qube *q = power_qube(p);
 	struct changes AUTO(changes_done) changes = {0};
 	struct refusal ended;
 	struct call *again;
@@ -193,9 +193,9 @@ static void halted(struct power *p)
 			"the next start of qubesd");
 	q->power = NULL;
 	q->xid = 0;
-	emit_reset(d, q, "xid");
-	emit_reset(d, q, "stubdom_xid");
-	emit_reset(d, q, "start_time");
+	power_emit_reset(d, q, "xid");
+	power_emit_reset(d, q, "stubdom_xid");
+	power_emit_reset(d, q, "start_time");
 	if (p->announced) {
 		event_emit(d, q, "domain-stopped", NULL);
 		event_emit(d, q, "domain-shutdown", NULL);
@@ -206,14 +206,16 @@ static void halted(struct power *p)
 	else
 		(void)refuse(&ended, "QubesVMError", "'%s' has ended%s%s", q->name,
 			     p->gone_why[0] != '\0' ? ": " : "", p->gone_why);
-	answer(&p->starters, &ended);
-	answer(&p->pausers, &ended);
-	answer(&p->unpausers, &ended);
-	answer(&p->stoppers, NULL);
+	power_answer(&p->starters, &ended);
+	power_answer(&p->pausers, &ended);
+	power_answer(&p->unpausers, &ended);
+	power_answer(&p->stoppers, NULL);
 	again = p->again.first;
 	p->again.first = NULL;
 	disposable_halted(d, q, p->failed && !p->kill_wanted);
 	power_free(p);
+	if (q->klass == KLASS_TEMPLATE)
+		zygotes_template_changed(d, q);
 	while (again) {
 		struct call *next = again->next;
 		int r = power_call_start(again, q);
@@ -222,6 +224,7 @@ static void halted(struct power *p)
 			call_end(again, r);
 		again = next;
 	}
+	power_down_look(d);
 }
 
 static void stop_done(void *data, const struct job_end *end)
@@ -230,67 +233,78 @@ static void stop_done(void *data, const struct job_end *end)
 
 	p->job = false;
 	if (end->type[0] != '\0')
-		log_err(qube_of(p)->name, "putting its volumes away: %s", end->text);
+		log_err(power_qube(p)->name, "putting its volumes away: %s", end->text);
 	halted(p);
 }
 
-/* nothing of it runs any more */
-static void put_away(struct power *p)
+/* there is nothing to put away */
+static int on_nothing(sd_event_source *s, uint64_t usec, void *data)
+{
+	(void)s, (void)usec;
+	stop_done(data, &(const struct job_end){0});
+	return 0;
+}
+
+void power_put_away(struct power *p)
 {
 	static const struct job_events events = {NULL, stop_done};
 	struct request AUTO(request_done) request = {0};
 	const struct job_end failed = {.type = "QubesException", .text = "no job could be started"};
-	const struct qube *q = qube_of(p);
+	const struct qube *q = power_qube(p);
 
-	timer_off(p);
+	power_timer_off(p);
 	vmm_free(p->vmm);
 	p->vmm = NULL;
-	set_state(p, STOPPING);
+	power_set_state(p, STOPPING);
 	p->job = true;
-	progress(p, "commit", "the volumes are put away");
+	if (!p->begun) {
+		/* in a turn of its own, as it is after a job: who had it start may be in the middle of something */
+		power_timer_set(p, 0, on_nothing);
+		return;
+	}
+	power_progress(p, "commit", "the volumes are put away");
 	request_put(&request, "clean", "%d", p->clean && !p->failed);
 	for (unsigned i = 0; i < N_DISKS; i++)
 		request_put_volume(&request, disk_name((enum disk)i), p->d, q, i);
-	if (job_start(p->d, "stop", &request, &events, p) < 0)
+	if (job_start(p->d, "stop", &request, &events, p) != 0)
 		stop_done(p, &failed);
 }
 
 /* News of the monitor. */
 
-static void started(struct power *p)
+void power_started(struct power *p)
 {
-	struct qube *q = qube_of(p);
+	struct qube *q = power_qube(p);
 
-	timer_off(p);
-	set_state(p, RUNNING);
+	power_timer_off(p);
+	power_set_state(p, RUNNING);
 	if (!p->announced) {
 		p->announced = true;
 		event_emit(p->d, q, "domain-start", "start_guid", "True", NULL);
 		log_info(q->name, "running, domain %u", q->xid);
 	}
+	memory_watch(p->d);
 	tell_go(p->d, q);
-	answer(&p->starters, NULL);
+	power_answer(&p->starters, NULL);
 }
-
-static void shutdown_wait(struct power *p);
 
 /* an earlier qubesd was shutting it down, and had not given up */
 static void go_on_halting(struct power *p)
 {
-	const int64_t patience_s = property_int(p->d->model, qube_of(p), PROP_shutdown_timeout);
+	const int64_t patience_s = property_int(p->d->model, power_qube(p), PROP_shutdown_timeout);
 	unsigned since_s;
 
 	if (!vmm_get_pressed(p->vmm, &since_s) || since_s >= patience_s)
 		return;
-	set_state(p, HALTING);
+	power_set_state(p, HALTING);
 	p->patience_s = patience_s - since_s;
-	shutdown_wait(p);
+	power_down_wait(p);
 }
 
 static void on_state(void *data, struct vmm *v, enum vmm_state state, bool clean, const char *why)
 {
 	struct power *p = data;
-	struct qube *q = qube_of(p);
+	struct qube *q = power_qube(p);
 
 	(void)v;
 	switch (state) {
@@ -298,32 +312,34 @@ static void on_state(void *data, struct vmm *v, enum vmm_state state, bool clean
 		break;
 	case VMM_RUNNING:
 		if (p->state == PAUSED) {
-			set_state(p, p->patience_s > 0 ? HALTING : RUNNING);
+			power_set_state(p, p->patience_s > 0 ? HALTING : RUNNING);
 			if (p->state == HALTING)
-				shutdown_wait(p);
+				power_down_wait(p);
+			if (p->after)
+				power_down_look(p->d);
 			event_emit(p->d, q, "domain-unpaused", NULL);
 			if (p->suspended)
 				event_emit(p->d, q, "domain-resumed", NULL);
 			p->suspended = false;
 		} else if (p->state == STARTING && !p->job) {
-			started(p); /* taken back from an earlier qubesd */
+			power_started(p); /* taken back from an earlier qubesd */
 			go_on_halting(p);
 		}
-		answer(&p->unpausers, NULL);
+		power_answer(&p->unpausers, NULL);
 		break;
 	case VMM_PAUSED:
 		if (p->state == STARTING && !p->job)
-			started(p);
+			power_started(p);
 		if (p->state == RUNNING || p->state == HALTING) {
-			timer_off(p); /* a paused guest cannot be late */
-			set_state(p, PAUSED);
+			power_timer_off(p); /* a paused guest cannot be late */
+			power_set_state(p, PAUSED);
 			event_emit(p->d, q, "domain-paused", NULL);
 		}
-		answer(&p->pausers, NULL);
+		power_answer(&p->pausers, NULL);
 		break;
 	case VMM_STOPPING:
 		if (p->state == RUNNING)
-			set_state(p, HALTING);
+			power_set_state(p, HALTING);
 		break;
 	case VMM_GONE:
 		p->gone = true;
@@ -332,7 +348,7 @@ static void on_state(void *data, struct vmm *v, enum vmm_state state, bool clean
 		vmm_free(p->vmm);
 		p->vmm = NULL;
 		if (!p->job)
-			put_away(p);
+			power_put_away(p);
 		break;
 	}
 }
@@ -344,231 +360,19 @@ static void on_agent(void *data, struct vmm *v, bool up)
 
 static const struct vmm_events vmm_handlers = {.state = on_state, .agent = on_agent};
 
-static int attach(struct power *p)
+int power_attach(struct power *p)
 {
 	int r;
 
 	if (p->vmm || p->gone)
 		return 0;
-	r = vmm_attach(p->d->event, p->d->paths.run, qube_of(p)->xid, &vmm_handlers, p, &p->vmm);
+	r = vmm_attach(p->d->event, p->d->paths.run, power_qube(p)->xid, &vmm_handlers, p, &p->vmm);
 	if (r == 0 && p->kill_wanted)
 		r = vmm_kill(p->vmm);
 	return r;
 }
 
-/* Starting. */
-
-static void start_progress(void *data, const char *stage, const char *text, uint64_t done,
-			   uint64_t total)
-{
-	struct power *p = data;
-	struct qube *q = qube_of(p);
-
-	(void)done, (void)total;
-	progress(p, stage, text);
-	if (strcmp(stage, "spawned") == 0) {
-		q->start_time = time(NULL);
-		if (attach(p) < 0)
-			log_debug(q->name, "its monitor is not there yet");
-		emit_reset(p->d, q, "xid");
-		emit_reset(p->d, q, "stubdom_xid");
-		emit_reset(p->d, q, "start_time");
-		event_emit(p->d, q, "domain-spawn", "start_guid", "True", NULL);
-		event_emit(p->d, q, "domain-qdb-create", NULL);
-		event_emit(p->d, q, "domain-pre-unpaused", NULL);
-		event_emit(p->d, q, "domain-unpaused", NULL);
-	}
-}
-
-static void start_done(void *data, const struct job_end *end)
-{
-	struct power *p = data;
-	struct qube *q = qube_of(p);
-	int r = 0;
-
-	p->job = false;
-	if (end->type[0] == '\0') {
-		r = attach(p);
-		if (r == 0 && !p->gone) {
-			started(p);
-			return;
-		}
-		(void)refuse(&p->why, "QubesVMError", "'%s' ended as soon as it was started%s%s",
-			     q->name, p->gone_why[0] != '\0' ? ": " : "", p->gone_why);
-	} else if (p->kill_wanted) {
-		(void)refuse(&p->why, "QubesVMError", "'%s' was killed while it started", q->name);
-	} else {
-		(void)refuse(&p->why, end->type, "%s", end->text);
-	}
-	p->failed = true;
-	p->gone_why[0] = '\0';
-	log_warn(q->name, "start: %s", p->why.text);
-	event_emit(p->d, q, "domain-start-failed", "reason", p->why.text, NULL);
-	/* a start that failed left no process; one whose job died may have left a monitor */
-	if (!p->gone && attach(p) == 0 && p->vmm && vmm_kill(p->vmm) == 0)
-		return; /* VMM_GONE goes on from here */
-	put_away(p);
-}
-
-static bool xid_in_use(const struct model *m, unsigned xid)
-{
-	for (size_t i = 0; i < m->n_qubes; i++)
-		if (m->by_name[i]->xid == xid)
-			return true;
-	return false;
-}
-
-static unsigned next_xid(const struct model *m)
-{
-	unsigned xid = m->last_xid;
-
-	for (unsigned n = 0; n < XID_MAX; n++) {
-		xid = xid % XID_MAX + 1;
-		if (!xid_in_use(m, xid))
-			break;
-	}
-	return xid;
-}
-
-static int may_start(struct call *c, const struct qube *q)
-{
-	const struct pair *prohibited = pair_find(q->features, "prohibit-start");
-
-	if (q->hidden)
-		return refuse(&c->why, "QubesVMNotFoundError", "'%s' is being removed", q->name);
-	if (q->klass == KLASS_REMOTE)
-		return refuse(&c->why, "QubesVMError", "'%s' runs elsewhere", q->name);
-	if (prohibited && prohibited->value[0] != '\0')
-		return refuse(&c->why, "QubesVMError", "'%s' must not be started: %s", q->name,
-			      prohibited->value);
-	if (q->n_busy > 0)
-		return refuse(&c->why, "QubesVMInUseError",
-			      "another operation works on the volumes of '%s'; try again later",
-			      q->name);
-	return 0;
-}
-
-/* the operation "run" in the store and a struct power, or neither */
-static int power_new(struct call *c, struct qube *q, unsigned xid, struct power **ret)
-{
-	struct changes AUTO(changes_done) changes = {0};
-	AUTO_FREE struct power *p = calloc(1, sizeof(*p));
-	char detail[16];
-	int r;
-
-	if (!p)
-		return -ENOMEM;
-	p->d = c->d;
-	p->qid = q->qid;
-	p->state = STARTING;
-	p->operation = c->d->model->next_operation;
-	(void)snprintf(detail, sizeof(detail), "%u", xid);
-	changes_begin(&changes, p->operation, q->qid, "run", detail);
-	changes_set_xid(&changes, xid);
-	r = call_apply(c, &changes);
-	if (r != 0)
-		return r;
-	*ret = take_ptr(&p);
-	return 0;
-}
-
-int power_call_start(struct call *c, struct qube *q)
-{
-	static const struct job_events events = {start_progress, start_done};
-	const struct job_end failed = {.type = "QubesVMError", .text = "no job could be started"};
-	struct request AUTO(request_done) request = {0};
-	struct power *p = q->power;
-	char memory[24];
-	unsigned xid;
-	int r;
-
-	if (q->qid == 0)
-		return 0;
-	if (p) {
-		if (p->state == STARTING)
-			return wait_in(&p->starters, c);
-		if (power_is_ending(q))
-			return wait_in(&p->again, c);
-		return 0;
-	}
-	r = may_start(c, q);
-	if (r != 0)
-		return r;
-	kernel_refresh(c->d);
-	xid = next_xid(c->d->model);
-	r = power_describe_start(c->d, q, xid, &request, &c->why);
-	if (r == 0)
-		r = power_new(c, q, xid, &p);
-	if (r != 0)
-		return r;
-	q->power = p;
-	q->xid = xid;
-	q->start_time = time(NULL);
-	(void)snprintf(memory, sizeof(memory), "%" PRId64,
-		       property_int(c->d->model, q, PROP_memory));
-	event_emit(c->d, q, "domain-pre-start", "start_guid", "True", "mem_required", memory, NULL);
-	event_emit(c->d, q, "domain-pre-spawn", "start_guid", "True", NULL);
-	(void)wait_in(&p->starters, c);
-	p->job = true;
-	if (job_start(c->d, "start", &request, &events, p) < 0)
-		start_done(p, &failed);
-	return CALL_LATER;
-}
-
-/* Stopping. */
-
-/* A guest that has just started may answer calls before anything in it listens to the power
- * button, so the button is pressed again; one that is going down already takes no notice.
- */
-static int on_shutdown_tick(sd_event_source *s, uint64_t usec, void *data)
-{
-	struct power *p = data;
-	struct qube *q = qube_of(p);
-	struct refusal why;
-
-	(void)s, (void)usec;
-	timer_off(p);
-	p->patience_s -= PRESS_AGAIN_S;
-	if (p->patience_s > 0) {
-		if (vmm_shutdown(p->vmm) < 0)
-			log_warn(q->name, "its power button cannot be pressed again");
-		shutdown_wait(p);
-		return 0;
-	}
-	(void)refuse(&why, "QubesVMShutdownTimeoutError",
-		     "'%s' did not shut down within %" PRId64 " s; it still runs. Kill it with "
-		     "qvm-kill %s",
-		     q->name, property_int(p->d->model, q, PROP_shutdown_timeout), q->name);
-	set_state(p, RUNNING);
-	p->patience_s = 0;
-	event_emit(p->d, q, "domain-shutdown-failed", "reason", why.text, NULL);
-	answer(&p->stoppers, &why);
-	return 0;
-}
-
-static void shutdown_wait(struct power *p)
-{
-	timer_set(p, p->patience_s < PRESS_AGAIN_S ? p->patience_s : PRESS_AGAIN_S,
-		  on_shutdown_tick);
-}
-
-static int check_clients(struct call *c, const struct qube *q)
-{
-	const struct model *m = c->d->model;
-
-	for (size_t i = 0; i < m->n_qubes; i++) {
-		const struct qube *other = m->by_name[i];
-
-		if (other->power && other != q && property_qube(m, other, PROP_netvm) == q)
-			return refuse(&c->why, "QubesVMInUseError",
-				      "'%s' gives network to '%s', which runs; use --force to shut "
-				      "it down anyway",
-				      q->name, other->name);
-	}
-	return 0;
-}
-
-static int not_running(struct call *c, const struct qube *q)
+int power_refuse_halted(struct call *c, const struct qube *q)
 {
 	if (q->qid == 0)
 		return refuse(&c->why, "QubesVMError",
@@ -576,63 +380,6 @@ static int not_running(struct call *c, const struct qube *q)
 	if (!q->power)
 		return refuse(&c->why, "QubesVMNotStartedError", "'%s' is not running", q->name);
 	return 0;
-}
-
-int power_call_shutdown(struct call *c, struct qube *q, bool force, bool wait)
-{
-	struct power *p = q->power;
-	int r = not_running(c, q);
-
-	if (r == 0 && !force)
-		r = check_clients(c, q);
-	if (r != 0)
-		return r;
-	if (p->state == STARTING)
-		return refuse(&c->why, "QubesVMNotRunningError",
-			      "'%s' is still starting; wait for it, or kill it", q->name);
-	if (p->state == PAUSED)
-		return refuse(&c->why, "QubesVMNotRunningError",
-			      "'%s' is paused; unpause it first, or kill it", q->name);
-	if (p->state != STOPPING) {
-		r = vmm_shutdown(p->vmm);
-		if (r < 0)
-			return refuse(&c->why, "QubesVMError",
-				      "'%s' cannot be told to shut down: %s", q->name,
-				      log_errno_str(r));
-		event_emit(c->d, q, "domain-pre-shutdown", "force", force ? "True" : "False", NULL);
-		set_state(p, HALTING);
-		p->patience_s = property_int(c->d->model, q, PROP_shutdown_timeout);
-		shutdown_wait(p);
-	}
-	if (!wait)
-		return 0;
-	call_progress(c, "stopping", "the guest shuts down", 0, 0);
-	return wait_in(&p->stoppers, c);
-}
-
-int power_end(struct qube *q, struct refusal *why)
-{
-	struct power *p = q->power;
-	int r;
-
-	p->kill_wanted = true;
-	if (!p->vmm || p->state == STOPPING)
-		return 0;
-	timer_off(p);
-	r = vmm_kill(p->vmm);
-	if (r < 0)
-		return refuse(why, "QubesVMError", "'%s' cannot be killed: %s", q->name,
-			      log_errno_str(r));
-	return 0;
-}
-
-int power_call_kill(struct call *c, struct qube *q)
-{
-	int r = not_running(c, q);
-
-	if (r == 0)
-		r = power_end(q, &c->why);
-	return r == 0 ? wait_in(&q->power->stoppers, c) : r;
 }
 
 /* that it went well the new state says */
@@ -643,9 +390,9 @@ static void refuse_waiting(struct power *p, struct waiting *w, int r, const char
 
 	if (r == 0)
 		return;
-	(void)refuse(&why, "QubesVMError", "'%s' could not be %s: %s", qube_of(p)->name, verb,
+	(void)refuse(&why, "QubesVMError", "'%s' could not be %s: %s", power_qube(p)->name, verb,
 		     error);
-	answer(w, &why);
+	power_answer(w, &why);
 }
 
 static void on_pause_done(void *data, int r, const char *error)
@@ -672,13 +419,13 @@ static int pause_or_go_on(struct call *c, struct qube *q, bool pause)
 	if (r < 0)
 		return refuse(&c->why, "QubesVMError", "'%s' does not take the command: %s",
 			      q->name, log_errno_str(r));
-	return wait_in(pause ? &p->pausers : &p->unpausers, c);
+	return power_wait(pause ? &p->pausers : &p->unpausers, c);
 }
 
 int power_call_pause(struct call *c, struct qube *q, bool pause)
 {
 	struct power *p = q->power;
-	int r = not_running(c, q);
+	int r = power_refuse_halted(c, q);
 
 	if (q->qid == 0)
 		return r;
@@ -695,7 +442,7 @@ int power_call_pause(struct call *c, struct qube *q, bool pause)
 int power_call_suspend(struct call *c, struct qube *q, bool suspend)
 {
 	struct power *p = q->power;
-	int r = not_running(c, q);
+	int r = power_refuse_halted(c, q);
 
 	if (q->qid == 0)
 		return r;
@@ -716,12 +463,12 @@ static int on_recover_timeout(sd_event_source *s, uint64_t usec, void *data)
 	struct power *p = data;
 
 	(void)s, (void)usec;
-	timer_off(p);
-	log_warn(qube_of(p)->name, "taken back while it started, and it never answered: killed");
+	power_timer_off(p);
+	log_warn(power_qube(p)->name, "taken back while it started, and it never answered: killed");
 	p->failed = true;
 	(void)refuse(&p->why, "QubesVMError", "it never answered");
 	if (vmm_kill(p->vmm) < 0)
-		put_away(p);
+		power_put_away(p);
 	return 0;
 }
 
@@ -749,21 +496,23 @@ static int take_back(struct qubesd *d, const struct operation *op, const struct 
 	p->d = d;
 	p->qid = q->qid;
 	p->state = STARTING;
+	p->begun = true;
 	p->operation = op->id;
 	q->power = p;
 	q->xid = (unsigned)xid;
 	q->start_time = time(NULL);
-	if (found_as(found, n_found, q, xid) && attach(p) == 0) {
+	if (found_as(found, n_found, q, xid) && power_attach(p) == 0) {
 		log_info(q->name, "still running as domain %u: taken back", q->xid);
 		p->announced = true;
-		timer_set(p, property_int(d->model, q, PROP_qrexec_timeout), on_recover_timeout);
+		power_timer_set(p, property_int(d->model, q, PROP_qrexec_timeout),
+				on_recover_timeout);
 		return 0;
 	}
 	p->gone = true;
 	p->clean = vmm_ended_clean(d->paths.run, q->xid, q->uuid);
 	(void)snprintf(p->gone_why, sizeof(p->gone_why), "it had %s while qubesd was away",
 		       p->clean ? "powered itself off" : "ended");
-	put_away(p);
+	power_put_away(p);
 	return 0;
 }
 

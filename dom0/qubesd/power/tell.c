@@ -6,7 +6,7 @@
 #include "job/job.h"
 #include "power/power.h"
 #include "qubesd.h"
-#include "store/model.h"
+#include "store/property.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +16,7 @@
 struct tell {
 	struct qubesd *d;
 	unsigned qid;
-	struct pair *changed;           /* names of features */
+	struct pair *changed;           /* names of features and properties: these have no dot */
 	struct call *waiting, *working; /* for the next job, for the one that runs */
 	bool job, ended;
 };
@@ -116,18 +116,33 @@ static void job_done(void *data, const struct job_end *end)
 		tell_go(t->d, q);
 }
 
+static void describe_feature(const struct qube *q, const char *name, struct request *r)
+{
+	const struct pair *now = pair_find(q->features, name);
+	char path[QDB_PATH_MAX + 1], key[QDB_PATH_MAX + 8];
+
+	if (!tell_path(name, path))
+		return;
+	(void)snprintf(key, sizeof(key), "%s:%s", now ? "write" : "remove", path);
+	request_put(r, key, "%s", now ? tell_value(name, now->value) : "");
+}
+
 /* @t->changed becomes a request */
 static void describe(struct tell *t, const struct qube *q, struct request *r)
 {
-	request_put(r, "socket", "%s/qubesdb/qubesdb.%s.sock", t->d->paths.run, q->name);
+	request_put(r, "socket", "%s/qubes/qubesdb.%s.sock", t->d->paths.run, q->name);
 	while (t->changed) {
 		struct pair *p = t->changed;
-		const struct pair *now = pair_find(q->features, p->key);
-		char path[QDB_PATH_MAX + 1], key[QDB_PATH_MAX + 8];
+		const struct property *property = property_find(q, p->key);
+		char key[QDB_PATH_MAX + 8], buf[PROPERTY_BUF];
 
-		if (tell_path(p->key, path)) {
-			(void)snprintf(key, sizeof(key), "%s:%s", now ? "write" : "remove", path);
-			request_put(r, key, "%s", now ? tell_value(p->key, now->value) : "");
+		if (property && property->entry) {
+			(void)snprintf(key, sizeof(key), "write:%s", property->entry);
+			request_put(
+				r, key, "%s",
+				property_text(t->d->model, q, (enum property_id)property->id, buf));
+		} else {
+			describe_feature(q, p->key, r);
 		}
 		t->changed = p->next;
 		pair_free(p);
@@ -147,7 +162,7 @@ void tell_go(struct qubesd *d, struct qube *q)
 	t->working = t->waiting;
 	t->waiting = NULL;
 	t->job = true;
-	if (job_start(d, "tell", &request, &events, t) < 0)
+	if (job_start(d, "tell", &request, &events, t) != 0)
 		job_done(t, &failed);
 }
 
@@ -170,26 +185,58 @@ static int changed_add(struct tell *t, const char *feature)
 	return 0;
 }
 
-int tell_feature(struct call *c, struct qube *q)
+/* is @name something that a qube is told? */
+static bool is_told(const struct qube *q, const char *name)
 {
+	const struct property *property = property_find(q, name);
 	char path[QDB_PATH_MAX + 1];
-	struct tell **t = power_tell(q);
-	int r;
 
-	if (!t || !tell_path(c->q.arg, path))
+	return (property && property->entry) || tell_path(name, path);
+}
+
+/* one that is starting is told as soon as it runs */
+static bool is_starting(const struct qube *q)
+{
+	return str_eq(power_state_name(q), "Transient");
+}
+
+/* *@ret: where @name is noted now; NULL: nobody is to be told */
+static int note(struct qubesd *d, struct qube *q, const char *name, struct tell **ret)
+{
+	struct tell **t = power_tell(q);
+
+	*ret = NULL;
+	if (!t || !is_told(q, name))
 		return 0;
 	if (!*t)
 		*t = calloc(1, sizeof(**t));
 	if (!*t)
 		return -ENOMEM;
-	(*t)->d = c->d;
+	(*t)->d = d;
 	(*t)->qid = q->qid;
-	r = changed_add(*t, c->q.arg);
-	/* one that is starting is told as soon as it runs */
-	if (r < 0 || str_eq(power_state_name(q), "Transient"))
+	*ret = *t;
+	return changed_add(*t, name);
+}
+
+int tell_call(struct call *c, struct qube *q, const char *name)
+{
+	struct tell *t;
+	int r = note(c->d, q, name, &t);
+
+	if (r < 0 || !t || is_starting(q))
 		return r;
-	c->next = (*t)->waiting;
-	(*t)->waiting = c;
+	c->next = t->waiting;
+	t->waiting = c;
 	tell_go(c->d, q);
 	return CALL_LATER;
+}
+
+int tell_qube(struct qubesd *d, struct qube *q, const char *name)
+{
+	struct tell *t;
+	int r = note(d, q, name, &t);
+
+	if (r == 0 && t && !is_starting(q))
+		tell_go(d, q);
+	return r;
 }

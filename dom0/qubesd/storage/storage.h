@@ -1,25 +1,51 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 /*
- * Volumes: where a qube's disks are. One folder per driver (qcow2/); everything here blocks and is
- * called from jobs, except what says otherwise. Callers hold one operation per volume at a time
- * (qubesd sees to it).
+ * Volumes: where a qube's disks are. One folder per driver; everything here blocks and is called from
+ * jobs, except what says that it is quick. Callers hold one operation per volume at a time (qubesd sees
+ * to it). Which driver a volume is of, nobody outside of this folder asks.
  *
- * A volume is a folder POOL_DIR/VID. Committed revisions in it are immutable; what a running (or
- * crashed) qube writes is beside them until storage_stop() commits or drops it. Every call is safe
- * to repeat after a crash at any point of it. doc/decisions/0020-qcow2-revisions.md says how.
+ * A volume is a name (vid) in a pool. Committed revisions of it are immutable; what a running (or
+ * crashed) qube writes is beside them until storage_stop() commits or drops it.
+ *
+ * The contract, which test-conformance.c holds every driver to:
+ *
+ *	operation	durable when it returns		cut off anywhere (kill -9, no power)
+ *	create, clone	the volume and its content	the volume is absent, or whole
+ *	remove		that it is gone			whole, or absent; removing again completes it
+ *	start		that it was started		committed: as before. What the guest has flushed
+ *			(save_on_stop)			since is there at the next start
+ *	stop, clean	the new revision		committed, or still unfinished: as after start
+ *	stop, not clean	nothing changes			unfinished
+ *	import		all of the new content		the old content, or the new
+ *	revert		what is current now		what was current, or the revision
+ *	resize		nothing but the empty volume's	the old size, or the new
+ *
+ * Every call is safe to repeat after it was cut off. What is left of a cut one takes room until the next
+ * call for that volume, and is never part of a result. "Tidying" (revisions that are kept no longer) comes behind
+ * the change, and what it cannot do is left for the next call. A qube's name is nothing that storage knows: vids are
+ * made of uuids, so renaming a qube touches no volume.
+ *
+ * In a pool with too little room an operation is STORAGE_E_FULL and has changed nothing.
  *
  * revisions_to_keep: how many states before the current one can be had back; 0 = none, -1 = none
- * and what the guest writes goes into the only file there is (nothing to go back to after a crash,
+ * and what the guest writes goes into the only state there is (nothing to go back to after a crash,
  * and no other volume can start from it meanwhile).
  */
 #include "base/attr.h"
 
 #define STORAGE_MAX_CHAIN     8
 #define STORAGE_MAX_REVISIONS 64
+#define STORAGE_MAX_SIZE      (UINT64_C(64) << 40)
+
+/** storage_driver_name() - of the @n-th driver, with the options of its pools separated by blanks; NULL behind the last */
+const char *storage_driver_name(unsigned n, const char **ret_options);
+bool storage_has_driver(const char *name);
 
 /**
  * struct storage_volume - what the store knows of a volume; all borrowed
+ * @driver:	one of storage_driver_name()
+ * @pool_dir:	folder of the pool
  * @vid:	path below the pool, e.g. "vm/UUID/private"; no part of it begins with "."
  * @source_vid:	the volume this one is a copy-on-write of, or NULL
  * @size:	bytes; for a snap_on_start volume 0 = the source's
@@ -29,6 +55,7 @@
  * Neither: empty at each start (volatile).
  */
 struct storage_volume {
+	const char *driver;
 	const char *pool_dir;
 	const char *vid;
 	const char *source_vid;
@@ -72,7 +99,13 @@ enum storage_outcome {
 	STORAGE_E_DAMAGED,    /* a file is not what it should be; @error names it */
 	STORAGE_E_FULL,       /* no space left on the file system */
 	STORAGE_E_SIZE,       /* smaller than the content, or no whole sectors */
+	STORAGE_E_UNFIT,      /* no place for a pool of this driver */
 };
+
+/** storage_probe() - can a pool of @driver be at @pool_dir, which is there? STORAGE_E_UNFIT says in @error why not.
+ * Leaves nothing */
+MUST_CHECK int storage_probe(const char *driver, const char *pool_dir, char *error,
+			     size_t error_size);
 
 /* Each returns 0, an outcome, or -errno; @error (may be NULL) gets a sentence that names file and
  * cause. After 0 it is empty, or says what could not be tidied up this time (worth a warning). */
@@ -87,6 +120,13 @@ MUST_CHECK int storage_remove(const struct storage_volume *v, char *error, size_
 MUST_CHECK int storage_start(const struct storage_volume *v, struct storage_chain *ret, char *error,
 			     size_t error_size);
 /**
+ * storage_open_source() - what a snap_on_start volume would start from now: its source's newest committed revision
+ *
+ * For reading; storage_start() of the volume has the very same files behind the first of its chain.
+ */
+MUST_CHECK int storage_open_source(const struct storage_volume *v, struct storage_chain *ret,
+				   char *error, size_t error_size);
+/**
  * storage_stop() - the guest is gone: commit a new revision (save_on_stop) or drop what was written
  * @clean:	false: the guest crashed or was killed. A save_on_stop volume then stays unfinished:
  * the next start goes on from it, with the last committed revision beside it.
@@ -97,14 +137,22 @@ MUST_CHECK int storage_stop(const struct storage_volume *v, bool clean, char *er
  * storage_import() - replace the content by that of a raw image
  * @fd:		regular file (holes stay holes) or pipe
  * @size:	bytes to read; 0 = the file's size
+ * @whole:	it ends there: more is STORAGE_E_SIZE, and waited for at a pipe
  * @progress:	called now and then with the bytes done; may be NULL
  */
-MUST_CHECK int storage_import(const struct storage_volume *v, int fd, uint64_t size,
+MUST_CHECK int storage_import(const struct storage_volume *v, int fd, uint64_t size, bool whole,
 			      void (*progress)(void *, uint64_t), void *data, char *error,
 			      size_t error_size);
 /* storage_import(): the volume exists (storage_create()) and is halted; @v->size must be large
  * enough (0: it becomes as large as the image). Nothing changes unless it succeeds. */
-/** storage_clone() - make @v (absent so far) a copy of @from's newest committed revision */
+/**
+ * storage_export() - write what the newest committed revision holds, as a raw image
+ * @fd:		a regular file, which becomes this image (holes where there are zeros); else all bytes in order
+ */
+MUST_CHECK int storage_export(const struct storage_volume *v, int fd,
+			      void (*progress)(void *, uint64_t), void *data, char *error,
+			      size_t error_size);
+/** storage_clone() - make @v (absent so far) a copy of @from's newest committed revision. @from may be in another pool, of any driver */
 MUST_CHECK int storage_clone(const struct storage_volume *v, const struct storage_volume *from,
 			     char *error, size_t error_size);
 /**
@@ -129,7 +177,7 @@ MUST_CHECK int storage_revert(const struct storage_volume *v, const char *revisi
  * @ret:	room for STORAGE_MAX_REVISIONS
  *
  * Not the current state: a new volume has none, after the first stop there is one. After a crash
- * the last committed state is one of them. Quick: may be called from qubesd.
+ * the last committed state is one of them. Quick, where the file system answers.
  */
 MUST_CHECK int storage_revisions(const struct storage_volume *v, struct storage_revision *ret,
 				 unsigned *ret_n);
@@ -138,14 +186,20 @@ MUST_CHECK int storage_usage(const struct storage_volume *v, uint64_t *ret);
 /** storage_is_outdated() - a started snap_on_start volume whose source has a newer revision. Quick
  */
 MUST_CHECK int storage_is_outdated(const struct storage_volume *v, bool *ret);
-/** storage_pool_usage() - of the file system below the pool: size and used bytes. Quick */
-MUST_CHECK int storage_pool_usage(const char *pool_dir, uint64_t *ret_size, uint64_t *ret_used);
+
+/** struct storage_room - of a pool: bytes; meta_size 0 = what describes the volumes shares that room */
+struct storage_room {
+	uint64_t size, used, meta_size, meta_used;
+};
+/** storage_pool_usage() - how full it is */
+MUST_CHECK int storage_pool_usage(const char *driver, const char *pool_dir,
+				  struct storage_room *ret);
 
 /** enum storage_finding - of storage_check() */
 enum storage_finding {
 	STORAGE_BROKEN, /* only a person can help */
 	STORAGE_UNFINISHED, /* what a crashed run wrote is damaged; mending goes back to the last revision */
-	STORAGE_ASIDE,     /* that was done: the file is N.damaged now */
+	STORAGE_ASIDE,     /* that was done: the file is N.damaged now, or N.2.damaged... */
 	STORAGE_NOT_ASIDE, /* that did not work */
 };
 typedef void (*storage_check_fn)(void *data, enum storage_finding what, const char *text);

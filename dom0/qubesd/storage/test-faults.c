@@ -8,7 +8,7 @@
  * cut a random part of the former and a random beginning of the latter is kept, and a new pool is
  * built from that. Then the pool is opened as the next start of the machine would.
  */
-#include "qcow2/folder.h"
+#include "files/folder.h"
 #include "qcow2/image.h"
 #include "storage.h"
 
@@ -516,7 +516,8 @@ static int chain_content(const struct storage_chain *c, char *to)
 
 static struct storage_volume volume(const char *root, const char *vid, int keep)
 {
-	return (struct storage_volume){.pool_dir = root,
+	return (struct storage_volume){.driver = "qcow2",
+				       .pool_dir = root,
 				       .vid = vid,
 				       .size = GIB,
 				       .rw = true,
@@ -604,7 +605,7 @@ static int run_import(const struct storage_volume *v)
 
 	(void)snprintf(path, sizeof(path), "%s/raw", base);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	return storage_import(v, fd, 0, NULL, NULL, ERR);
+	return storage_import(v, fd, 0, false, NULL, NULL, ERR);
 }
 
 static int run_clone(const struct storage_volume *v)
@@ -706,7 +707,7 @@ static int run_cut(const struct scenario *s, unsigned cut, bool power, unsigned 
 		for (unsigned i = 0; i < s->n_locked; i++) {
 			const struct say to = {0};
 
-			BUG_ON(folder_open(&f, root, v.vid, FOLDER_QUICK, &to) != 0);
+			BUG_ON(folder_open(&f, &v, v.vid, FOLDER_QUICK, &to) != 0);
 			BUG_ON(folder_open_chain(&f, folder_revision(&f, 2 + i), &locked[i], &to));
 		}
 		seed = with_seed;
@@ -786,7 +787,7 @@ static void check(const struct scenario *s, const char *root, unsigned cut, bool
 		unsigned number = (unsigned)strtoul(revisions[i].id, NULL, 10);
 
 		folder_done(&f);
-		CHECK(folder_open(&f, root, v.vid, FOLDER_QUICK, &to) == 0, "open");
+		CHECK(folder_open(&f, &v, v.vid, FOLDER_QUICK, &to) == 0, "open");
 		CHECK(folder_open_chain(&f, folder_revision(&f, number), &chain, &to) == 0,
 		      "revision %u", number);
 		CHECK(chain_content(&chain, content) == 0 && str_eq(content, known[number]),
@@ -814,7 +815,8 @@ static void check(const struct scenario *s, const char *root, unsigned cut, bool
 		r = storage_create(&v, ERR);
 		CHECK(r == 0, "create: %s", error);
 	}
-	r = storage_clone(&(struct storage_volume){.pool_dir = root,
+	r = storage_clone(&(struct storage_volume){.driver = "qcow2",
+						   .pool_dir = root,
 						   .vid = "vm/d/private",
 						   .size = GIB,
 						   .rw = true,

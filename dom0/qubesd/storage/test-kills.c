@@ -5,10 +5,11 @@
  * consists of is killed after a random time. What the guest had flushed must be there at the next
  * start, on the same volume all along.
  *
- * A sample, unless BULKHEAD_TEST_FULL is set: then 2,000 kills, and the count done so far is kept
+ * The argument "btrfs" or "xfs": of the driver reflink on such a file system; without one, of qcow2.
+ * A sample, unless BULKHEAD_TEST_FULL is set: then 2,000 kills (and 300 of each file system for reflink), and the count done so far is kept
  * in the folder BULKHEAD_TEST_STATE, if there is one.
  */
-#include "storage.h"
+#include "test-guest.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -23,6 +24,7 @@
 #include <cmocka.h>
 
 #include "base/io.h"
+#include "base/str.h"
 
 #define N_PLACES 6
 /* two L2 tables, their borders, neighbours */
@@ -40,31 +42,17 @@ static unsigned chance(unsigned n)
 	return (seed >> 16) % n;
 }
 
-static const struct storage_volume root = {.pool_dir = pool,
-					   .vid = "t/root",
-					   .size = UINT64_C(1) << 30,
-					   .rw = true,
-					   .save_on_stop = true,
-					   .revisions_to_keep = 1};
-static const struct storage_volume app = {.pool_dir = pool,
-					  .vid = "a/root",
-					  .source_vid = "t/root",
-					  .rw = true,
-					  .snap_on_start = true};
-
-static void chain_json(const struct storage_chain *c, char *to, size_t size)
-{
-	size_t n = (size_t)snprintf(to, size, "json:");
-
-	for (unsigned i = 0; i < c->n; i++)
-		n += (size_t)snprintf(to + n, size - n,
-				      "%s{\"driver\":\"qcow2\",\"file\":{\"driver\":\"file\","
-				      "\"filename\":\"/proc/%d/fd/%d\"}",
-				      i > 0 ? ",\"backing\":" : "", getpid(), c->fds[i]);
-	n += (size_t)snprintf(to + n, size - n, ",\"backing\":null");
-	for (unsigned i = 0; i < c->n; i++)
-		n += (size_t)snprintf(to + n, size - n, "}");
-}
+static struct storage_volume root = {.pool_dir = pool,
+				     .vid = "t/root",
+				     .size = UINT64_C(1) << 30,
+				     .rw = true,
+				     .save_on_stop = true,
+				     .revisions_to_keep = 1};
+static struct storage_volume app = {.pool_dir = pool,
+				    .vid = "a/root",
+				    .source_vid = "t/root",
+				    .rw = true,
+				    .snap_on_start = true};
 
 /* one round of the child; notes go to @notes as (place, value, flushed) */
 static void live(int notes)
@@ -74,7 +62,7 @@ static void live(int notes)
 
 	if (storage_start(&root, &c, ERR) != 0)
 		_exit(1);
-	chain_json(&c, json, sizeof(json));
+	guest_json(&c, json, sizeof(json));
 	for (unsigned i = 1 + chance(3); i > 0; i--) {
 		uint8_t note[3] = {(uint8_t)chance(N_PLACES), (uint8_t)(1 + chance(250)), 0};
 
@@ -113,7 +101,7 @@ static void read_all(int *to)
 
 	if (r != 0)
 		fail_msg("start: %d: %s", r, error);
-	chain_json(&c, json, sizeof(json));
+	guest_json(&c, json, sizeof(json));
 	n = (size_t)snprintf(command, sizeof(command), "qemu-io -r -U");
 	for (unsigned i = 0; i < N_PLACES; i++)
 		n += (size_t)snprintf(command + n, sizeof(command) - n, " -c 'read -v %uk 64k'",
@@ -196,19 +184,27 @@ static void kill_once(int *flushed, bool judge)
 	}
 }
 
+/* of which driver, on which file system */
+struct place {
+	const char *driver, *type; /* NULL: /tmp as it is */
+	unsigned n_full, n_sample;
+};
+
 static void what_a_guest_flushed_survives_kill_9_of_everything(void **state)
 {
+	const struct place *place = *state;
 	const char *kept = getenv("BULKHEAD_TEST_STATE");
 	const bool full = getenv("BULKHEAD_TEST_FULL") != NULL;
-	const unsigned goal = full ? 2000 : 40;
+	const unsigned goal = full ? place->n_full : place->n_sample;
 	AUTO_FREE char *text = NULL;
 	char path[512] = "", line[32];
 	unsigned done = 0;
 	int flushed[N_PLACES] = {0};
 
-	(void)state;
+	root.driver = app.driver = place->driver;
 	if (full && kept)
-		(void)snprintf(path, sizeof(path), "%s/kills", kept);
+		(void)snprintf(path, sizeof(path), "%s/kills%s%s", kept, place->type ? "-" : "",
+			       place->type ? place->type : "");
 	if (path[0] && io_read_file(AT_FDCWD, path, 32, &text, NULL) == 0)
 		done = (unsigned)strtoul(text, NULL, 10);
 	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
@@ -216,7 +212,7 @@ static void what_a_guest_flushed_survives_kill_9_of_everything(void **state)
 	assert_int_equal(storage_create(&app, ERR), 0);
 	while (done < goal) {
 		seed = 77 + done;
-		kill_once(flushed, full || done % 8 == 0);
+		kill_once(flushed, !place->type && (full || done % 8 == 0));
 		done++;
 		(void)snprintf(line, sizeof(line), "%u\n", done);
 		if (path[0])
@@ -225,28 +221,37 @@ static void what_a_guest_flushed_survives_kill_9_of_everything(void **state)
 	}
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	(void)snprintf(pool, sizeof(pool), "/tmp/test-kills-XXXXXX");
-	return mkdtemp(pool) ? 0 : -1;
-}
-
 static int teardown(void **state)
 {
-	(void)state;
-	return io_remove_tree(AT_FDCWD, pool);
+	const struct place *place = *state;
+
+	return (place->type && test_unmount(pool) < 0) || io_remove_tree(AT_FDCWD, pool) < 0 ? -1
+											     : 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(what_a_guest_flushed_survives_kill_9_of_everything,
-						setup, teardown),
-	};
+	static struct place places[] = {{"qcow2", NULL, 2000, 40},
+					{"reflink", "btrfs", 300, 10},
+					{"reflink", "xfs", 300, 10}};
+	struct place *place = &places[0];
 
+	for (size_t i = 1; argc == 2 && i < ARRAY_LEN(places); i++)
+		if (str_eq(places[i].type, argv[1]))
+			place = &places[i];
+	const struct CMUnitTest tests[] = {cmocka_unit_test_prestate_setup_teardown(
+		what_a_guest_flushed_survives_kill_9_of_everything, NULL, teardown, place)};
+
+	test_namespace();
 	if (system("command -v qemu-io >/dev/null && command -v qemu-img >/dev/null") != 0) {
 		(void)printf("skipped: qemu-io and qemu-img are missing (package qemu-utils)\n");
+		return 77;
+	}
+	(void)snprintf(pool, sizeof(pool), "/tmp/test-kills-XXXXXX");
+	if (!mkdtemp(pool))
+		return 1;
+	if (place->type && !test_mount(pool, place->type)) {
+		(void)rmdir(pool);
 		return 77;
 	}
 	return cmocka_run_group_tests(tests, NULL, NULL);

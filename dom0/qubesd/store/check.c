@@ -13,6 +13,7 @@ struct checking {
 	struct store *s;
 	sqlite3 *db;
 	bool mend;
+	bool lost; /* rows of qubes are: what belongs to nobody may be theirs */
 	store_check_fn fn;
 	void *data;
 };
@@ -33,6 +34,7 @@ struct rule {
 			"mending removes those rows", "DELETE FROM " table " WHERE qid=?1"         \
 	}
 
+/* The first says whether others may be mended. */
 /* clang-format off */
 static const struct rule rules[] = {
 	{"SELECT 'store', 'dom0', NULL, NULL WHERE NOT EXISTS (SELECT 1 FROM qube WHERE qid=0 AND class='AdminVM')",
@@ -43,7 +45,7 @@ static const struct rule rules[] = {
 	ORPHANS("property", "properties"),
 	ORPHANS("feature", "features"),
 	ORPHANS("tag", "tags"),
-	ORPHANS("document", "notes or firewall rules"),
+	ORPHANS("document", "notes, firewall rules or a menu"),
 	ORPHANS("volume", "volumes"),
 	ORPHANS("operation", "an unfinished operation"),
 	{"SELECT q.name, p.name, p.qid, p.name FROM property p JOIN qube q USING (qid) WHERE p.name NOT IN (SELECT name FROM known)",
@@ -113,13 +115,15 @@ static int mend(sqlite3 *db, const char *sql, sqlite3_stmt *found)
 	return rc == SQLITE_DONE ? 0 : -EIO;
 }
 
+static const char by_hand[] = "restore the store from a backup";
+
 static int check_rule(struct checking *c, const struct rule *rule)
 {
 	sqlite3_stmt *st = NULL;
 	int rc = sqlite3_prepare_v2(c->db, rule->find, -1, &st, NULL);
 
 	while (rc == SQLITE_OK || rc == SQLITE_ROW) {
-		enum store_mend how = rule->mend ? MEND_CAN : MEND_HAND;
+		enum store_mend how = rule->mend && !c->lost ? MEND_CAN : MEND_HAND;
 		const unsigned char *subject, *name;
 		char text[512];
 
@@ -135,7 +139,9 @@ static int check_rule(struct checking *c, const struct rule *rule)
 #pragma GCC diagnostic pop
 		if (how == MEND_CAN && c->mend)
 			how = mend(c->db, rule->mend, st) == 0 ? MEND_DONE : MEND_FAILED;
-		c->fn(c->data, subject ? (const char *)subject : "store", text, rule->advice, how);
+		c->fn(c->data, subject ? (const char *)subject : "store", text,
+		      c->lost ? by_hand : rule->advice, how);
+		c->lost |= rule == rules; /* without dom0 */
 	}
 	(void)sqlite3_finalize(st);
 	return rc == SQLITE_DONE ? 0 : rc == SQLITE_NOMEM ? -ENOMEM : -EIO;
@@ -164,7 +170,6 @@ static int ask_integrity(sqlite3 *db, bool *ret_sound, char *words, size_t size)
 /* Indexes can be made again from their tables; a damaged table cannot. */
 static int check_file(struct checking *c, bool *ret_sound)
 {
-	static const char by_hand[] = "restore the store from a backup";
 	char words[300], text[400];
 	int r = ask_integrity(c->db, ret_sound, words, sizeof(words));
 
@@ -189,7 +194,7 @@ static int check_file(struct checking *c, bool *ret_sound)
 
 int store_check(struct store *s, bool mend_it, store_check_fn fn, void *data)
 {
-	struct checking c = {s, store_db(s), mend_it, fn, data};
+	struct checking c = {.s = s, .db = store_db(s), .mend = mend_it, .fn = fn, .data = data};
 	bool sound;
 	int r = check_file(&c, &sound);
 

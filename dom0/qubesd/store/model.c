@@ -37,17 +37,18 @@ const char *disk_name(enum disk d)
 
 const char *document_name(enum document d)
 {
-	static const char *const names[N_DOCUMENTS] = {"notes", "firewall"};
+	static const char *const names[N_DOCUMENTS] = {"notes", "firewall", "menu"};
 
 	return names[d];
 }
 
 const struct pair *pair_find(const struct pair *list, const char *key)
 {
-	for (; list; list = list->next)
-		if (strcmp(list->key, key) == 0)
-			return list;
-	return NULL;
+	int order = -1;
+
+	for (; list && (order = strcmp(list->key, key)) < 0; list = list->next)
+		;
+	return list && order == 0 ? list : NULL;
 }
 
 void pair_free(struct pair *p)
@@ -59,25 +60,39 @@ void pair_free(struct pair *p)
 	free(p);
 }
 
+/* where @key is, or belongs; @ret_there: something is there under it */
+static struct pair **pair_seek(struct pair **list, const char *key, bool *ret_there)
+{
+	int order = -1;
+
+	while (*list && (order = strcmp((*list)->key, key)) < 0)
+		list = &(*list)->next;
+	*ret_there = *list && order == 0;
+	return list;
+}
+
 void pair_drop(struct pair **list, const char *key)
 {
-	for (; *list; list = &(*list)->next)
-		if (strcmp((*list)->key, key) == 0) {
-			struct pair *gone = *list;
+	bool there;
+	struct pair **at = pair_seek(list, key, &there);
+	struct pair *gone = *at;
 
-			*list = gone->next;
-			pair_free(gone);
-			return;
-		}
+	if (!there)
+		return;
+	*at = gone->next;
+	pair_free(gone);
 }
 
 void pair_put(struct pair **list, struct pair *p)
 {
-	pair_drop(list, p->key);
-	while (*list && strcmp((*list)->key, p->key) < 0)
-		list = &(*list)->next;
-	p->next = *list;
-	*list = p;
+	bool there;
+	struct pair **at = pair_seek(list, p->key, &there);
+	struct pair *gone = *at;
+
+	p->next = there ? gone->next : gone;
+	*at = p;
+	if (there)
+		pair_free(gone);
 }
 
 static void pairs_free(struct pair *list)
@@ -180,6 +195,11 @@ const struct pool *model_pool(const struct model *m, const char *name)
 	return p;
 }
 
+bool pool_takes_volumes(const struct pool *p)
+{
+	return !str_eq(p->driver, "linux-kernel");
+}
+
 unsigned model_label(const struct model *m, const char *name)
 {
 	for (unsigned i = 1; i <= LABEL_MAX; i++)
@@ -234,6 +254,13 @@ const struct volume *model_source(const struct model *m, const struct qube *q, e
 	if (from && q->klass == KLASS_DISP && d == DISK_ROOT && model_template(m, from))
 		from = model_template(m, from);
 	return from && from->volumes[d].pool ? &from->volumes[d] : NULL;
+}
+
+const char *model_volume_pool(const struct model *m, const struct qube *q, enum disk d)
+{
+	const struct volume *source = model_source(m, q, d);
+
+	return source ? source->pool : q->volumes[d].pool;
 }
 
 uint64_t model_volume_size(const struct model *m, const struct qube *q, enum disk d)

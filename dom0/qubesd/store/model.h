@@ -55,8 +55,8 @@ struct volume {
 
 /** enum document - a qube's longer texts: what its user notes, its firewall's rules as they are sent;
  * stored by name */
-enum document { DOCUMENT_NOTES, DOCUMENT_FIREWALL };
-#define N_DOCUMENTS 2
+enum document { DOCUMENT_NOTES, DOCUMENT_FIREWALL, DOCUMENT_MENU };
+#define N_DOCUMENTS 3
 const char *document_name(enum document d);
 
 struct hold;  /* of a disposable that somebody holds: disposable.h */
@@ -138,6 +138,8 @@ void model_done(struct model *m);
 struct qube *model_find(const struct model *m, const char *name);
 struct qube *model_get(const struct model *m, unsigned qid);
 const struct pool *model_pool(const struct model *m, const char *name);
+/** pool_takes_volumes() - false: it holds what dom0 keeps there, kernels */
+bool pool_takes_volumes(const struct pool *p);
 /** model_label() - index of a label by name; 0 if there is none */
 unsigned model_label(const struct model *m, const char *name);
 /** model_refuse_label() - refuse since there is no label @name, and name those that there are */
@@ -151,6 +153,9 @@ void model_untell(struct model *m, struct qube *q);
 struct qube *model_template(const struct model *m, const struct qube *q);
 /** model_source() - the volume that a snap_on_start volume starts from, and its owner; or NULL */
 const struct volume *model_source(const struct model *m, const struct qube *q, enum disk d);
+/** model_volume_pool() - where a volume is: a snap_on_start volume with its source, whatever it was made for.
+ * NULL if there is none */
+const char *model_volume_pool(const struct model *m, const struct qube *q, enum disk d);
 /** model_volume_size() - as the guest sees it */
 uint64_t model_volume_size(const struct model *m, const struct qube *q, enum disk d);
 

@@ -3,6 +3,7 @@
 #include "store/property.h"
 
 #include "base/str.h"
+#include "proto/argument.h"
 #include "store/model.h"
 
 #include <arpa/inet.h>
@@ -11,7 +12,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
 /* Values into a buffer of PROPERTY_BUF bytes: what is written here always fits. */
@@ -174,22 +174,71 @@ static const char *compute_dispvm(const struct model *m, const struct qube *q, c
 	return t ? put(buf, "%u", t->qid) : "";
 }
 
+/* as that of who shows its windows */
+static const char *compute_keyboard(const struct model *m, const struct qube *q, char *buf)
+{
+	const struct qube *guivm = q->qid != 0 ? property_qube(m, q, PROP_guivm) : NULL;
+
+	/* one that shows its own has nobody to follow */
+	if (!guivm || guivm == q || (guivm->qid != 0 && !guivm->values[PROP_keyboard_layout]))
+		guivm = q->qid != 0 ? model_get(m, 0) : NULL;
+	return guivm ? property_text(m, guivm, PROP_keyboard_layout, buf) : "us++";
+}
+
 static const char *compute_kernelopts(const struct model *m, const struct qube *q, char *buf)
 {
 	return property_text(m, q, PROP_kernel, buf)[0] == '\0' ? "" : "swiotlb=2048";
 }
 
+/* of the qube, else of its template and that one's */
+static const char *feature_of(const struct model *m, const struct qube *q, const char *name)
+{
+	for (unsigned n = 0; q && n < 3; n++, q = model_template(m, q)) {
+		const struct pair *p = pair_find(q->features, name);
+
+		if (p)
+			return p->value;
+	}
+	return "";
+}
+
+static bool has_feature_like(const struct model *m, const struct qube *q, const char *prefix)
+{
+	for (unsigned n = 0; q && n < 3; n++, q = model_template(m, q))
+		for (const struct pair *p = q->features; p; p = p->next)
+			if (str_starts(p->key, prefix))
+				return true;
+	return false;
+}
+
+/* Can its memory grow and shrink? The kernel of an hvm qube is its own, and need not know how: one with our tools
+ * does, unless it says which services it has and the one for that is not among them. */
+static bool may_balance(const struct model *m, const struct qube *q)
+{
+	char buf[PROPERTY_BUF];
+
+	if (!str_eq(property_text(m, q, PROP_virt_mode, buf), "hvm"))
+		return true;
+	if (feature_of(m, q, "qrexec")[0] == '\0')
+		return false;
+	return !has_feature_like(m, q, "supported-service.") ||
+	       feature_of(m, q, "supported-service.meminfo-writer")[0] != '\0';
+}
+
 static const char *compute_maxmem(const struct model *m, const struct qube *q, char *buf)
 {
-	uint64_t half = m->machine.memory_mib / 2, most = 4000;
-	int64_t memory = q->klass == KLASS_ADMIN ? 0 : property_int(m, q, PROP_memory);
+	uint64_t half = m->machine.memory_mib / 2, most = 4096, memory = 0;
 
-	if (q->klass == KLASS_ADMIN)
-		most = 4096;
+	if (q->klass != KLASS_ADMIN) {
+		if (!may_balance(m, q))
+			return "0";
+		memory = (uint64_t)property_int(m, q, PROP_memory);
+		/* Linux sets up its tables for all it may have: ten times more than at its start is too much */
+		most = str_eq(feature_of(m, q, "os"), "Linux") ? memory * 10 : 4000;
+	}
 	if (half > 0 && half < most)
 		most = half;
-	return put(buf, "%" PRIu64,
-		   memory > 0 && (uint64_t)memory > most ? (uint64_t)memory : most);
+	return put(buf, "%" PRIu64, memory > most ? memory : most);
 }
 
 static const char *compute_newest_kernel(const struct model *m, const struct qube *q, char *buf)
@@ -372,6 +421,38 @@ static int check_ip(CHECK_ARGS)
 	return refuse(why, value_error, "'%s' is no IPv4 address", raw);
 }
 
+static int check_ip6(CHECK_ARGS)
+{
+	struct in6_addr address;
+
+	(void)m, (void)q, (void)p;
+	if (raw[0] == '\0' || inet_pton(AF_INET6, raw, &address) == 1)
+		return 0;
+	return refuse(why, value_error, "'%s' is no IPv6 address", raw);
+}
+
+bool property_interfaces_are(const char *text)
+{
+	size_t i = 0;
+
+	for (; text[i] != '\0'; i++)
+		if (!strchr(i % INTERFACE_LEN == 0 ? "abcdefghijklmnopqrstuvwxyz?*"
+						   : "0123456789abcdef*",
+			    text[i]))
+			return false;
+	return i % INTERFACE_LEN == 0;
+}
+
+static int check_interfaces(CHECK_ARGS)
+{
+	(void)m, (void)q;
+	if (property_interfaces_are(raw))
+		return 0;
+	return refuse(why, value_error,
+		      "%s is interfaces of devices one behind the other, each like u03****",
+		      p->name);
+}
+
 static int check_mac(CHECK_ARGS)
 {
 	static const char hex[] = "0123456789abcdefABCDEF";
@@ -403,10 +484,16 @@ static int check_kernel(CHECK_ARGS)
 
 static int check_pool(CHECK_ARGS)
 {
+	const struct pool *pool = model_pool(m, raw);
+
 	(void)q;
-	if (model_pool(m, raw))
+	if (!pool)
+		return refuse(why, value_error, "%s: there is no pool '%s'", p->name, raw);
+	if (pool_takes_volumes(pool) == (p->id != GLOBAL_default_pool_kernel))
 		return 0;
-	return refuse(why, value_error, "%s: there is no pool '%s'", p->name, raw);
+	return refuse(why, value_error,
+		      "%s: what pool '%s' holds is of another kind, its driver is %s", p->name, raw,
+		      pool->driver);
 }
 
 static int check_template_or_none(CHECK_ARGS)
@@ -455,6 +542,27 @@ static int check_provides(CHECK_ARGS)
 		   property_bool(m, t, PROP_provides_network)))
 		return 0;
 	return refuse(why, value_error, "%s: '%s' does not provide network", p->name, t->name);
+}
+
+/* with default_netvm @raw, would a qube that follows it get its network from itself? */
+static int check_default_netvm(CHECK_ARGS)
+{
+	const struct qube *at = raw_qube(m, raw);
+	int r = check_provides(m, q, p, raw, why);
+
+	for (unsigned n = 0; r == 0 && at && n <= QID_MAX; n++) {
+		if (!at->values[PROP_netvm])
+			return 0; /* itself, which compute_netvm() knows, or one that follows it: the end */
+		at = raw_qube(m, at->values[PROP_netvm]);
+		if (at && at != raw_qube(m, raw) && !at->values[PROP_netvm] &&
+		    at->klass != KLASS_TEMPLATE)
+			return refuse(
+				why, value_error,
+				"default_netvm '%s' gets its own network from '%s', whose netvm "
+				"is the default: a loop",
+				raw_qube(m, raw)->name, at->name);
+	}
+	return r;
 }
 
 static int check_netvm(CHECK_ARGS)
@@ -513,6 +621,7 @@ static int check_dispvms(CHECK_ARGS)
 /* The tables. */
 
 #define NONE
+#define TOLD(path, ...)  .entry = (path), __VA_ARGS__
 #define TEXT(t)          .text = (t)
 #define OF_GLOBAL(g)     .global = (GLOBAL_##g + 1)
 #define COMPUTED(f)      .compute = compute_##f
@@ -679,25 +788,12 @@ struct qube *global_qube(const struct model *m, enum global_id id)
 
 /* Setting. */
 
-bool property_parse_bool(const char *shown, char *raw)
-{
-	static const struct {
-		const char *word;
-		bool value;
-	} words[] = {{"0", false}, {"no", false}, {"false", false}, {"off", false},
-		     {"1", true},  {"yes", true}, {"true", true},   {"on", true}};
-
-	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		if (strcasecmp(words[i].word, shown) == 0)
-			return str_format(raw, PROPERTY_VALUE_MAX, "%s",
-					  words[i].value ? "True" : "False") == 0;
-	return false;
-}
-
 static int parse_bool(const struct property *p, const char *shown, char *raw, struct refusal *why)
 {
-	if (property_parse_bool(shown, raw))
-		return 0;
+	bool truth;
+
+	if (argument_truth_decode(shown, strlen(shown), &truth) == 0)
+		return str_format(raw, PROPERTY_VALUE_MAX, "%s", truth ? "True" : "False");
 	return refuse(why, value_error, "%s is True or False, not '%s'", p->name, shown);
 }
 
@@ -807,6 +903,8 @@ bool property_depends(const struct model *m, const struct qube *q, const struct 
 {
 	if (q->values[p->id])
 		return false;
+	if (from && p == on && p->id == PROP_keyboard_layout)
+		return property_qube(m, q, PROP_guivm) == from;
 	if (from)
 		return p == on && p->from_template && model_template(m, q) == from;
 	if (p->id == PROP_netvm)

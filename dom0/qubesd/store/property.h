@@ -19,6 +19,8 @@ struct qube;
 #define PROPERTY_BUF 256
 /** PROPERTY_VALUE_MAX - bytes of a value that is set */
 #define PROPERTY_VALUE_MAX 4096
+/** INTERFACE_LEN - of a device's interface: the letter of a class, six hex digits or * */
+#define INTERFACE_LEN 7
 
 enum property_type { TYPE_STR, TYPE_INT, TYPE_BOOL, TYPE_VM, TYPE_LABEL };
 enum property_flag { FIXED = 1, HALTED = 2, ALWAYS = 4, START = 8 };
@@ -29,6 +31,7 @@ struct property {
 	unsigned id;      /* enum property_id or enum global_id */
 	unsigned classes; /* bit set 1 << enum klass; 0 = the system's */
 	unsigned flags;
+	const char *entry; /* of a running qube's QubesDB, that says it at once; NULL: none */
 	/* the default: from the template, computed, a global, a text; none of them: unset */
 	bool from_template;
 	const char *(*compute)(const struct model *m, const struct qube *q, char *buf);
@@ -80,8 +83,8 @@ struct qube *global_qube(const struct model *m, enum global_id id);
  */
 MUST_CHECK int property_parse(const struct model *m, const struct qube *q, const struct property *p,
 			      const void *shown, size_t len, char *raw, struct refusal *why);
-/** property_parse_bool() - "True" or "False" into @raw, from any of the words for them; false: it is none */
-bool property_parse_bool(const char *shown, char *raw);
+/** property_interfaces_are() - @text is interfaces of devices, one behind the other, or empty */
+bool property_interfaces_are(const char *text);
 /** property_may_reset() - the default is acceptable now; 0 or REFUSED */
 MUST_CHECK int property_may_reset(const struct model *m, const struct qube *q,
 				  const struct property *p, struct refusal *why);

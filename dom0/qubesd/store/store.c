@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "store/change.h"
 #include "store/property.h"
 #include "store/refusal.h"
 
@@ -16,440 +17,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-
-enum what {
-	ADD_QUBE,
-	REMOVE_QUBE,
-	RENAME,
-	SET_PROPERTY,
-	SET_DOCUMENT,
-	SET_GLOBAL,
-	SET_FEATURE,
-	SET_TAG,
-	SET_VOLUME,
-	SET_LABEL,
-	SET_POOL,
-	SET_XID,
-	BEGIN,
-	END,
-};
-
-/* One change, with all the memory that its happening in the model will need. */
-struct change {
-	struct change *next;
-	enum what what;
-	unsigned qid, index;
-	uint64_t number;
-	struct qube *qube;           /* ADD_QUBE */
-	struct pair *pair;           /* SET_FEATURE, SET_TAG: new value */
-	char *key, *value;           /* by kind; value NULL = remove */
-	struct pool *pool;           /* SET_POOL */
-	struct operation *operation; /* BEGIN */
-	struct volume volume;        /* SET_VOLUME */
-};
+#include <sys/stat.h>
 
 struct store {
 	sqlite3 *db;
 	int lock_fd;
 	struct model model;
 };
-
-static void change_free(struct change *c)
-{
-	if (!c)
-		return;
-	qube_free(c->qube);
-	pair_free(c->pair);
-	free(c->key);
-	free(c->value);
-	if (c->pool) {
-		free(c->pool->name);
-		free(c->pool->driver);
-		free(c->pool->dir);
-		free(c->pool);
-	}
-	if (c->operation) {
-		free(c->operation->kind);
-		free(c->operation->detail);
-		free(c->operation);
-	}
-	free(c->volume.pool);
-	free(c->volume.vid);
-	free(c);
-}
-
-void changes_done(struct changes *c)
-{
-	while (c->first) {
-		struct change *next = c->first->next;
-
-		change_free(c->first);
-		c->first = next;
-	}
-	*c = (struct changes){0};
-}
-
-static struct change *append(struct changes *c, enum what what, unsigned qid)
-{
-	struct change *one = calloc(1, sizeof(*one));
-
-	if (!one) {
-		c->failed = true;
-		return NULL;
-	}
-	one->what = what;
-	one->qid = qid;
-	if (!c->last)
-		c->last = &c->first;
-	*c->last = one;
-	c->last = &one->next;
-	return one;
-}
-
-/* a copy of @s, NULL for NULL; running out of memory sticks to @c */
-static char *copy(struct changes *c, const char *s)
-{
-	char *new = s ? strdup(s) : NULL;
-
-	if (s && !new)
-		c->failed = true;
-	return new;
-}
-
-void changes_add_qube(struct changes *c, unsigned qid, enum klass klass, const char *name,
-		      const char *uuid)
-{
-	struct change *one = append(c, ADD_QUBE, qid);
-	struct qube *q;
-
-	if (!one)
-		return;
-	q = one->qube = calloc(1, sizeof(*q));
-	if (!q || str_copy(q->name, sizeof(q->name), name, strlen(name)) < 0 ||
-	    str_copy(q->uuid, sizeof(q->uuid), uuid, strlen(uuid)) < 0) {
-		c->failed = true;
-		return;
-	}
-	q->qid = qid;
-	q->klass = klass;
-	c->n_qubes++;
-}
-
-void changes_remove_qube(struct changes *c, unsigned qid)
-{
-	(void)append(c, REMOVE_QUBE, qid);
-}
-
-void changes_rename(struct changes *c, unsigned qid, const char *name)
-{
-	struct change *one = append(c, RENAME, qid);
-
-	if (one)
-		one->value = copy(c, name);
-}
-
-static void set_value(struct changes *c, enum what what, unsigned qid, unsigned index,
-		      const char *raw)
-{
-	struct change *one = append(c, what, qid);
-
-	if (!one)
-		return;
-	one->index = index;
-	one->value = copy(c, raw);
-}
-
-void changes_set_property(struct changes *c, unsigned qid, enum property_id id, const char *raw)
-{
-	set_value(c, SET_PROPERTY, qid, id, raw);
-}
-
-void changes_set_document(struct changes *c, unsigned qid, enum document d, const char *text)
-{
-	set_value(c, SET_DOCUMENT, qid, d, text);
-}
-
-void changes_set_global(struct changes *c, enum global_id id, const char *raw)
-{
-	set_value(c, SET_GLOBAL, 0, id, raw);
-}
-
-static void set_pair(struct changes *c, enum what what, unsigned qid, const char *key,
-		     const char *value)
-{
-	struct change *one = append(c, what, qid);
-
-	if (!one)
-		return;
-	one->key = copy(c, key);
-	if (!value)
-		return;
-	one->pair = calloc(1, sizeof(*one->pair));
-	if (!one->pair) {
-		c->failed = true;
-		return;
-	}
-	one->pair->key = copy(c, key);
-	one->pair->value = copy(c, value);
-}
-
-void changes_set_feature(struct changes *c, unsigned qid, const char *name, const char *value)
-{
-	set_pair(c, SET_FEATURE, qid, name, value);
-}
-
-void changes_set_tag(struct changes *c, unsigned qid, const char *name, bool there)
-{
-	set_pair(c, SET_TAG, qid, name, there ? "" : NULL);
-}
-
-void changes_set_volume(struct changes *c, unsigned qid, enum disk d, const struct volume *v)
-{
-	struct change *one = append(c, SET_VOLUME, qid);
-
-	if (!one)
-		return;
-	one->index = d;
-	one->volume = *v;
-	one->volume.pool = copy(c, v->pool);
-	one->volume.vid = copy(c, v->vid);
-}
-
-void changes_set_label(struct changes *c, unsigned i, const char *name, uint32_t color)
-{
-	struct change *one = append(c, SET_LABEL, 0);
-
-	if (!one)
-		return;
-	one->index = i;
-	one->number = color;
-	one->value = copy(c, name);
-}
-
-void changes_remove_pool(struct changes *c, const char *name)
-{
-	struct change *one = append(c, SET_POOL, 0);
-
-	if (one)
-		one->key = copy(c, name);
-}
-
-void changes_set_pool(struct changes *c, const struct pool *pool)
-{
-	struct change *one = append(c, SET_POOL, 0);
-
-	if (!one)
-		return;
-	one->key = copy(c, pool->name);
-	one->pool = calloc(1, sizeof(*one->pool));
-	if (!one->pool) {
-		c->failed = true;
-		return;
-	}
-	one->pool->name = copy(c, pool->name);
-	one->pool->driver = copy(c, pool->driver);
-	one->pool->dir = copy(c, pool->dir);
-	one->pool->revisions_to_keep = pool->revisions_to_keep;
-}
-
-void changes_set_xid(struct changes *c, unsigned last_xid)
-{
-	struct change *one = append(c, SET_XID, 0);
-
-	if (one)
-		one->number = last_xid;
-}
-
-void changes_begin(struct changes *c, uint64_t id, unsigned qid, const char *kind,
-		   const char *detail)
-{
-	struct change *one = append(c, BEGIN, qid);
-
-	if (!one)
-		return;
-	one->number = id;
-	one->operation = calloc(1, sizeof(*one->operation));
-	if (!one->operation) {
-		c->failed = true;
-		return;
-	}
-	one->operation->id = id;
-	one->operation->qid = qid;
-	one->operation->kind = copy(c, kind);
-	one->operation->detail = copy(c, detail);
-}
-
-void changes_end(struct changes *c, uint64_t id)
-{
-	struct change *one = append(c, END, 0);
-
-	if (one)
-		one->number = id;
-}
-
-/* The model: what a change does there. Nothing here fails. */
-
-static void swap_text(char **to, char **from)
-{
-	free(*to);
-	*to = take_ptr(from);
-}
-
-static void operation_drop(struct operation **at)
-{
-	struct operation *gone = *at;
-
-	*at = gone->next;
-	free(gone->kind);
-	free(gone->detail);
-	free(gone);
-}
-
-static void apply_operation_end(struct model *m, uint64_t id)
-{
-	struct operation **p = &m->operations;
-
-	while (*p && (*p)->id != id)
-		p = &(*p)->next;
-	if (*p)
-		operation_drop(p);
-}
-
-static void apply_removal(struct model *m, struct qube *q)
-{
-	struct operation **p = &m->operations;
-
-	while (*p) {
-		if ((*p)->qid == q->qid)
-			operation_drop(p);
-		else
-			p = &(*p)->next;
-	}
-	model_remove(m, q);
-}
-
-static void apply_pool(struct model *m, struct change *c)
-{
-	struct pool **p = &m->pools;
-
-	while (*p && strcmp((*p)->name, c->key) != 0)
-		p = &(*p)->next;
-	if (*p) {
-		struct pool *gone = *p;
-
-		*p = gone->next;
-		free(gone->name);
-		free(gone->driver);
-		free(gone->dir);
-		free(gone);
-	}
-	if (c->pool) {
-		c->pool->next = *p;
-		*p = take_ptr(&c->pool);
-	}
-}
-
-static void apply_volume(struct qube *q, struct change *c)
-{
-	struct volume *v = &q->volumes[c->index];
-
-	free(v->pool);
-	free(v->vid);
-	*v = c->volume;
-	c->volume = (struct volume){0};
-}
-
-/* what calls are decided by: policyd is told of it (policyd.h) */
-static bool is_told(const struct change *c)
-{
-	/* the template, for it is a disposable's default_dispvm */
-	static const unsigned properties[] = {
-		PROP_default_dispvm,       PROP_label,        PROP_relayvm, PROP_template,
-		PROP_template_for_dispvms, PROP_transport_rpc};
-
-	if (c->what == SET_FEATURE)
-		return str_eq(c->pair ? c->pair->key : c->key, "internal");
-	for (size_t i = 0; c->what == SET_PROPERTY && i < ARRAY_LEN(properties); i++)
-		if (properties[i] == c->index)
-			return true;
-	return c->what == SET_TAG || c->what == RENAME;
-}
-
-static void untell(struct model *m, const struct change *c)
-{
-	struct qube *q = model_get(m, c->qid);
-
-	if (c->what == ADD_QUBE || c->what == REMOVE_QUBE)
-		m->untold = true; /* one that was never told is told */
-	if (q && is_told(c))
-		model_untell(m, q);
-	/* policyd knows qubes that others refer to by name */
-	if (c->what == RENAME || (c->what == SET_GLOBAL && c->index == GLOBAL_default_dispvm))
-		for (size_t i = 0; i < m->n_qubes; i++)
-			model_untell(m, m->by_name[i]);
-}
-
-static void apply(struct model *m, struct change *c)
-{
-	struct qube *q = model_get(m, c->qid);
-	struct pair **pairs = NULL;
-
-	untell(m, c);
-	switch (c->what) {
-	case ADD_QUBE:
-		model_add(m, take_ptr(&c->qube));
-		return;
-	case SET_GLOBAL:
-		swap_text(&m->globals[c->index], &c->value);
-		return;
-	case SET_LABEL:
-		swap_text(&m->labels[c->index].name, &c->value);
-		m->labels[c->index].color = (uint32_t)c->number;
-		return;
-	case SET_POOL:
-		apply_pool(m, c);
-		return;
-	case SET_XID:
-		m->last_xid = (unsigned)c->number;
-		return;
-	case BEGIN:
-		if (m->next_operation <= c->number)
-			m->next_operation = c->number + 1;
-		c->operation->next = m->operations;
-		m->operations = take_ptr(&c->operation);
-		return;
-	case END:
-		apply_operation_end(m, c->number);
-		return;
-	case REMOVE_QUBE:
-	case RENAME:
-	case SET_PROPERTY:
-	case SET_DOCUMENT:
-	case SET_FEATURE:
-	case SET_TAG:
-	case SET_VOLUME:
-		break;
-	}
-	if (!q)
-		return;
-	if (c->what == REMOVE_QUBE) {
-		apply_removal(m, q);
-	} else if (c->what == RENAME) {
-		model_rename(m, q, c->value);
-	} else if (c->what == SET_DOCUMENT) {
-		swap_text(&q->documents[c->index], &c->value);
-	} else if (c->what == SET_PROPERTY) {
-		swap_text(&q->values[c->index], &c->value);
-	} else if (c->what == SET_VOLUME) {
-		apply_volume(q, c);
-	} else {
-		pairs = c->what == SET_TAG ? &q->tags : &q->features;
-		if (c->pair)
-			pair_put(pairs, take_ptr(&c->pair));
-		else
-			pair_drop(pairs, c->key);
-	}
-}
 
 /* The file. */
 
@@ -482,8 +56,20 @@ static const char *const schema[] = {
 };
 _Static_assert(ARRAY_LEN(schema) == STORE_VERSION, "a version is a step");
 
+/* What an input or output error of the last call to @db was. SQLite notes the system's word for it but for the write-ahead
+ * log's; that errno still has then: it chooses the words a person reads, nothing else. */
+static int io_error(sqlite3 *db, int rc)
+{
+	int error = db && sqlite3_system_errno(db) != 0 ? sqlite3_system_errno(db) : errno;
+
+	/* the write-ahead log's shared memory cannot grow on a full disk either */
+	if (rc == SQLITE_IOERR_SHMSIZE || error == ENOSPC || error == EDQUOT)
+		return STORE_E_FULL;
+	return error == EROFS ? -EROFS : -EIO;
+}
+
 /* a SQLite result as ours */
-static int db_result(int rc)
+static int db_result(sqlite3 *db, int rc)
 {
 	switch (rc & 0xff) {
 	case SQLITE_OK:
@@ -500,8 +86,7 @@ static int db_result(int rc)
 	case SQLITE_READONLY:
 		return -EROFS;
 	case SQLITE_IOERR:
-		/* the write-ahead log's shared memory cannot grow on a full disk either */
-		return rc == SQLITE_IOERR_SHMSIZE ? STORE_E_FULL : -EIO;
+		return io_error(db, rc);
 	default:
 		return -EIO;
 	}
@@ -509,7 +94,8 @@ static int db_result(int rc)
 
 static int db_exec(sqlite3 *db, const char *sql)
 {
-	return db_result(sqlite3_exec(db, sql, NULL, NULL, NULL));
+	errno = 0;
+	return db_result(db, sqlite3_exec(db, sql, NULL, NULL, NULL));
 }
 
 /* one statement; each letter of @types binds an argument: s a string, i an int64_t */
@@ -518,7 +104,7 @@ static int db_run(sqlite3 *db, const char *sql, const char *types, ...)
 	sqlite3_stmt *st = NULL;
 	int rc = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
 	va_list args;
-	int i = 1;
+	int i = 1, r;
 
 	va_start(args, types);
 	for (; rc == SQLITE_OK && *types != '\0'; types++, i++)
@@ -529,8 +115,9 @@ static int db_run(sqlite3 *db, const char *sql, const char *types, ...)
 	if (rc == SQLITE_OK)
 		rc = sqlite3_step(st);
 	/* the first failure counts; finalizing repeats it */
+	r = db_result(db, rc);
 	(void)sqlite3_finalize(st);
-	return db_result(rc);
+	return r;
 }
 
 static int write_volume(sqlite3 *db, const struct change *c)
@@ -627,24 +214,31 @@ static int write_change(sqlite3 *db, const struct change *c)
 	return -EINVAL;
 }
 
+static int write_changes(sqlite3 *db, const struct changes *c)
+{
+	int r = db_exec(db, "BEGIN IMMEDIATE");
+
+	for (struct change *one = c->first; r == 0 && one; one = one->next)
+		r = write_change(db, one);
+	if (r == 0)
+		r = db_exec(db, "COMMIT");
+	if (r != 0 && !sqlite3_get_autocommit(db))
+		(void)db_exec(db, "ROLLBACK");
+	return r;
+}
+
 int store_apply(struct store *s, struct changes *c)
 {
 	int r = c->failed ? -ENOMEM : model_reserve(&s->model, c->n_qubes);
 
-	if (r == 0)
-		r = db_exec(s->db, "BEGIN IMMEDIATE");
-	for (struct change *one = c->first; r == 0 && one; one = one->next)
-		r = write_change(s->db, one);
-	if (r == 0)
-		r = db_exec(s->db, "COMMIT");
+	if (r == 0 && s->db)
+		r = write_changes(s->db, c);
 	if (r != 0) {
-		if (!sqlite3_get_autocommit(s->db))
-			(void)db_exec(s->db, "ROLLBACK");
 		changes_done(c);
 		return r;
 	}
 	for (struct change *one = c->first; one; one = one->next)
-		apply(&s->model, one);
+		change_happen(&s->model, one);
 	changes_done(c);
 	return 0;
 }
@@ -660,6 +254,10 @@ int store_change(struct store *s, struct changes *c, struct refusal *why)
 		return refuse(why, "QubesException",
 			      "the store cannot be written: its file system is read-only. Nothing "
 			      "was changed");
+	if (r == -EIO)
+		return refuse(why, "QubesException",
+			      "the store cannot be written: its disk gives errors (see dmesg). "
+			      "Nothing was changed");
 	return fault(r);
 }
 
@@ -794,7 +392,7 @@ static int load(struct store *s)
 			if (rc == SQLITE_ROW)
 				tables[i].read(&c, st);
 		}
-		r = db_result(rc);
+		r = db_result(s->db, rc);
 		(void)sqlite3_finalize(st);
 	}
 	if (r != 0)
@@ -803,7 +401,7 @@ static int load(struct store *s)
 		return -ENOMEM;
 	r = model_reserve(&s->model, c.n_qubes);
 	for (struct change *one = c.first; r == 0 && one; one = one->next)
-		apply(&s->model, one);
+		change_happen(&s->model, one);
 	return r;
 }
 
@@ -842,12 +440,12 @@ static int migrate(struct store *s)
 	sqlite3_stmt *st = NULL;
 	char sql[64];
 	int64_t version = 0;
-	int r = db_result(sqlite3_prepare_v2(s->db, "PRAGMA user_version", -1, &st, NULL));
+	int r = db_result(s->db, sqlite3_prepare_v2(s->db, "PRAGMA user_version", -1, &st, NULL));
 
 	if (r == 0) {
 		int rc = sqlite3_step(st);
 
-		r = db_result(rc);
+		r = db_result(s->db, rc);
 		if (rc == SQLITE_ROW)
 			version = sqlite3_column_int64(st, 0);
 	}
@@ -882,6 +480,8 @@ static const char *outcome_text(int r)
 		return "it is damaged; restore it from a backup";
 	case STORE_E_FULL:
 		return "the disk is full; make room and try again";
+	case STORE_E_NONE:
+		return "it is missing or empty";
 	default:
 		return log_errno_str(r);
 	}
@@ -904,23 +504,53 @@ int store_lock(const char *dir, int *ret_fd)
 	return 0;
 }
 
-static int open_file(struct store *s, const char *path)
+static int open_file(struct store *s, const char *path, bool begin)
 {
-	int rc = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
-	int r = db_result(rc);
+	struct stat st;
+	int rc, r;
 
+	/* not even touched: what SQLite made of an empty file would throw away the log beside it */
+	if (!begin && (stat(path, &st) < 0 ? errno == ENOENT : st.st_size == 0))
+		return STORE_E_NONE;
+	rc = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | (begin ? SQLITE_OPEN_CREATE : 0),
+			     NULL);
+	r = db_result(s->db, rc);
 	if (rc == SQLITE_CANTOPEN)
 		return -EACCES;
 	if (r == 0)
-		r = db_exec(s->db, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL;"
-				   "PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF;");
+		/* EXTRA as long as a new file has a rollback journal: one whose removal a power cut
+		 * undid would take the file back to nothing, and with it all that the log holds */
+		r = db_exec(s->db, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA synchronous=EXTRA;"
+				   "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+				   "PRAGMA foreign_keys=OFF;");
 	return r == 0 ? migrate(s) : r;
 }
 
-int store_open(const char *dir, struct store **ret, char *error, size_t error_size)
+/* 0 with whether there is a row at all: none are there only if the first start was cut off */
+static int ask_blank(struct store *s, bool *ret)
+{
+	static const char sql[] =
+		"SELECT NOT (EXISTS (SELECT 1 FROM qube) OR EXISTS (SELECT 1 FROM property)"
+		" OR EXISTS (SELECT 1 FROM global) OR EXISTS (SELECT 1 FROM feature)"
+		" OR EXISTS (SELECT 1 FROM tag) OR EXISTS (SELECT 1 FROM volume)"
+		" OR EXISTS (SELECT 1 FROM label) OR EXISTS (SELECT 1 FROM pool)"
+		" OR EXISTS (SELECT 1 FROM counter) OR EXISTS (SELECT 1 FROM operation)"
+		" OR EXISTS (SELECT 1 FROM document))";
+	sqlite3_stmt *st = NULL;
+	int rc = sqlite3_prepare_v2(s->db, sql, -1, &st, NULL);
+
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(st);
+	*ret = rc == SQLITE_ROW && sqlite3_column_int(st, 0) != 0;
+	(void)sqlite3_finalize(st);
+	return db_result(s->db, rc);
+}
+
+int store_open(const char *dir, bool begin, struct store **ret, char *error, size_t error_size)
 {
 	struct store *s = calloc(1, sizeof(*s));
 	char path[4096];
+	bool blank = false;
 	int r;
 
 	if (!s)
@@ -931,11 +561,13 @@ int store_open(const char *dir, struct store **ret, char *error, size_t error_si
 	if (r == 0)
 		r = store_lock(dir, &s->lock_fd);
 	if (r == 0)
-		r = open_file(s, path);
+		r = open_file(s, path, begin);
 	if (r == 0)
 		r = load(s);
-	if (r == 0 && s->model.n_qubes == 0)
-		r = first_start(s);
+	if (r == 0)
+		r = ask_blank(s, &blank);
+	if (r == 0 && blank)
+		r = begin ? first_start(s) : STORE_E_NONE;
 	if (r != 0) {
 		(void)snprintf(error, error_size, "%s: %s", path, outcome_text(r));
 		store_free(s);
@@ -943,6 +575,54 @@ int store_open(const char *dir, struct store **ret, char *error, size_t error_si
 	}
 	*ret = s;
 	return 0;
+}
+
+int store_trial(struct store *s, struct store **ret)
+{
+	struct store *trial = calloc(1, sizeof(*trial));
+	int r;
+
+	if (!trial)
+		return -ENOMEM;
+	trial->lock_fd = NO_FD;
+	model_init(&trial->model);
+	trial->model.machine = s->model.machine;
+	trial->db = s->db; /* to read from */
+	r = load(trial);
+	trial->db = NULL;
+	if (r != 0) {
+		store_free(trial);
+		return r;
+	}
+	*ret = trial;
+	return 0;
+}
+
+int store_put_aside(const char *dir, char *ret_name, size_t size)
+{
+	/* SQLite finds a log by the name of its file */
+	static const char *const parts[] = {"-wal", "-shm", ""};
+	AUTO_CLOSE int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char from[64], to[64];
+	struct stat st;
+	int r = 0;
+
+	if (fd < 0)
+		return fail_errno();
+	for (unsigned i = 1; i < 1000; i++) {
+		(void)snprintf(from, sizeof(from), "store.db.%u", i);
+		(void)snprintf(to, sizeof(to), "store.db.%u-wal", i);
+		if (fstatat(fd, from, &st, 0) < 0 && fstatat(fd, to, &st, 0) < 0)
+			break;
+	}
+	r = str_copy(ret_name, size, from, strlen(from));
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(parts); i++) {
+		(void)snprintf(from, sizeof(from), "store.db%s", parts[i]);
+		(void)snprintf(to, sizeof(to), "%s%s", ret_name, parts[i]);
+		if (renameat2(fd, from, fd, to, RENAME_NOREPLACE) < 0 && errno != ENOENT)
+			r = fail_errno();
+	}
+	return r == 0 && fsync(fd) < 0 ? fail_errno() : r;
 }
 
 void store_free(struct store *s)

@@ -21,23 +21,37 @@ enum store_outcome {
 	STORE_E_NEWER,      /* the file was written by a newer version */
 	STORE_E_DAMAGED,    /* the file is not what it should be */
 	STORE_E_FULL,       /* no space left: the change did not happen */
+	STORE_E_NONE,       /* there is no file, or nothing in it */
 };
 
 struct store;
 
 /**
- * store_open() - open or create the store in folder @dir
+ * store_open() - open the store in folder @dir
+ * @begin:	where there is none, make it: dom0, the labels, the first pools. Otherwise that is STORE_E_NONE, and the
+ *		folder is left as it was
  * @error:	on failure a sentence that names the file and the cause
  *
  * Return: 0; an outcome; -errno.
  */
-MUST_CHECK int store_open(const char *dir, struct store **ret, char *error, size_t error_size);
+MUST_CHECK int store_open(const char *dir, bool begin, struct store **ret, char *error,
+			  size_t error_size);
 void store_free(struct store *s);
 struct model *store_model(struct store *s);
 
 /** store_lock() - keep every qubesd away from the store in @dir as long as *@ret_fd is open. Return: 0; STORE_E_LOCKED;
  * -errno */
 MUST_CHECK int store_lock(const char *dir, int *ret_fd);
+/** store_put_aside() - what is there of a store in @dir gets another name, *@ret_name, so that one can be begun; nobody may
+ * have it open. Return: 0; -errno */
+MUST_CHECK int store_put_aside(const char *dir, char *ret_name, size_t size);
+/**
+ * store_trial() - a model of its own, as that of @s is now, to try changes on
+ *
+ * store_apply() to it touches no file. What is not in the store (who runs, who is hidden) is not in it; what this machine is, is.
+ * Return: 0; an outcome; -errno.
+ */
+MUST_CHECK int store_trial(struct store *s, struct store **ret);
 /** store_snapshot() - write the whole file, as of the last change, into the empty file @fd */
 MUST_CHECK int store_snapshot(struct store *s, int fd);
 /** store_db() - for store/check.c alone */

@@ -7,6 +7,8 @@
  *
  * Each round opens the store, changes it until the cut, writes the picture into an empty folder and opens that: all that
  * had been answered is there, and the change that was under way is there as a whole or not at all.
+ *
+ * The same layer can refuse what is asked of it for a while, as a disk that gives errors or is read-only.
  */
 #include "store/store.h"
 
@@ -47,7 +49,8 @@ struct disk_file {
 static struct {
 	struct disk_file files[MAX_FILES];
 	unsigned n_files;
-	uint64_t n_ops, cut_at; /* the cut comes before this one; 0: never */
+	uint64_t n_ops, cut_at;      /* the cut comes before this one; 0: never */
+	uint64_t fail_from, fail_to; /* those between are refused, and nothing else happens */
 	bool cut;
 } disk;
 static unsigned seed;
@@ -74,7 +77,7 @@ static bool is_cut(void)
 	disk.n_ops++;
 	if (disk.cut_at > 0 && disk.n_ops >= disk.cut_at)
 		disk.cut = true;
-	return disk.cut;
+	return disk.cut || (disk.n_ops >= disk.fail_from && disk.n_ops < disk.fail_to);
 }
 
 static void put(struct disk_file *f, const struct pending *p, size_t len)
@@ -134,6 +137,15 @@ static void settle(struct disk_file *f, bool all)
 		free(p);
 	}
 	f->last = NULL;
+}
+
+static void disk_forget(void)
+{
+	for (unsigned k = 0; k < disk.n_files; k++) {
+		settle(&disk.files[k], true);
+		free(disk.files[k].bytes);
+	}
+	memset(&disk, 0, sizeof(disk));
 }
 
 /* ---- the layer ---- */
@@ -334,7 +346,7 @@ static struct store *must_open(const char *name)
 	struct store *s = NULL;
 	char error[256] = "";
 
-	if (store_open(folder(name), &s, error, sizeof(error)) != 0)
+	if (store_open(folder(name), true, &s, error, sizeof(error)) != 0)
 		fail_msg("%s", error);
 	return s;
 }
@@ -351,31 +363,34 @@ static void no_finding(void *data, const char *subject, const char *text, const 
 	fail_msg("%s: %s", subject, text);
 }
 
-/* changes until the cut, @n more than before if none comes; the last that was answered */
-static unsigned change(struct store *s, unsigned from, unsigned n)
+/* one of several parts, all of which say @n */
+static int change_once(struct store *s, unsigned n)
 {
+	struct changes c = {0};
 	char text[16], filler[700];
-	unsigned i = from;
 
 	memset(filler, 'x', sizeof(filler) - 1);
 	filler[sizeof(filler) - 1] = '\0';
-	for (; i < from + n; i++) {
-		struct changes c = {0};
-
-		(void)snprintf(text, sizeof(text), "%u", i + 1);
-		if (!model_get(store_model(s), 1)) {
-			changes_add_qube(&c, 1, KLASS_APP, "work",
-					 "00000000-0000-4000-8000-000000000001");
-			changes_set_property(&c, 1, PROP_label, "1");
-			changes_set_property(&c, 1, PROP_template, "0");
-		}
-		changes_set_property(&c, 1, PROP_memory, text);
-		/* what makes the log long enough to be moved into the file now and then */
-		changes_set_feature(&c, 1, "filler", filler + draw(600));
-		changes_set_property(&c, 1, PROP_vcpus, text);
-		if (store_apply(s, &c) != 0)
-			break;
+	(void)snprintf(text, sizeof(text), "%u", n);
+	if (!model_get(store_model(s), 1)) {
+		changes_add_qube(&c, 1, KLASS_APP, "work", "00000000-0000-4000-8000-000000000001");
+		changes_set_property(&c, 1, PROP_label, "1");
+		changes_set_property(&c, 1, PROP_template, "0");
 	}
+	changes_set_property(&c, 1, PROP_memory, text);
+	/* what makes the log long enough to be moved into the file now and then */
+	changes_set_feature(&c, 1, "filler", filler + draw(600));
+	changes_set_property(&c, 1, PROP_vcpus, text);
+	return store_apply(s, &c);
+}
+
+/* changes until the cut, @n more than before if none comes; the last that was answered */
+static unsigned change(struct store *s, unsigned from, unsigned n)
+{
+	unsigned i = from;
+
+	while (i < from + n && change_once(s, i + 1) == 0)
+		i++;
 	return i;
 }
 
@@ -412,7 +427,7 @@ static void what_was_answered_survives_a_power_cut(void **state)
 				       sizeof(disk.files[0].path), "%s", path);
 		}
 		last = answered;
-		if (store_open(folder(name[i % 2]), &s, error, sizeof(error)) == 0)
+		if (store_open(folder(name[i % 2]), true, &s, error, sizeof(error)) == 0)
 			last = change(s, answered, 300);
 		else
 			assert_true(disk.cut);
@@ -430,14 +445,62 @@ static void what_was_answered_survives_a_power_cut(void **state)
 		assert_int_equal(store_check(s, false, no_finding, NULL), 0);
 		answered = value(q, PROP_memory);
 		store_free(s);
-		for (unsigned k = 0; k < disk.n_files; k++) {
-			settle(&disk.files[k], true);
-			free(disk.files[k].bytes);
-		}
-		memset(&disk, 0, sizeof(disk));
+		disk_forget();
 	}
 	print_message("%u changes were answered\n", answered);
 	assert_true(answered > rounds);
+}
+
+/* @q says @n, and all of it does */
+static void assert_says(const struct qube *q, unsigned n)
+{
+	assert_int_equal(value(q, PROP_memory), n);
+	assert_int_equal(value(q, PROP_vcpus), n);
+}
+
+static void a_disk_that_fails_for_a_while_refuses_changes_whole_and_then_takes_them(void **state)
+{
+	const char *given = getenv("BULKHEAD_TEST_SEED");
+	unsigned rounds = getenv("BULKHEAD_TEST_FULL") ? 5000 : 100, n_refused = 0;
+
+	(void)state;
+	seed = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL);
+	print_message("BULKHEAD_TEST_SEED=%u, %u rounds\n", seed, rounds);
+	for (unsigned i = 0; i < rounds; i++) {
+		unsigned answered = 1, n = 1;
+		struct store *s;
+
+		(void)!io_remove_tree(AT_FDCWD, folder("c"));
+		s = must_open("c");
+		assert_int_equal(change_once(s, 1), 0);
+		disk.fail_from = disk.n_ops + 1 + draw(i % 3 == 0 ? 3000 : 40);
+		disk.fail_to = disk.fail_from + 1 + draw(60);
+		while (disk.n_ops < disk.fail_to) {
+			if (change_once(s, ++n) == 0)
+				answered = n;
+			else
+				n_refused++;
+			assert_says(model_get(store_model(s), 1), answered);
+		}
+		/* what is asked for then is done, by the same qubesd */
+		assert_int_equal(change_once(s, ++n), 0);
+		assert_says(model_get(store_model(s), 1), n);
+		if (i % 2 == 0) {
+			store_free(s);
+			s = must_open("c");
+		} else {
+			disk.cut = true;
+			store_free(s);
+			power_cut("d");
+			s = must_open("d");
+		}
+		assert_says(model_get(store_model(s), 1), n);
+		assert_int_equal(store_check(s, false, no_finding, NULL), 0);
+		store_free(s);
+		disk_forget();
+	}
+	print_message("%u changes were refused\n", n_refused);
+	assert_true(n_refused > rounds);
 }
 
 static int group_begin(void **state)
@@ -457,6 +520,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_answered_survives_a_power_cut),
+		cmocka_unit_test(
+			a_disk_that_fails_for_a_while_refuses_changes_whole_and_then_takes_them),
 	};
 
 	return cmocka_run_group_tests(tests, group_begin, group_end);

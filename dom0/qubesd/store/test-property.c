@@ -104,6 +104,64 @@ static void values_come_from_where_the_table_says(void **state)
 	assert_null(property_find(work, "no-such"));
 }
 
+static void feature(struct qube *q, const char *name, const char *value)
+{
+	struct pair *p = calloc(1, sizeof(*p));
+
+	assert_non_null(p);
+	p->key = strdup(name);
+	p->value = strdup(value);
+	pair_put(&q->features, p);
+}
+
+static void maxmem_follows_what_the_guest_can(void **state)
+{
+	struct qube *work = model_find(&m, "work"), *tmpl = model_find(&m, "tmpl");
+
+	(void)state;
+	m.machine.memory_mib = 16384;
+	assert_int_equal(property_int(&m, model_get(&m, 0), PROP_maxmem), 4096);
+	assert_int_equal(property_int(&m, work, PROP_maxmem), 4000);
+	set(work, PROP_memory, "300");
+	assert_int_equal(property_int(&m, work, PROP_maxmem), 4000);
+	feature(tmpl, "os", "Linux");
+	assert_int_equal(property_int(&m, work, PROP_maxmem), 3000);
+	set(work, PROP_memory, "1000");
+	assert_int_equal(property_int(&m, work, PROP_maxmem), 8192);
+	set(work, PROP_memory, "9000");
+	assert_int_equal(property_int(&m, work, PROP_maxmem), 9000);
+	set(tmpl, PROP_virt_mode, "hvm");
+	assert_int_equal(property_int(&m, work, PROP_maxmem), 0);
+	feature(tmpl, "qrexec", "1");
+	assert_int_equal(property_int(&m, work, PROP_maxmem), 9000);
+	feature(work, "supported-service.cups", "1");
+	assert_int_equal(property_int(&m, work, PROP_maxmem), 0);
+	feature(tmpl, "supported-service.meminfo-writer", "1");
+	assert_int_equal(property_int(&m, work, PROP_maxmem), 9000);
+	set(tmpl, PROP_maxmem, "10000");
+	assert_int_equal(property_int(&m, work, PROP_maxmem), 10000);
+}
+
+static void a_keyboard_is_that_of_who_shows_the_windows(void **state)
+{
+	struct qube *work = model_find(&m, "work"), *net = model_find(&m, "net");
+	const struct property *keyboard = property_find(work, "keyboard_layout");
+	char buf[PROPERTY_BUF];
+
+	(void)state;
+	assert_string_equal(property_text(&m, work, PROP_keyboard_layout, buf), "us++");
+	set(model_get(&m, 0), PROP_keyboard_layout, "de++");
+	assert_string_equal(property_text(&m, work, PROP_keyboard_layout, buf), "de++");
+	assert_true(property_depends(&m, work, keyboard, model_get(&m, 0), keyboard));
+	set(work, PROP_guivm, "3");
+	assert_string_equal(property_text(&m, work, PROP_keyboard_layout, buf), "de++");
+	set(net, PROP_keyboard_layout, "cz++");
+	assert_string_equal(property_text(&m, work, PROP_keyboard_layout, buf), "cz++");
+	assert_false(property_depends(&m, work, keyboard, model_get(&m, 0), keyboard));
+	set(net, PROP_guivm, "3");
+	assert_string_equal(property_text(&m, net, PROP_keyboard_layout, buf), "cz++");
+}
+
 static void a_disposable_starts_disposables_like_itself(void **state)
 {
 	struct qube *named = add(7, KLASS_DISP, "named"), *work = model_find(&m, "work");
@@ -316,6 +374,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(values_come_from_where_the_table_says, world_begin,
 						world_end),
+		cmocka_unit_test_setup_teardown(maxmem_follows_what_the_guest_can, world_begin,
+						world_end),
+		cmocka_unit_test_setup_teardown(a_keyboard_is_that_of_who_shows_the_windows,
+						world_begin, world_end),
 		cmocka_unit_test_setup_teardown(a_disposable_starts_disposables_like_itself,
 						world_begin, world_end),
 		cmocka_unit_test_setup_teardown(the_default_of_each_row_can_be_read, world_begin,

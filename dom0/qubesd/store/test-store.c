@@ -45,7 +45,7 @@ static struct store *must_open(void)
 {
 	struct store *s = NULL;
 	char error[256] = "";
-	int r = store_open(store_dir(), &s, error, sizeof(error));
+	int r = store_open(store_dir(), true, &s, error, sizeof(error));
 
 	if (r != 0)
 		print_message("%s\n", error);
@@ -292,7 +292,8 @@ static void two_qubesds_do_not_share_a_store(void **state)
 	(void)state;
 	start_anew();
 	s = must_open();
-	assert_int_equal(store_open(store_dir(), &second, error, sizeof(error)), STORE_E_LOCKED);
+	assert_int_equal(store_open(store_dir(), true, &second, error, sizeof(error)),
+			 STORE_E_LOCKED);
 	assert_non_null(strstr(error, "another qubesd"));
 	store_free(s);
 }
@@ -315,7 +316,7 @@ static void a_damaged_or_newer_file_is_refused_and_named(void **state)
 	start_anew();
 	memset(junk, 'x', sizeof(junk));
 	write_file("store.db", junk, sizeof(junk));
-	assert_int_equal(store_open(store_dir(), &s, error, sizeof(error)), STORE_E_DAMAGED);
+	assert_int_equal(store_open(store_dir(), true, &s, error, sizeof(error)), STORE_E_DAMAGED);
 	assert_non_null(strstr(error, "store.db"));
 
 	start_anew();
@@ -324,7 +325,7 @@ static void a_damaged_or_newer_file_is_refused_and_named(void **state)
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(db, "PRAGMA user_version=99", NULL, NULL, NULL), SQLITE_OK);
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
-	assert_int_equal(store_open(store_dir(), &s, error, sizeof(error)), STORE_E_NEWER);
+	assert_int_equal(store_open(store_dir(), true, &s, error, sizeof(error)), STORE_E_NEWER);
 	assert_non_null(strstr(error, "newer"));
 }
 

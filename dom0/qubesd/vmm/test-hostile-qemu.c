@@ -132,10 +132,45 @@ int main(void)
 		    "\"guest-shutdown\"}}\n");
 		return 0;
 	}
+	if (str_eq(how, "dies")) { /* its guest does, at once */
+		behave();
+		say("{\"event\": \"SHUTDOWN\", \"data\": {\"guest\": true, \"reason\": "
+		    "\"guest-reset\"}}\n");
+		return 0;
+	}
+	if (str_eq(how, "awake")) { /* its guest shows itself, and that is all */
+		behave();
+		say("{\"event\": \"VSERPORT_CHANGE\", \"data\": {\"id\": \"vchan\", \"open\": "
+		    "true}}\n");
+		for (;;)
+			answer("{}");
+	}
 	if (str_eq(how, "deaf")) { /* says yes to all, and does nothing */
 		behave();
 		for (;;)
 			answer("{}");
+	}
+	if (str_eq(how,
+		   "memory")) { /* more than there is, and more often than anybody wants to know */
+		behave();
+		for (unsigned i = 0; i < 2000; i++)
+			say("{\"event\": \"MEMORY_DEVICE_SIZE_CHANGE\", \"data\": {\"size\": "
+			    "9223372036854775808}}\n");
+		for (;;)
+			answer("{\"stats\": {\"stat-available-memory\": 18446744073709551614, "
+			       "\"stat-swap-out\": 18446744073709551614}}");
+	}
+	if (str_eq(how, "late")) { /* its guest has not spoken since it got more */
+		static const char stats[] =
+			"{\"stats\": {\"stat-available-memory\": 62914560, "
+			"\"stat-total-memory\": 104857600, \"stat-swap-out\": 0}}";
+
+		behave();
+		answer(stats);
+		say("{\"event\": \"MEMORY_DEVICE_SIZE_CHANGE\", \"data\": {\"size\": "
+		    "134217728}}\n");
+		for (;;)
+			answer(stats);
 	}
 	if (str_eq(how, "greetings"))
 		say(GREETING GREETING);

@@ -189,7 +189,7 @@ static void qube_done(struct qube *q)
 
 static void check_nothing_left(void)
 {
-	static const char *const folders[] = {"q", "qrexec", "qubesdb"};
+	static const char *const folders[] = {"q", "qubes"};
 
 	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
 		char path[64];

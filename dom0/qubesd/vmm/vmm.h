@@ -18,7 +18,11 @@
 #define VMM_MAX_DISKS 8
 #define VMM_MAX_CHAIN 8
 #define VMM_MAX_NICS  4
+/** VMM_MORE_UNIT_MIB - what can be added to a qube's memory is a multiple of this: what Linux adds it in */
+#define VMM_MORE_UNIT_MIB 128
 
+/** VMM_OVERHEAD_MIB - of a running machine beyond the memory of its guest, at least */
+#define VMM_OVERHEAD_MIB 64
 /** VMM_FILE_SPARE() - bytes that a file may have beyond the @size of its disk: tables, and what
  * crashes left without a user */
 #define VMM_FILE_SPARE(size) ((size) / 8 + (UINT64_C(256) << 20))
@@ -57,19 +61,34 @@ struct vmm_pair {
 	const char *path, *value;
 };
 
+/** enum vmm_mode - how a machine begins */
+enum vmm_mode {
+	VMM_BOOT,
+	VMM_ZYGOTE, /* boots to the end of its generic stage, is saved there and ends */
+	VMM_FORK,   /* goes on where a zygote was saved */
+};
+
 /**
  * struct vmm_spec - all that a start needs
  * @run_dir:	of the instance (paths.run); the monitor makes and removes q/DOMID below it
  * @log_path:	where the guest's console goes (bounded in size, kept as the last part)
+ * @more_mib:	memory that can be added while it runs, in whole VMM_MORE_UNIT_MIB; 0 = none
+ * @gives_back:	pages that the guest has freed are the host's again, and it says how much it could still use
  * @kernel_fd, @initrd_fd: borrowed
  * @cmdline:	kernel command line, beyond what the driver itself adds
  * @uid:	id for QEMU and the daemons when we are root; 0 = none
  * @qrexec:	the qube has an agent: vmm_start() waits for it
+ * @silent_ms:	a guest whose system shows no sign of life for so long is given up before its qrexec_timeout; 0: it is not
+ * @mode:	and unless it is VMM_BOOT:
+ * @memory_fd:	a memfd of the guest's memory: of a zygote empty and of its size, of a fork what became of it,
+ *		sealed against every change; borrowed
+ * @state_fd:	file of the devices' state, at its beginning; borrowed
  */
 struct vmm_spec {
 	const char *name, *uuid, *default_user;
 	unsigned domid;
-	unsigned memory_mib, vcpus;
+	unsigned memory_mib, more_mib, vcpus;
+	bool gives_back;
 	int kernel_fd, initrd_fd;
 	const char *cmdline;
 	struct vmm_disk disks[VMM_MAX_DISKS];
@@ -81,8 +100,10 @@ struct vmm_spec {
 	const char *run_dir, *log_path;
 	uid_t uid;
 	bool qrexec;
-	unsigned qrexec_timeout_ms;
+	unsigned qrexec_timeout_ms, silent_ms;
 	bool debug;
+	enum vmm_mode mode;
+	int memory_fd, state_fd;
 };
 
 /** enum vmm_stage - progress of a start */
@@ -93,12 +114,23 @@ enum vmm_stage { VMM_STAGE_SPAWNED, VMM_STAGE_BOOTING, VMM_STAGE_READY };
  * @progress:	called at each stage; qubesd may attach from VMM_STAGE_SPAWNED on
  * @error:	on failure a sentence for the user that names the cause and what to do
  *
+ * A VMM_ZYGOTE has ended when this returns 0, and @spec->memory_fd and @spec->state_fd hold it.
+ *
  * On failure nothing is left behind: no process, socket or file. Return: 0; -ETIMEDOUT the agent
- * never answered; -ENOENT QEMU is not installed; -ENOMEM the host cannot give that much memory;
+ * never answered; -ETIME its system showed no sign of life (@silent_ms); -ESHUTDOWN before that it powered itself off, rebooted,
+ * or its kernel crashed; -ENOENT QEMU is not installed; -ENOMEM the host cannot give that much memory;
  * -EIO QEMU failed (its own words are in @error); -errno.
  */
 MUST_CHECK int vmm_start(const struct vmm_spec *spec, void (*progress)(void *, enum vmm_stage),
 			 void *data, char *error, size_t error_size);
+
+/**
+ * vmm_shape() - all of a machine that its zygote must have in common with it, as text
+ * @spec:	as of the machine; what makes it a qube of its own plays no part
+ *
+ * The program that runs it, its options, the processor it shows. Return: 0; -ENOENT; -E2BIG; -errno.
+ */
+MUST_CHECK int vmm_shape(const struct vmm_spec *spec, char *to, size_t size);
 
 /** enum vmm_state - as the monitor knows it */
 enum vmm_state { VMM_STARTING, VMM_RUNNING, VMM_PAUSED, VMM_STOPPING, VMM_GONE };
@@ -171,5 +203,21 @@ bool vmm_get_pressed(const struct vmm *v, unsigned *ret_s);
 struct vmm_usage {
 	uint64_t memory_kib, cputime_ms;
 };
+
+/**
+ * struct vmm_memory - of a qube that has @more_mib, in bytes
+ * @base, @most:	what it started with, what can be added to that
+ * @asked, @has:	of what can be added: what it is to have, what it has
+ * @available:	what it could still use of all that, as it says itself; UINT64_MAX: it has not said
+ * @swapped_out:	what it has moved to its swap since it started, as it says; it never becomes less
+ */
+struct vmm_memory {
+	uint64_t base, most, asked, has, available, swapped_out;
+};
+/** vmm_get_memory() - as it was last heard; false: nothing can be added, or nothing was heard yet */
+bool vmm_get_memory(const struct vmm *v, struct vmm_memory *ret);
+/** vmm_memory() - let it have @bytes of what can be added. Sent, not waited for */
+MUST_CHECK int vmm_memory(struct vmm *v, uint64_t bytes);
+
 /** vmm_get_usage() - from /proc, at once */
 MUST_CHECK int vmm_get_usage(const struct vmm *v, struct vmm_usage *ret);

@@ -135,6 +135,7 @@ int image_open(struct image *img, int fd)
 	i.n_refs_clusters = h.n_refs_clusters;
 	if (h.backing)
 		memcpy(i.backing, h.backing, h.backing_len);
+	i.backing_is_raw = h.backing_is_raw;
 	i.l2 = malloc(QCOW2_CLUSTER);
 	i.l1 = malloc((size_t)h.n_l1 * 8 + 8);
 	if (!i.l2 || !i.l1)
@@ -308,7 +309,7 @@ static void refs_layout(uint64_t n, uint64_t *ret_n_blocks, uint64_t *ret_n_tabl
 	*ret_n_table = table;
 }
 
-int image_create(int fd, uint64_t size, const char *backing)
+int image_create(int fd, uint64_t size, const char *backing, bool is_raw)
 {
 	uint64_t n_l1_clusters = clusters_of((uint64_t)qcow2_n_l1(size) * 8);
 	uint8_t entry[8], refs[2 * (QCOW2_MAX_SIZE / QCOW2_L2_SPAN / QCOW2_TABLE + 3)];
@@ -320,6 +321,7 @@ int image_create(int fd, uint64_t size, const char *backing)
 		.l1_at = 3 * QCOW2_CLUSTER,
 		.backing = backing,
 		.backing_len = backing ? (uint32_t)strlen(backing) : 0,
+		.backing_is_raw = is_raw,
 	};
 	struct wr w = wr_of(refs, sizeof(refs));
 	int r;
@@ -353,6 +355,7 @@ static int header_change(const struct image *img, uint64_t size, uint32_t n_l1, 
 		.n_refs_clusters = img->n_refs_clusters,
 		.backing = img->backing[0] ? img->backing : NULL,
 		.backing_len = (uint32_t)strlen(img->backing),
+		.backing_is_raw = img->backing_is_raw,
 	};
 
 	return head_write(img->fd, &h);
@@ -504,6 +507,43 @@ int writer_finish(struct writer *w)
 	return r;
 }
 
+/* where the guest cluster @index is found through @chain; *@ret NULL if it reads as zeros */
+static int images_find(struct image *chain, unsigned n, uint64_t index, const struct image **ret,
+		       uint64_t *ret_at)
+{
+	*ret = NULL;
+	/* an image ends what rests below it: behind its end there are zeros */
+	for (unsigned i = 0; i < n && index < clusters_of(chain[i].size); i++) {
+		struct qcow2_cluster c;
+		int r = image_lookup(&chain[i], index, &c);
+
+		if (r != 0)
+			return r;
+		if (c.kind == QCOW2_ABSENT)
+			continue;
+		if (c.kind == QCOW2_DATA) {
+			*ret = &chain[i];
+			*ret_at = c.at;
+		}
+		return 0;
+	}
+	return 0;
+}
+
+int images_read(struct image *chain, unsigned n, uint64_t at, void *to, size_t len)
+{
+	const struct image *img;
+	uint64_t found;
+	int r = images_find(chain, n, at / QCOW2_CLUSTER, &img, &found);
+
+	if (r != 0)
+		return r;
+	if (img)
+		return read_at(img->fd, found, to, len);
+	memset(to, 0, len);
+	return 0;
+}
+
 int images_flatten(struct image *chain, unsigned n, struct writer *w)
 {
 	AUTO_FREE uint8_t *buf = malloc(QCOW2_CLUSTER);
@@ -511,23 +551,13 @@ int images_flatten(struct image *chain, unsigned n, struct writer *w)
 	if (!buf)
 		return -ENOMEM;
 	for (uint64_t index = 0; index < clusters_of(w->size); index++) {
-		struct qcow2_cluster c = {0};
-		unsigned i = 0;
-		int r;
+		const struct image *img;
+		uint64_t at;
+		int r = images_find(chain, n, index, &img, &at);
 
-		/* an image ends what rests below it: behind its end there are zeros */
-		while (i < n && index < clusters_of(chain[i].size)) {
-			r = image_lookup(&chain[i], index, &c);
-			if (r != 0)
-				return r;
-			if (c.kind != QCOW2_ABSENT)
-				break;
-			i++;
-		}
-		if (c.kind != QCOW2_DATA)
-			continue;
-		r = image_read(&chain[i], c.at, buf);
-		if (r == 0 && !cluster_is_zero(buf))
+		if (r == 0 && img)
+			r = image_read(img, at, buf);
+		if (r == 0 && img && !cluster_is_zero(buf))
 			r = writer_put(w, index, buf);
 		if (r != 0)
 			return r;

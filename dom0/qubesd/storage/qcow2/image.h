@@ -20,6 +20,7 @@ struct image {
 	uint64_t size, file_size, l1_at, refs_at;
 	uint32_t n_l1, n_refs_clusters;
 	char backing[QCOW2_MAX_BACKING + 1];
+	bool backing_is_raw;
 	uint64_t *l1;
 	uint8_t *l2;
 	uint32_t l2_of;
@@ -48,8 +49,9 @@ MUST_CHECK int image_check(struct image *img);
 /** image_is_empty() - no guest cluster was ever written */
 bool image_is_empty(const struct image *img);
 
-/** image_create() - make an empty image of an empty file; not synced. @backing may be NULL */
-MUST_CHECK int image_create(int fd, uint64_t size, const char *backing);
+/** image_create() - make an empty image of an empty file; not synced. @backing may be NULL; @is_raw: what it names is no
+ * qcow2 image */
+MUST_CHECK int image_create(int fd, uint64_t size, const char *backing, bool is_raw);
 
 /** image_grow() - make the disk larger in place; one write, not synced.
  * Return: 0; -EFBIG if the L1 table has no room */
@@ -78,6 +80,8 @@ MUST_CHECK int writer_put(struct writer *w, uint64_t index, const void *cluster)
 /** writer_finish() - tables and header, synced */
 MUST_CHECK int writer_finish(struct writer *w);
 
+/** images_read() - what the guest sees through @chain (top first): @len bytes, at most a cluster, from the cluster at @at */
+MUST_CHECK int images_read(struct image *chain, unsigned n, uint64_t at, void *to, size_t len);
 /** images_flatten() - write what the guest sees through @chain (top first) into @w */
 MUST_CHECK int images_flatten(struct image *chain, unsigned n, struct writer *w);
 

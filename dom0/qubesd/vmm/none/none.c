@@ -5,16 +5,17 @@
  *
  * It is linked into qubesd-none alone, which is built for tests and not installed, and refuses an
  * instance that is not below BULKHEAD_HOME. A running qube is a file, run/none/DOMID (name, uuid,
- * memory in MiB and the words of its kernelopts, a line each), so that it outlives qubesd as a real one
- * does; run/none/DOMID.qdb has a line for each entry of QubesDB as it was written. Words of kernelopts
- * that make it misbehave: none.fail = it does not start, none.deaf = its power button does nothing.
+ * memory in MiB and what can be added to it, the words of its kernelopts, a line each), so that it outlives qubesd as a real one
+ * does; run/none/DOMID.qdb has a line for each entry of QubesDB as it was written, run/none/DOMID.more the KiB that were
+ * added to its memory. A test says in run/none/NAME.uses how many MiB the qube of that name says that it uses; without that file
+ * it says nothing. Words of kernelopts that make it misbehave: none.fail = it does not start, none.slow = its start takes two
+ * seconds, none.deaf = its power button does nothing, none.keeps = it gives no memory back.
  */
-#include "vmm.h"
+#include "found.h"
 
 #include "base/io.h"
 #include "base/log.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,12 +31,12 @@ struct step {
 };
 
 struct vmm {
-	char path[UNIX_PATH_MAX + 1];
+	char path[UNIX_PATH_MAX + 1], uses[UNIX_PATH_MAX + 1];
 	sd_event_source *turn;
 	const struct vmm_events *events;
 	void *data;
-	uint64_t memory_kib;
-	bool deaf, *freed;
+	uint64_t memory_kib, more_kib, asked_kib, has_kib;
+	bool deaf, keeps, *freed;
 	struct step steps[MAX_STEPS];
 	unsigned n_steps;
 };
@@ -70,6 +71,14 @@ static int write_qdb(const char *qube, const char *path, const char *value)
 	return fd < 0 ? fail_errno() : io_write_full(fd, line, strlen(line));
 }
 
+int vmm_shape(const struct vmm_spec *spec, char *to, size_t size)
+{
+	(void)spec;
+	(void)to;
+	(void)size;
+	return -ENOENT; /* its machines have no state */
+}
+
 int vmm_start(const struct vmm_spec *spec, void (*progress)(void *, enum vmm_stage), void *data,
 	      char *error, size_t error_size)
 {
@@ -82,6 +91,8 @@ int vmm_start(const struct vmm_spec *spec, void (*progress)(void *, enum vmm_sta
 			       spec->name);
 		return -EIO;
 	}
+	if (r == 0 && strstr(spec->cmdline, "none.slow"))
+		(void)sleep(2);
 	if (r == 0)
 		r = str_format(dir, sizeof(dir), "%s/none", spec->run_dir);
 	if (r == 0)
@@ -89,8 +100,8 @@ int vmm_start(const struct vmm_spec *spec, void (*progress)(void *, enum vmm_sta
 	if (r == 0)
 		r = qube_path(path, sizeof(path), spec->run_dir, spec->domid);
 	if (r == 0)
-		r = str_format(text, sizeof(text), "%s\n%s\n%u\n%s\n", spec->name, spec->uuid,
-			       spec->memory_mib, spec->cmdline);
+		r = str_format(text, sizeof(text), "%s\n%s\n%u %u\n%s\n", spec->name, spec->uuid,
+			       spec->memory_mib, spec->more_mib, spec->cmdline);
 	for (unsigned i = 0; r == 0 && i < spec->n_qdb; i++)
 		r = write_qdb(path, spec->qdb[i].path, spec->qdb[i].value);
 	if (r < 0)
@@ -141,34 +152,55 @@ static int add_step(struct vmm *v, struct step s)
 	return sd_event_source_set_enabled(v->turn, SD_EVENT_ONESHOT);
 }
 
-static int read_qube(const char *path, char *name, size_t name_size, char *uuid, size_t uuid_size,
-		     uint64_t *memory_mib, bool *deaf)
+/* what its file says of it */
+struct facts {
+	char name[QUBE_NAME_MAX + 1], uuid[37];
+	uint64_t memory_mib, more_mib;
+	bool deaf, keeps;
+};
+
+static int read_qube(const char *path, struct facts *ret)
 {
 	AUTO_FREE char *text = NULL;
-	char *rest, *line;
+	char *rest, *line, *more;
 	int r = io_read_file(AT_FDCWD, path, 8192, &text, NULL);
 
 	if (r < 0)
 		return r;
+	*ret = (struct facts){0};
 	rest = text;
 	line = strsep(&rest, "\n");
-	r = str_copy(name, name_size, line, strlen(line));
+	r = str_copy(ret->name, sizeof(ret->name), line, strlen(line));
 	line = rest ? strsep(&rest, "\n") : NULL;
 	if (r == 0)
-		r = line ? str_copy(uuid, uuid_size, line, strlen(line)) : -EIO;
-	line = rest ? strsep(&rest, "\n") : NULL;
+		r = line ? str_copy(ret->uuid, sizeof(ret->uuid), line, strlen(line)) : -EIO;
+	more = rest ? strsep(&rest, "\n") : NULL;
+	line = more ? strsep(&more, " ") : NULL;
 	if (r == 0)
-		r = line ? str_u64(line, UINT32_MAX, memory_mib) : -EIO;
-	*deaf = rest && strstr(rest, "none.deaf");
+		r = line ? str_u64(line, UINT32_MAX, &ret->memory_mib) : -EIO;
+	if (r == 0)
+		r = more ? str_u64(more, UINT32_MAX, &ret->more_mib) : -EIO;
+	ret->deaf = rest && strstr(rest, "none.deaf");
+	ret->keeps = rest && strstr(rest, "none.keeps");
 	return r;
+}
+
+/* what it has outlives qubesd, too */
+static void more_read(struct vmm *v)
+{
+	char path[UNIX_PATH_MAX + 8];
+	AUTO_FREE char *text = NULL;
+
+	(void)snprintf(path, sizeof(path), "%s.more", v->path);
+	if (io_read_file(AT_FDCWD, path, 32, &text, NULL) == 0)
+		v->asked_kib = v->has_kib = strtoull(text, NULL, 10);
 }
 
 int vmm_attach(sd_event *event, const char *run_dir, unsigned domid,
 	       const struct vmm_events *events, void *data, struct vmm **ret)
 {
 	AUTO_FREE struct vmm *v = calloc(1, sizeof(*v));
-	char name[QUBE_NAME_MAX + 1], uuid[37];
-	uint64_t memory_mib = 0;
+	struct facts facts;
 	int r;
 
 	if (!v)
@@ -177,13 +209,18 @@ int vmm_attach(sd_event *event, const char *run_dir, unsigned domid,
 	v->data = data;
 	r = qube_path(v->path, sizeof(v->path), run_dir, domid);
 	if (r == 0)
-		r = read_qube(v->path, name, sizeof(name), uuid, sizeof(uuid), &memory_mib,
-			      &v->deaf);
+		r = read_qube(v->path, &facts);
+	if (r == 0)
+		r = str_format(v->uses, sizeof(v->uses), "%s/none/%s.uses", run_dir, facts.name);
 	if (r == 0)
 		r = sd_event_add_defer(event, &v->turn, on_turn, v);
 	if (r < 0)
 		return r;
-	v->memory_kib = memory_mib * 1024;
+	v->memory_kib = facts.memory_mib * 1024;
+	v->more_kib = facts.more_mib * 1024;
+	v->deaf = facts.deaf;
+	v->keeps = facts.keeps;
+	more_read(v);
 	r = add_step(v, (struct step){.is_state = true, .state = VMM_RUNNING});
 	if (r < 0) {
 		sd_event_source_disable_unref(v->turn);
@@ -208,6 +245,8 @@ static int end(struct vmm *v, bool clean)
 	char qdb[UNIX_PATH_MAX + 8];
 
 	(void)snprintf(qdb, sizeof(qdb), "%s.qdb", v->path);
+	(void)unlink(qdb);
+	(void)snprintf(qdb, sizeof(qdb), "%s.more", v->path);
 	(void)unlink(qdb);
 	if (unlink(v->path) < 0 && errno == ENOENT)
 		return 0; /* it is on its way out */
@@ -290,55 +329,65 @@ int vmm_get_usage(const struct vmm *v, struct vmm_usage *ret)
 	return 0;
 }
 
+int vmm_memory(struct vmm *v, uint64_t bytes)
+{
+	char path[UNIX_PATH_MAX + 8], text[32];
+	AUTO_CLOSE int fd = NO_FD;
+
+	v->asked_kib = bytes / 1024;
+	if (!v->keeps || v->asked_kib > v->has_kib)
+		v->has_kib = v->asked_kib;
+	(void)snprintf(path, sizeof(path), "%s.more", v->path);
+	(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)v->has_kib);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	return fd < 0 ? fail_errno() : io_write_full(fd, text, strlen(text));
+}
+
+bool vmm_get_memory(const struct vmm *v, struct vmm_memory *ret)
+{
+	AUTO_FREE char *text = NULL;
+	uint64_t uses_kib;
+
+	*ret = (struct vmm_memory){.base = v->memory_kib * 1024,
+				   .most = v->more_kib * 1024,
+				   .asked = v->asked_kib * 1024,
+				   .has = v->has_kib * 1024,
+				   .available = UINT64_MAX};
+	if (io_read_file(AT_FDCWD, v->uses, 32, &text, NULL) == 0) {
+		uses_kib = strtoull(text, NULL, 10) * 1024;
+		ret->available = uses_kib < v->memory_kib + v->has_kib
+					 ? (v->memory_kib + v->has_kib - uses_kib) * 1024
+					 : 0;
+	}
+	return v->more_kib > 0;
+}
+
 bool vmm_ended_clean(const char *run_dir, unsigned domid, const char *uuid)
 {
 	(void)run_dir, (void)domid, (void)uuid;
 	return false;
 }
 
+static int look(const char *run_dir, unsigned domid, struct vmm_found *ret)
+{
+	char path[UNIX_PATH_MAX + 1];
+	struct facts facts;
+	int r = qube_path(path, sizeof(path), run_dir, domid);
+
+	r = r < 0 ? r : read_qube(path, &facts);
+	if (r < 0)
+		return r;
+	memcpy(ret->name, facts.name, sizeof(ret->name));
+	memcpy(ret->uuid, facts.uuid, sizeof(ret->uuid));
+	return 0;
+}
+
 int vmm_scan(const char *run_dir, struct vmm_found **ret, size_t *ret_n)
 {
-	AUTO_FREE struct vmm_found *found = NULL;
 	char path[UNIX_PATH_MAX + 1];
-	size_t n = 0;
-	DIR *dir;
 	int r = refuse_outside();
 
 	if (r == 0)
 		r = str_format(path, sizeof(path), "%s/none", run_dir);
-	if (r < 0)
-		return r;
-	*ret = NULL;
-	*ret_n = 0;
-	dir = opendir(path);
-	if (!dir)
-		return errno == ENOENT ? 0 : fail_errno();
-	for (struct dirent *e; r == 0 && (e = readdir(dir));) {
-		struct vmm_found one = {0}, *more;
-		uint64_t domid, memory;
-		bool deaf;
-
-		if (str_u64(e->d_name, UINT32_MAX, &domid) < 0)
-			continue;
-		one.domid = (unsigned)domid;
-		r = qube_path(path, sizeof(path), run_dir, one.domid);
-		if (r == 0)
-			r = read_qube(path, one.name, sizeof(one.name), one.uuid, sizeof(one.uuid),
-				      &memory, &deaf);
-		if (r < 0)
-			break;
-		more = reallocarray(found, n + 1, sizeof(*found));
-		if (!more) {
-			r = -ENOMEM;
-			break;
-		}
-		found = more;
-		found[n++] = one;
-	}
-	(void)closedir(dir);
-	if (r < 0)
-		return r;
-	*ret = take_ptr(&found);
-	*ret_n = n;
-	return 0;
+	return r < 0 ? r : vmm_found_in(path, run_dir, look, ret, ret_n);
 }

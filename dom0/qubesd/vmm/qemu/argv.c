@@ -8,10 +8,14 @@
  * or as an argument of their own.
  *
  * The guest's memory is private and has an id of its own, so that a fork can put a sealed image in
- * its place under the same machine. Beside it stands memory shared with dom0's vchand, for bulk bytes of channels.
+ * its place under the same machine. More of it comes and goes through a device (virtio-mem), with memory of its own:
+ * doc/decisions/0056-memory.md; zygotes and forks have no such devices. Beside it stands memory shared with dom0's vchand, for
+ * bulk bytes of channels. QEMU cannot take up such memory with the rest of a saved machine, since the place at which the guest has it
+ * is told too late: so a zygote has none, and a fork finds a new device, at a place where no other is.
  */
 #include "qemu/qemu.h"
 
+#include "proto/fork.h"
 #include "proto/qmp.h"
 #include "proto/ring.h"
 
@@ -27,7 +31,14 @@
 #define CMDLINE                                                                                    \
 	"console=ttyS0 no_timer_check tsc=reliable panic=-1 net.ifnames=0 "                        \
 	"cryptomgr.notests"
-#define SANDBOX "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+/* memory that is added is used for anything, in the proportion the kernel thinks safe; it has no address that a device
+ * could not reach, so no bounce buffers for that are wanted */
+#define CMDLINE_MORE                                                                               \
+	" swiotlb=2048 memhp_default_state=online memory_hotplug.online_policy=auto-movable"
+/* QEMU asks the guest so often what it could still use, seconds */
+#define STATS_EVERY "2"
+#define RINGS_ADDR  "1d" /* on the root bus; others take the lowest that is free */
+#define SANDBOX     "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 static int add(struct qemu_argv *a, const char *format, ...) PRINTF_LIKE(2, 3);
 static int add(struct qemu_argv *a, const char *format, ...)
@@ -148,7 +159,9 @@ static int add_kernel(struct qemu_argv *a, const struct vmm_spec *spec,
 	r = r < 0 ? r : add(a, "/proc/self/fd/%d", initrd);
 	r = r < 0 ? r : add(a, "-append");
 	return r < 0 ? r
-		     : add(a, CMDLINE "%s%s %s", tsc, spec->debug ? "" : " quiet",
+		     : add(a, CMDLINE "%s%s%s%s %s", tsc, spec->debug ? "" : " quiet",
+			   spec->mode == VMM_BOOT ? "" : " " FORK_WORD,
+			   spec->more_mib > 0 ? CMDLINE_MORE : "",
 			   spec->cmdline ? spec->cmdline : "");
 }
 
@@ -162,10 +175,83 @@ static int add_rings(struct qemu_argv *a)
 			"memory-backend-file,id=rings,size=%uM,mem-path=/proc/self/fd/%d,share=on,dump=off",
 			RING_REGION_SIZE >> 20, MONITOR_FD_RINGS);
 	r = r < 0 ? r : add(a, "-device");
-	return r < 0 ? r : add(a, "ivshmem-plain,memdev=rings,master=on");
+	return r < 0 ? r : add(a, "ivshmem-plain,memdev=rings,master=on,addr=" RINGS_ADDR);
 }
 
-static int add_machine(struct qemu_argv *a, const struct vmm_spec *spec, bool kvm)
+/* Its own, or a file that a zygote fills, or has filled. */
+static int add_base(struct qemu_argv *a, const struct vmm_spec *spec)
+{
+	int r = add(a, "-object"), number;
+
+	if (r < 0)
+		return r;
+	if (spec->mode == VMM_BOOT)
+		return add(a, "memory-backend-ram,id=ram,size=%uM,share=off,merge=off,dump=off",
+			   spec->memory_mib);
+	number = give(a, spec->memory_fd);
+	if (number < 0)
+		return number;
+	return add(a,
+		   "memory-backend-file,id=ram,size=%uM,mem-path=/proc/self/fd/"
+		   "%d,share=%s,merge=off,dump=off",
+		   spec->memory_mib, number, spec->mode == VMM_ZYGOTE ? "on" : "off");
+}
+
+/* The ports to the qube. The one on which a fork is told who it is others have not. */
+static int add_ports(struct qemu_argv *a, enum vmm_mode mode)
+{
+	static const char *const stage[] = {
+		"-chardev",
+		"socket,id=stage,fd=7",
+		"-device",
+		("virtserialport,bus=serial.0,nr=2,chardev=stage,id=stage,name=" FORK_PORT),
+	};
+	int r = add(a, "-device");
+
+	r = r < 0 ? r
+		  : add(a, "virtio-serial-pci,id=serial,max_ports=%d,disable-legacy=on",
+			mode == VMM_BOOT ? 2 : 3);
+	r = r < 0 ? r : add(a, "-device");
+	r = r < 0 ? r
+		  : add(a,
+			"virtserialport,bus=serial.0,nr=1,chardev=vchan,id=vchan,name=org.bulkhead.vchan");
+	return r < 0 || mode == VMM_BOOT ? r : add_all(a, stage, ARRAY_LEN(stage));
+}
+
+/* Memory that the guest has from the start, and what can be added; free pages go back to the host by themselves. */
+static int add_memory(struct qemu_argv *a, const struct vmm_spec *spec)
+{
+	const bool more = spec->more_mib > 0;
+	int r = add(a, "-m");
+
+	r = r < 0  ? r
+	    : more ? add(a, "%uM,maxmem=%uM", spec->memory_mib, spec->memory_mib + spec->more_mib)
+		   : add(a, "%uM", spec->memory_mib);
+	r = r < 0 ? r : add_base(a, spec);
+	if (spec->gives_back) {
+		r = r < 0 ? r : add(a, "-device");
+		r = r < 0 ? r
+			  : add(a,
+				"virtio-balloon-pci,id=" QMP_BALLOON
+				",free-page-reporting=on,disable-legacy=on%s",
+				more ? ",guest-stats-polling-interval=" STATS_EVERY : "");
+	}
+	if (!more)
+		return r;
+	r = r < 0 ? r : add(a, "-object");
+	r = r < 0 ? r
+		  : add(a,
+			"memory-backend-ram,id=ram-more,size=%uM,share=off,merge=off,dump=off,"
+			"reserve=off",
+			spec->more_mib);
+	r = r < 0 ? r : add(a, "-device");
+	return r < 0 ? r
+		     : add(a, "virtio-mem-pci,id=" QMP_MORE_MEMORY
+			      ",memdev=ram-more,requested-size=0,disable-legacy=on");
+}
+
+static int add_machine(struct qemu_argv *a, const struct vmm_spec *spec,
+		       const struct qemu_host *host)
 {
 	/* clang-format off */
 	static const char *const fixed[] = {
@@ -181,9 +267,6 @@ static int add_machine(struct qemu_argv *a, const struct vmm_spec *spec, bool kv
 		"-chardev", "socket,id=vchan,fd=4,server=on,wait=off",
 	};
 	static const char *const after_disks[] = {
-		"-device", ("pcie-pci-bridge,id=" QMP_HOT_BUS),
-		"-device", "virtio-serial-pci,id=serial,max_ports=2,disable-legacy=on",
-		"-device", "virtserialport,bus=serial.0,nr=1,chardev=vchan,id=vchan,name=org.bulkhead.vchan",
 		"-object", "rng-builtin,id=rng",
 		"-device", "virtio-rng-pci,rng=rng,disable-legacy=on",
 		"-device", "vmgenid,guid=auto",
@@ -195,23 +278,26 @@ static int add_machine(struct qemu_argv *a, const struct vmm_spec *spec, bool kv
 	r = r < 0 ? r : add(a, "-machine");
 	r = r < 0 ? r : add(a, "%s", MACHINE);
 	r = r < 0 ? r : add(a, "-accel");
-	r = r < 0 ? r : add(a, "%s", kvm ? "kvm" : "tcg,thread=multi");
+	r = r < 0 ? r : add(a, "%s", host->kvm ? "kvm" : "tcg,thread=multi");
 	r = r < 0 ? r : add(a, "-cpu");
-	r = r < 0 ? r : add(a, "%s", kvm ? "host" : TCG_CPU);
+	r = r < 0 ? r : add(a, "%s", host->kvm ? "host" : TCG_CPU);
 	r = r < 0 ? r : add(a, "-smp");
-	r = r < 0 ? r : add(a, "%u", spec->vcpus);
-	r = r < 0 ? r : add(a, "-m");
-	r = r < 0 ? r : add(a, "%uM", spec->memory_mib);
-	r = r < 0 ? r : add(a, "-object");
-	r = r < 0 ? r
-		  : add(a, "memory-backend-ram,id=ram,size=%uM,share=off,merge=off,dump=off",
-			spec->memory_mib);
+	r = r < 0 ? r : add(a, "%u", host->one_cpu ? 1 : spec->vcpus);
+	r = r < 0 ? r : add_memory(a, spec);
 	for (unsigned i = 0; r == 0 && i < spec->n_disks; i++) {
 		r = add_disk(a, &spec->disks[i], set);
 		set += spec->disks[i].n_chain;
 	}
+	r = r < 0 ? r : add(a, "-device");
+	r = r < 0 ? r : add(a, "pcie-pci-bridge,id=" QMP_HOT_BUS);
+	r = r < 0 ? r : add_ports(a, spec->mode);
 	r = r < 0 ? r : add_all(a, after_disks, ARRAY_LEN(after_disks));
-	r = r < 0 ? r : add_rings(a);
+	if (spec->mode != VMM_ZYGOTE)
+		r = r < 0 ? r : add_rings(a);
+	if (spec->mode == VMM_FORK)
+		r = r < 0 ? r : add(a, "-incoming");
+	if (spec->mode == VMM_FORK)
+		r = r < 0 ? r : add(a, "defer");
 	for (unsigned i = 0; r == 0 && i < spec->n_nics; i++)
 		r = add_nic(a, &spec->nics[i]);
 	return r;
@@ -226,6 +312,10 @@ int qemu_argv_build(const struct vmm_spec *spec, const struct qemu_host *host,
 	ret->text_len = 0;
 	if (!str_is_qube_name(spec->name, strlen(spec->name)) || spec->n_disks > VMM_MAX_DISKS ||
 	    spec->n_nics > VMM_MAX_NICS || spec->vcpus == 0 ||
+	    spec->more_mib % VMM_MORE_UNIT_MIB != 0 ||
+	    spec->more_mib > UINT32_MAX - spec->memory_mib ||
+	    /* what a fork gives back goes out of its own view; that this holds for every guest is still to be shown */
+	    (spec->mode != VMM_BOOT && (spec->more_mib > 0 || spec->gives_back)) ||
 	    !bytes_are_alnum_or(spec->uuid, strlen(spec->uuid), "-"))
 		return -EINVAL;
 	r = add(ret, "%s", host->program);
@@ -236,5 +326,5 @@ int qemu_argv_build(const struct vmm_spec *spec, const struct qemu_host *host,
 		r = r < 0 ? r : add(ret, "%s", spec->uuid);
 	}
 	r = r < 0 ? r : add_kernel(ret, spec, host);
-	return r < 0 ? r : add_machine(ret, spec, host->kvm);
+	return r < 0 ? r : add_machine(ret, spec, host);
 }

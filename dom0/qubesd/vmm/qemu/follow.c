@@ -6,13 +6,13 @@
  * children. We then wait for the end of QEMU, by a pidfd taken when its pid was told, so that who
  * hears GONE can touch the qube's files.
  */
+#include "found.h"
 #include "qemu/qemu.h"
 
 #include "base/io.h"
 #include "base/log.h"
 #include "base/sweep.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,6 +35,7 @@ struct vmm {
 	enum vmm_state state;
 	bool known, agent;
 	uint32_t qemu_pid, pressed_s, next_id;
+	struct monitor_memory memory;
 	struct {
 		uint32_t id; /* 0: free */
 		vmm_done_fn done;
@@ -194,11 +195,18 @@ static int on_message(sd_event_source *source, int fd, uint32_t revents, void *d
 		if (r == -EAGAIN)
 			return 0;
 		if (r < 0 || len == 0 || monitor_decode(buf, len, 0, &msg) != 0) {
+			if (r == 0 && len != 0)
+				log_warn(
+					v->name,
+					"its monitor sends a malformed message (%zu bytes), closing",
+					len);
 			lost(v);
 			return 0;
 		}
 		if (msg.type == MONITOR_STATUS && !on_status(v, &msg.status))
 			return 0;
+		if (msg.type == MONITOR_MEMORY)
+			v->memory = msg.memory;
 		if (msg.type == MONITOR_REPLY &&
 		    !finish(v, msg.id, -(int)(msg.reply.error & 4095), msg.reply.text))
 			return 0;
@@ -347,6 +355,22 @@ int vmm_nic_remove(struct vmm *v, const char *id, vmm_done_fn done, void *data)
 		       NULL, 0, done, data);
 }
 
+int vmm_memory(struct vmm *v, uint64_t bytes)
+{
+	return command(
+		v, &(struct monitor_msg){.type = MONITOR_MEMORY_ASK, .memory = {.asked = bytes}},
+		NULL, 0, NULL, NULL);
+}
+
+bool vmm_get_memory(const struct vmm *v, struct vmm_memory *ret)
+{
+	const struct monitor_memory *m = &v->memory;
+
+	*ret = (struct vmm_memory){m->base, m->most,      m->asked,
+				   m->has,  m->available, m->swapped_out};
+	return m->most > 0;
+}
+
 int vmm_qdb_write(struct vmm *v, const char *path, const char *value)
 {
 	return command(v,
@@ -379,9 +403,32 @@ static uint64_t stat_field(const char *at, unsigned n)
 	return at ? strtoull(at, NULL, 10) : 0;
 }
 
+/* what is its own: not the memory of a zygote that forks share, which each of them would count */
+static int memory_kib(unsigned pid, uint64_t *ret)
+{
+	AUTO_FREE char *text = NULL;
+	uint64_t resident, shared;
+	char path[64], *at;
+	int r;
+
+	(void)snprintf(path, sizeof(path), "/proc/%u/statm", pid);
+	r = io_read_file(AT_FDCWD, path, 256, &text, NULL);
+	if (r < 0)
+		return r;
+	/* size resident shared ... */
+	(void)strtoull(text, &at, 10);
+	resident = strtoull(at, &at, 10);
+	shared = strtoull(at, &at, 10);
+	if (shared > resident)
+		return -EIO;
+	*ret = (resident - shared) * ((uint64_t)sysconf(_SC_PAGESIZE) / 1024);
+	return 0;
+}
+
 int vmm_get_usage(const struct vmm *v, struct vmm_usage *ret)
 {
 	AUTO_FREE char *stat = NULL;
+	uint64_t kib = 0;
 	char path[64];
 	const char *at;
 	int r;
@@ -390,6 +437,7 @@ int vmm_get_usage(const struct vmm *v, struct vmm_usage *ret)
 		return -EAGAIN;
 	(void)snprintf(path, sizeof(path), "/proc/%u/stat", v->qemu_pid);
 	r = io_read_file(AT_FDCWD, path, 4096, &stat, NULL);
+	r = r < 0 ? r : memory_kib(v->qemu_pid, &kib);
 	if (r < 0)
 		return r;
 	at = strrchr(stat, ')');
@@ -397,7 +445,7 @@ int vmm_get_usage(const struct vmm *v, struct vmm_usage *ret)
 		return -EIO;
 	ret->cputime_ms =
 		(stat_field(at, 14) + stat_field(at, 15)) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
-	ret->memory_kib = stat_field(at, 24) * ((uint64_t)sysconf(_SC_PAGESIZE) / 1024);
+	ret->memory_kib = kib;
 	return 0;
 }
 
@@ -417,7 +465,7 @@ bool vmm_ended_clean(const char *run_dir, unsigned domid, const char *uuid)
 	return clean;
 }
 
-static int scan_one(const char *run_dir, unsigned domid, struct vmm_found *ret)
+static int ask_monitor(const char *run_dir, unsigned domid, struct vmm_found *ret)
 {
 	AUTO_CLOSE int fd = NO_FD;
 	struct monitor_msg msg;
@@ -429,57 +477,32 @@ static int scan_one(const char *run_dir, unsigned domid, struct vmm_found *ret)
 		return r;
 	if (msg.type != MONITOR_STATUS || msg.status.domid != domid)
 		return -EPROTO;
-	*ret = (struct vmm_found){.domid = domid};
 	r = str_copy(ret->name, sizeof(ret->name), msg.status.name, strlen(msg.status.name));
 	return r < 0 ? r
 		     : str_copy(ret->uuid, sizeof(ret->uuid), msg.status.uuid,
 				strlen(msg.status.uuid));
 }
 
+static int look(const char *run_dir, unsigned domid, struct vmm_found *ret)
+{
+	int r = ask_monitor(run_dir, domid, ret);
+
+	if (r == -ENOENT || r == -ECONNREFUSED || r == -ECONNRESET) {
+		r = sweep_qube(run_dir, domid, NULL);
+		return r < 0 ? r : VMM_NOT_RUNNING;
+	}
+	if (r < 0) { /* it lives, and does not answer: not ours to remove */
+		log_warn(NULL, "the monitor of domain %u does not answer: %s", domid,
+			 log_errno_str(r));
+		return VMM_NOT_RUNNING;
+	}
+	return 0;
+}
+
 int vmm_scan(const char *run_dir, struct vmm_found **ret, size_t *ret_n)
 {
-	AUTO_FREE struct vmm_found *found = NULL;
 	char path[UNIX_PATH_MAX + 1];
-	size_t n = 0;
-	DIR *dir;
 	int r = str_format(path, sizeof(path), "%s/q", run_dir);
 
-	if (r < 0)
-		return r;
-	*ret = NULL;
-	*ret_n = 0;
-	dir = opendir(path);
-	if (!dir)
-		return errno == ENOENT ? 0 : fail_errno();
-	for (struct dirent *e; r == 0 && (e = readdir(dir));) {
-		struct vmm_found one, *more;
-		uint64_t domid;
-
-		if (str_u64(e->d_name, UINT32_MAX, &domid) < 0)
-			continue;
-		r = scan_one(run_dir, (unsigned)domid, &one);
-		if (r == -ENOENT || r == -ECONNREFUSED || r == -ECONNRESET) {
-			r = sweep_qube(run_dir, (unsigned)domid, NULL);
-			continue;
-		}
-		if (r < 0) { /* it lives, and does not answer: not ours to remove */
-			log_warn(NULL, "the monitor of domain %s does not answer: %s", e->d_name,
-				 log_errno_str(r));
-			r = 0;
-			continue;
-		}
-		more = reallocarray(found, n + 1, sizeof(*found));
-		if (!more) {
-			r = -ENOMEM;
-			break;
-		}
-		found = more;
-		found[n++] = one;
-	}
-	(void)closedir(dir);
-	if (r < 0)
-		return r;
-	*ret = take_ptr(&found);
-	*ret_n = n;
-	return 0;
+	return r < 0 ? r : vmm_found_in(path, run_dir, look, ret, ret_n);
 }

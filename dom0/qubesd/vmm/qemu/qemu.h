@@ -24,11 +24,12 @@ struct qemu_argv {
  * struct qemu_host - what the machine has for it
  * @program:	path of QEMU
  * @kvm:	use it, else TCG
+ * @one_cpu:	no guest may have more than one processor (machine_qemu_emulates_many())
  * @tsc_khz:	how fast the processor's counter runs, which a guest under TCG reads as its own; 0: not known
  */
 struct qemu_host {
 	const char *program;
-	bool kvm;
+	bool kvm, one_cpu;
 	unsigned tsc_khz;
 };
 

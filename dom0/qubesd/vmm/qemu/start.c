@@ -24,7 +24,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#define OVERHEAD_MIB       64 /* of QEMU beyond the guest's memory, at least */
 #define BOOT_TIMEOUT_MS    60000
 #define MONITOR_TIMEOUT_MS 15000
 #define START_FD           3
@@ -60,27 +59,19 @@ static void say(char *error, size_t size, const char *format, ...)
 	va_end(args);
 }
 
-static uint64_t meminfo_kib(const char *text, const char *key)
-{
-	const char *at = strstr(text, key);
-
-	return at ? strtoull(at + strlen(key), NULL, 10) : 0;
-}
-
 static int check_memory(const struct vmm_spec *spec, char *error, size_t size)
 {
-	AUTO_FREE char *text = NULL;
+	struct machine_memory host;
 	uint64_t free_mib;
-	int r = io_read_file(AT_FDCWD, "/proc/meminfo", 65536, &text, NULL);
 
-	if (r < 0)
+	if (machine_memory(&host) < 0)
 		return 0; /* QEMU will say so itself */
-	free_mib = (meminfo_kib(text, "MemAvailable:") + meminfo_kib(text, "SwapFree:")) / 1024;
-	if (free_mib >= (uint64_t)spec->memory_mib + OVERHEAD_MIB)
+	free_mib = (host.available_kib + host.swap_free_kib) / 1024;
+	if (free_mib >= (uint64_t)spec->memory_mib + VMM_OVERHEAD_MIB)
 		return 0;
 	say(error, size,
-	    "%s wants %u MiB of memory and this machine has %llu MiB left: shut down another qube, "
-	    "or give it less (qvm-prefs %s memory NUMBER)",
+	    "Not enough memory to start %s: it needs %u MiB, and this machine has %llu MiB left. Shut "
+	    "down another qube, or give it less (qvm-prefs %s memory NUMBER)",
 	    spec->name, spec->memory_mib, (unsigned long long)free_mib, spec->name);
 	return -ENOMEM;
 }
@@ -148,10 +139,32 @@ static int send_fds(int fd, const struct qemu_argv *a)
 	return 0;
 }
 
+static enum monitor_mode mode_of(enum vmm_mode mode)
+{
+	switch (mode) {
+	case VMM_BOOT:
+		break;
+	case VMM_ZYGOTE:
+		return MONITOR_ZYGOTE;
+	case VMM_FORK:
+		return MONITOR_FORK;
+	}
+	return MONITOR_BOOT;
+}
+
+static uint64_t disk_size(const struct vmm_spec *spec, const char *name)
+{
+	for (unsigned i = 0; spec->mode == VMM_FORK && i < spec->n_disks; i++)
+		if (str_eq(spec->disks[i].name, name))
+			return spec->disks[i].size;
+	return 0;
+}
+
 static int send_start(int fd, const struct vmm_spec *spec, const struct qemu_argv *a)
 {
 	AUTO_CLOSE int log = open(spec->log_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	AUTO_FREE struct monitor_msg *msg = calloc(1, sizeof(*msg));
+	int fds[2] = {NO_FD, spec->state_fd};
 	struct monitor_start *s;
 
 	if (log < 0)
@@ -164,8 +177,13 @@ static int send_start(int fd, const struct vmm_spec *spec, const struct qemu_arg
 	s = &msg->start;
 	*s = (struct monitor_start){.domid = spec->domid,
 				    .uid = spec->uid,
+				    .mode = mode_of(spec->mode),
+				    .private_size = disk_size(spec, "private"),
+				    .volatile_size = disk_size(spec, "volatile"),
 				    .qrexec = spec->qrexec,
 				    .debug = spec->debug,
+				    .memory_mib = spec->memory_mib,
+				    .more_mib = spec->more_mib,
 				    .name = spec->name,
 				    .uuid = spec->uuid,
 				    .default_user = spec->default_user,
@@ -178,7 +196,8 @@ static int send_start(int fd, const struct vmm_spec *spec, const struct qemu_arg
 		s->qdb_path[i] = spec->qdb[i].path;
 		s->qdb_value[i] = spec->qdb[i].value;
 	}
-	return send_msg(fd, msg, &log, 1);
+	fds[0] = log;
+	return send_msg(fd, msg, fds, spec->mode == VMM_BOOT ? 1 : 2);
 }
 
 /* A QEMU that was taken over could fill the pool through the one file it may write. The limit is
@@ -267,24 +286,35 @@ static int timed_out(struct start *s, enum monitor_stage stage, unsigned after_m
 	return -ETIMEDOUT;
 }
 
+static int silent(struct start *s)
+{
+	say(s->error, s->error_size, "%s showed no sign of life within %u s", s->spec->name,
+	    s->spec->silent_ms / 1000);
+	return -ETIME;
+}
+
 static int listen_until_ready(struct start *s)
 {
 	const unsigned limit_ms = s->spec->qrexec && s->spec->qrexec_timeout_ms > 0
 					  ? s->spec->qrexec_timeout_ms
 					  : BOOT_TIMEOUT_MS;
 	const uint64_t end = io_now_ms() + limit_ms;
+	const uint64_t sign_end = s->spec->silent_ms > 0 && s->spec->silent_ms < limit_ms
+					  ? end - limit_ms + s->spec->silent_ms
+					  : end;
 	enum monitor_stage stage = MONITOR_SPAWNED;
 	bool spawned = false;
 	uint8_t buf[2048];
 	struct monitor_msg msg = {0};
 
 	for (;;) {
+		const uint64_t until = stage == MONITOR_BOOTING ? sign_end : end;
 		uint64_t now = io_now_ms();
-		int r = qemu_recv(s->channel, now < end ? (int)(end - now) : 0, buf, sizeof(buf),
-				  &msg);
+		int r = qemu_recv(s->channel, now < until ? (int)(until - now) : 0, buf,
+				  sizeof(buf), &msg);
 
 		if (r == -ETIMEDOUT)
-			return timed_out(s, stage, limit_ms);
+			return until < end ? silent(s) : timed_out(s, stage, limit_ms);
 		if (r == 0 && msg.type != MONITOR_STATUS)
 			r = -EPROTO;
 		if (r < 0) {
@@ -311,6 +341,18 @@ static int listen_until_ready(struct start *s)
 	}
 }
 
+/* What @found is, asked for once: a fork needs it for its zygote's key and for itself. */
+static bool one_cpu(const struct vmm_spec *spec, const struct machine_qemu *found, bool kvm)
+{
+	static struct machine_qemu asked;
+
+	if (kvm || spec->vcpus == 1)
+		return false;
+	if (!str_eq(asked.path, found->path) && machine_qemu(true, &asked) < 0)
+		return true;
+	return !machine_qemu_emulates_many(asked.version);
+}
+
 static int prepare(struct start *s, struct qemu_argv *a)
 {
 	const struct vmm_spec *spec = s->spec;
@@ -331,8 +373,82 @@ static int prepare(struct start *s, struct qemu_argv *a)
 	if (r < 0)
 		return r;
 	machine_accel(&accel);
-	return qemu_argv_build(
-		spec, &(struct qemu_host){qemu.path, accel.kvm, machine_tsc_khz(&began)}, a);
+	return qemu_argv_build(spec,
+			       &(struct qemu_host){.program = qemu.path,
+						   .kvm = accel.kvm,
+						   .one_cpu = one_cpu(spec, &qemu, accel.kvm),
+						   .tsc_khz = machine_tsc_khz(&began)},
+			       a);
+}
+
+/* which build of QEMU: its file, which an upgrade replaces */
+static int put_program(const char *path, char *to, size_t size)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return fail_errno();
+	return str_format(to, size, "%s %llu %llu %lld.%09ld\n", path,
+			  (unsigned long long)st.st_ino, (unsigned long long)st.st_size,
+			  (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+}
+
+/* what a guest sees of the host's processor */
+static int put_processor(char *to, size_t size)
+{
+	AUTO_FREE char *text = NULL;
+	const char *model, *flags;
+	int r = io_read_file(AT_FDCWD, "/proc/cpuinfo", 4 << 20, &text, NULL);
+
+	if (r < 0)
+		return r;
+	model = strstr(text, "model name");
+	flags = strstr(text, "\nflags");
+	return str_format(to, size, "%.*s%.*s\n", model ? (int)strcspn(model, "\n") : 0,
+			  model ? model : "", flags ? (int)strcspn(flags + 1, "\n") + 1 : 0,
+			  flags ? flags : "");
+}
+
+int vmm_shape(const struct vmm_spec *spec, char *to, size_t size)
+{
+	AUTO_FREE struct qemu_argv *a = malloc(sizeof(*a));
+	struct vmm_spec shape = *spec;
+	struct machine_accel accel;
+	struct machine_qemu qemu;
+	size_t at;
+	int r;
+
+	if (!a)
+		return -ENOMEM;
+	if (machine_qemu(false, &qemu) < 0)
+		return -ENOENT;
+	machine_accel(&accel);
+	shape.mode = VMM_ZYGOTE;
+	shape.name = "zygote";
+	shape.uuid = "";
+	/* numbers of descriptors stand in the text: any will do, as long as there are as many */
+	shape.memory_fd = shape.kernel_fd = shape.initrd_fd = STDIN_FILENO;
+	for (unsigned i = 0; i < shape.n_disks; i++) {
+		shape.disks[i].n_chain = 1;
+		shape.disks[i].fds[0] = STDIN_FILENO;
+		shape.disks[i].formats[0] = VMM_RAW;
+	}
+	shape.n_nics = 0;
+	shape.more_mib = 0;
+	shape.gives_back = false;
+	r = qemu_argv_build(&shape,
+			    &(struct qemu_host){.program = qemu.path,
+						.kvm = accel.kvm,
+						.one_cpu = one_cpu(spec, &qemu, accel.kvm)},
+			    a);
+	r = r < 0 ? r : put_program(qemu.path, to, size);
+	at = r < 0 ? 0 : strlen(to);
+	r = r < 0 ? r : put_processor(to + at, size - at);
+	for (unsigned i = 0; r >= 0 && i < a->n_args; i++) {
+		at += strlen(to + at);
+		r = str_format(to + at, size - at, "%s\n", a->argv[i]);
+	}
+	return r < 0 ? r : 0;
 }
 
 int vmm_start(const struct vmm_spec *spec, void (*progress)(void *, enum vmm_stage), void *data,
@@ -355,8 +471,9 @@ int vmm_start(const struct vmm_spec *spec, void (*progress)(void *, enum vmm_sta
 	r = r < 0 ? r : send_fds(s.channel, a);
 	r = r < 0 ? r : send_start(s.channel, spec, a);
 	r = r < 0 ? r : listen_until_ready(&s);
-	if (r < 0) {
+	if (r < 0 || spec->mode == VMM_ZYGOTE)
 		stop_monitor(&s);
+	if (r < 0) {
 		if (error && error_size > 0 && error[0] == '\0')
 			say(error, error_size, "%s did not start: %s", spec->name,
 			    log_errno_str(r));

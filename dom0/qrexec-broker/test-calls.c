@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "base/io.h"
+#include "broker.h"
+#include "qrexec/local.h"
+#include "qrexec/peer.h"
+#include "vchan/vchan.h"
+
+#include <sys/socket.h>
+
+/* ---- the broker's other parts, of which nothing is wanted here */
+
+void decide_start(struct broker *b, struct call *c)
+{
+	(void)b, (void)c;
+}
+
+void decide_turn(struct broker *b, struct call *c, short revents)
+{
+	(void)b, (void)c, (void)revents;
+}
+
+void callee_hold(struct broker *b, struct call *c)
+{
+	(void)b, (void)c;
+}
+
+void callee_start(struct broker *b, struct call *c)
+{
+	(void)b, (void)c;
+}
+
+void callee_leave(struct broker *b, struct call *c)
+{
+	(void)b, (void)c;
+}
+
+void callees_dispatch(struct broker *b)
+{
+	(void)b;
+}
+
+void callee_turn(struct broker *b, struct call *c)
+{
+	(void)b, (void)c;
+}
+
+void callee_started(struct broker *b, struct call *c, short revents)
+{
+	(void)b, (void)c, (void)revents;
+}
+
+int callee_serve_dom0(struct broker *b, const struct call *c)
+{
+	(void)b, (void)c;
+	return -ENOTSUP;
+}
+
+void cancel_start(struct broker *b, struct call *c)
+{
+	(void)b, (void)c;
+}
+
+static unsigned n_callers_told;
+
+void cancel_caller(struct broker *b, struct call *c)
+{
+	(void)b;
+	n_callers_told++;
+	c->again_ms = 0;
+}
+
+void cancel_turn(struct call *c)
+{
+	(void)c;
+}
+
+int seat_take(int seats_fd, int *ret_fd)
+{
+	(void)seats_fd, (void)ret_fd;
+	return -EAGAIN;
+}
+
+void tickets_turn(struct broker *b, struct call *c, const short revents[2])
+{
+	(void)b, (void)c, (void)revents;
+}
+
+void tickets_grant(struct broker *b, struct call *c)
+{
+	(void)b, (void)c;
+}
+
+static unsigned n_revoked;
+
+void tickets_revoke(const struct broker *b, const struct call *c)
+{
+	(void)b, (void)c;
+	n_revoked++;
+}
+
+/* ---- */
+
+static struct pollfd p[1 + 4 * CALL_FDS];
+
+static struct call *call_begin(struct broker *b)
+{
+	const struct qrexec_msg m = {
+		.target = "vault", .ident = "SOCKET1", .service = "a.B", .service_len = 3};
+
+	assert_int_equal(call_new(b, &m), 0);
+	return b->calls;
+}
+
+/* a local client whose daemon is gone already */
+static struct qrexec_peer *gone(void)
+{
+	struct qrexec_peer *peer;
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(local_peer_new(&pair[0], &peer), 0);
+	assert_int_equal(qrexec_peer_flush(peer), 0);
+	(void)close(pair[1]);
+	return peer;
+}
+
+/* how many descriptors have news for the broker; then it takes them */
+static int turn(struct broker *b)
+{
+	const unsigned n = 1 + calls_poll(b, p + 1, 1);
+	int ready;
+
+	p[0].fd = NO_FD;
+	ready = poll(p, n, 0);
+	assert_int_equal(calls_turn(b, p, n), 0);
+	return ready;
+}
+
+static void what_is_tried_again_later_is_not_woken_up_for(void **state)
+{
+	struct broker b = {.name = "work"};
+	struct vchan *v = NULL;
+	struct call *c;
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(vchan_new_from_fd(&pair[0], &v), 0);
+	assert_int_equal(qrexec_peer_new(&v, QREXEC_AGENT_TO_DAEMON, QREXEC_VERSION, &b.daemon), 0);
+	assert_int_equal(qrexec_peer_flush(b.daemon), 0);
+	c = call_begin(&b);
+	c->state = CALL_CALLER;
+	c->callee = gone();
+	call_retry(c);
+	c->again_ms += 60000;
+	assert_int_equal(turn(&b), 0);
+	assert_int_equal(c->state, CALL_CALLER);
+	assert_true(calls_timeout_ms(&b) > 0);
+	/* it is, when it has been tried; and what was to connect the two qubes is void */
+	c->again_ms = 0;
+	assert_int_equal(turn(&b), 1);
+	assert_int_equal(b.n_calls, 0);
+	assert_int_equal(n_revoked, 1);
+	qrexec_peer_free(b.daemon);
+	(void)close(pair[1]);
+}
+
+static void a_caller_whose_callee_is_gone_is_told_once(void **state)
+{
+	struct broker b = {.name = "work"};
+	struct qrexec_peer *caller;
+	struct call *c;
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(local_peer_new(&pair[0], &caller), 0);
+	assert_int_equal(qrexec_peer_flush(caller), 0);
+	n_revoked = 0;
+	c = call_begin(&b);
+	c->state = CALL_LIVE;
+	c->caller = caller;
+	c->callee = gone();
+	assert_int_equal(turn(&b), 1);
+	assert_int_equal(n_callers_told, 0);
+	assert_true(c->again_ms > 0);
+	/* it may take as long as it likes, and nothing wakes us up till then */
+	c->again_ms = 1;
+	assert_int_equal(turn(&b), 0);
+	assert_int_equal(n_callers_told, 1);
+	assert_int_equal(turn(&b), 0);
+	assert_int_equal(n_callers_told, 1);
+	assert_int_equal(b.n_calls, 1);
+	(void)close(pair[1]);
+	assert_int_equal(turn(&b), 1);
+	assert_int_equal(turn(&b), 1);
+	assert_int_equal(b.n_calls, 0);
+	assert_int_equal(n_revoked, 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_tried_again_later_is_not_woken_up_for),
+		cmocka_unit_test(a_caller_whose_callee_is_gone_is_told_once),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
