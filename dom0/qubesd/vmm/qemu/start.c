@@ -341,15 +341,60 @@ static int listen_until_ready(struct start *s)
 	}
 }
 
-/* What @found is, asked for once: a fork needs it for its zygote's key and for itself. */
+/* which build of QEMU: its file, which an upgrade replaces */
+static int put_program(const char *path, char *to, size_t size)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return fail_errno();
+	return str_format(to, size, "%s %llu %llu %lld.%09ld\n", path,
+			  (unsigned long long)st.st_ino, (unsigned long long)st.st_size,
+			  (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+}
+
+/*
+ * Asks what @q is, whose path is known. That takes 10 to 20 ms, a good part of what a fork costs dom0: so the answer is kept in the run
+ * directory, behind the file that gave it.
+ */
+static void ask_version(const struct vmm_spec *spec, struct machine_qemu *q)
+{
+	char path[PATH_MAX], text[512];
+	AUTO_FREE char *kept = NULL;
+	size_t len;
+	int r = put_program(q->path, text, sizeof(text));
+
+	r = r < 0 ? r : str_format(path, sizeof(path), "%s/qemu-version", spec->run_dir);
+	if (r < 0)
+		return;
+	len = strlen(text);
+	/* a line end says that it is whole */
+	if (io_read_file(AT_FDCWD, path, sizeof(text), &kept, NULL) == 0 &&
+	    strncmp(kept, text, len) == 0 && strchr(kept + len, '\n')) {
+		(void)snprintf(q->version, sizeof(q->version), "%.*s",
+			       (int)strcspn(kept + len, "\n"), kept + len);
+		return;
+	}
+	if (machine_qemu(true, q) < 0 || q->version[0] == '\0')
+		return;
+	r = str_format(text + len, sizeof(text) - len, "%s\n", q->version);
+	r = r < 0 ? r : io_write_file(AT_FDCWD, path, text, strlen(text), 0600);
+	if (r < 0)
+		log_warn(spec->name, "QEMU's version is asked for again next time: %s",
+			 log_errno_str(r));
+}
+
+/* asked for once: a fork needs it for its zygote's key and for itself */
 static bool one_cpu(const struct vmm_spec *spec, const struct machine_qemu *found, bool kvm)
 {
 	static struct machine_qemu asked;
 
 	if (kvm || spec->vcpus == 1)
 		return false;
-	if (!str_eq(asked.path, found->path) && machine_qemu(true, &asked) < 0)
-		return true;
+	if (!str_eq(asked.path, found->path)) {
+		asked = *found;
+		ask_version(spec, &asked);
+	}
 	return !machine_qemu_emulates_many(asked.version);
 }
 
@@ -379,18 +424,6 @@ static int prepare(struct start *s, struct qemu_argv *a)
 						   .one_cpu = one_cpu(spec, &qemu, accel.kvm),
 						   .tsc_khz = machine_tsc_khz(&began)},
 			       a);
-}
-
-/* which build of QEMU: its file, which an upgrade replaces */
-static int put_program(const char *path, char *to, size_t size)
-{
-	struct stat st;
-
-	if (stat(path, &st) < 0)
-		return fail_errno();
-	return str_format(to, size, "%s %llu %llu %lld.%09ld\n", path,
-			  (unsigned long long)st.st_ino, (unsigned long long)st.st_size,
-			  (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
 }
 
 /* what a guest sees of the host's processor */
