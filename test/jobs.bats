@@ -73,6 +73,9 @@ waits() {
 	later volume admin.vm.volume.Info+private far1
 	later list bulkhead.List dom0 'name\ndisk'
 	later revisions admin.vm.volume.ListSnapshots+private far1
+	for q in 1 2 3; do
+		later "more$q" admin.pool.UsageDetails+far dom0
+	done
 	later add admin.pool.Add+qcow2 dom0 "name=third\ndir_path=$far/third"
 	# as many starts as one pool may have, and one more, which waits for its turn
 	for q in $(seq $n); do
@@ -97,7 +100,7 @@ waits() {
 	[[ $(answer $n) == '2|QubesVMError||'*killed* ]]
 
 	# who asked hears in the end what there is to hear
-	for q in info volume list revisions add; do
+	for q in info volume list revisions add more1 more2 more3; do
 		within 60 has_answer $q
 	done
 	[[ $(answer info) == *"dir_path=$far/pool" ]]
@@ -105,6 +108,7 @@ waits() {
 	[[ $(answer list) == *$'\nnear\t'[1-9]* ]]
 	# without its private volume; the work file of its root is there once its start has begun
 	[[ $(answer list) == *$'\nfar1\t'[0-9]* ]]
+	[[ $(answer revisions) == '2|StoragePoolException||'*'did not answer'* ]]
 	[[ $(answer add) == '2|StoragePoolException||'*'did not answer'* ]]
 	[[ $(call admin.pool.List dom0) != *third* ]]
 

@@ -141,7 +141,7 @@ static void let_go(struct hold *h, const struct refusal *why)
 static void dispose(struct qubesd *d, struct qube *q, bool keep_log)
 {
 	struct refusal why;
-	int r = making_remove(d, q, !keep_log, NULL, NULL, &why);
+	int r = making_remove(d, q, 0, !keep_log, NULL, NULL, &why);
 
 	if (r != 0)
 		log_warn(q->name, "is halted and cannot be removed: %s",
@@ -249,6 +249,7 @@ static int start(struct hold *h)
 
 	if (r < 0)
 		return r;
+	c->source = model_get(h->d->model, h->source);
 	c->ended = started;
 	c->ended_data = h;
 	r = power_call_start(c, q);

@@ -26,6 +26,7 @@ struct looks {
 	size_t n, room, next; /* @next: where looks_usage() begins to search */
 	bool failed, outdated, damaged;
 	struct text revisions;
+	struct job_end end;
 	looks_fn fn;
 	void *data;
 };
@@ -95,12 +96,12 @@ static void on_seen(void *data, const char *seen, const char *text, uint64_t vol
 	}
 }
 
-/* what could not be looked at is left out */
+/* what could not be looked at is not seen */
 static void on_end(void *data, const struct job_end *end)
 {
 	struct looks *l = data;
 
-	(void)end;
+	l->end = *end;
 	l->fn(l->call, l, l->data);
 	looks_free(l);
 }
@@ -112,7 +113,7 @@ int looks_go(struct looks *l)
 	struct call *c = l->call;
 	int r = l->failed || l->request.body.failed ? -ENOMEM : 0;
 
-	if (r == 0 && l->n <= AT_ONCE && l->request.pool[0] == '\0') {
+	if (r == 0 && l->n <= AT_ONCE && l->request.pools[0][0] == '\0') {
 		r = look_each(&l->request, on_seen, l);
 		if (r == 0)
 			on_end(l, &well);
@@ -137,6 +138,11 @@ bool looks_usage(struct looks *l, const struct qube *q, enum disk disk, uint64_t
 		return s->known;
 	}
 	return false;
+}
+
+const char *looks_unanswered(const struct looks *l)
+{
+	return l->end.type[0] != '\0' ? l->end.text : NULL;
 }
 
 bool looks_outdated(const struct looks *l)

@@ -32,6 +32,8 @@ MUST_CHECK int looks_go(struct looks *l);
 
 /** looks_usage() - bytes on disk of @q's volume; false: it could not be looked at. Quick if asked in the order of looks_add() */
 bool looks_usage(struct looks *l, const struct qube *q, enum disk disk, uint64_t *ret);
+/** looks_unanswered() - why not all was looked at, a sentence; NULL: it was */
+const char *looks_unanswered(const struct looks *l);
 /** looks_outdated(), looks_damaged(), looks_revisions() - of the only volume; one line each */
 bool looks_outdated(const struct looks *l);
 bool looks_damaged(const struct looks *l);

@@ -23,7 +23,7 @@ struct making {
 	struct qubesd *d;
 	struct making_events events;
 	void *data;
-	unsigned qid;
+	unsigned qid, source; /* @source: whose wish it is */
 	uint64_t operation;
 	bool failed; /* the job "create" did not do it: what it left is being removed */
 	bool traces;
@@ -122,6 +122,7 @@ static int start_removal(struct making *mk)
 	struct request AUTO(request_done) request = {0};
 	const struct qube *q = model_get(mk->d->model, mk->qid);
 
+	request.source = mk->source;
 	making_put_volumes(&request, mk->d, q);
 	if (mk->traces)
 		power_describe_log(mk->d, q, &request);
@@ -179,8 +180,8 @@ static int may_remove(const struct model *m, const struct qube *q, struct refusa
 	return 0;
 }
 
-int making_remove(struct qubesd *d, struct qube *q, bool traces, const struct making_events *events,
-		  void *data, struct refusal *why)
+int making_remove(struct qubesd *d, struct qube *q, unsigned source, bool traces,
+		  const struct making_events *events, void *data, struct refusal *why)
 {
 	struct changes AUTO(changes_done) changes = {0};
 	AUTO_FREE struct making *mk = NULL;
@@ -191,6 +192,7 @@ int making_remove(struct qubesd *d, struct qube *q, bool traces, const struct ma
 	if (r != 0)
 		return r;
 	mk->qid = q->qid;
+	mk->source = source;
 	mk->traces = traces;
 	changes_begin(&changes, mk->operation, q->qid, "remove", "");
 	r = store_change(d->store, &changes, why);
@@ -392,6 +394,7 @@ int making_create(struct qubesd *d, const struct wish *w, const struct making_ev
 	if (r < 0)
 		return r;
 	mk->qid = qid;
+	mk->source = w->creator->qid;
 	mk->traces = w->cleanup;
 	changes_begin(&changes, mk->operation, qid, "create", "");
 	if (w->held)
@@ -404,7 +407,7 @@ int making_create(struct qubesd *d, const struct wish *w, const struct making_ev
 	q->hidden = true;
 	model_untell(d->model, q);
 	making_put_volumes(&request, d, q);
-	request.source = w->creator->qid;
+	request.source = mk->source;
 	if (job_start(d, "create", &request, &job, mk) != 0)
 		return take_back(d, qid, why);
 	(void)take_ptr(&mk);

@@ -51,12 +51,13 @@ MUST_CHECK int making_create(struct qubesd *d, const struct wish *w,
 			     struct refusal *why);
 /**
  * making_remove() - remove @q, which must be halted and nowhere in use
+ * @source:	qid of who wants that; 0: dom0, or nobody
  * @traces:	its console's log too
  * @events:	NULL: nobody waits
  *
  * Return: as making_create(); after 0 it is hidden.
  */
-MUST_CHECK int making_remove(struct qubesd *d, struct qube *q, bool traces,
+MUST_CHECK int making_remove(struct qubesd *d, struct qube *q, unsigned source, bool traces,
 			     const struct making_events *events, void *data, struct refusal *why);
 /** making_finish() - at start: roll a "create" back, carry a "remove" out */
 MUST_CHECK int making_finish(struct qubesd *d, const struct operation *op);

@@ -329,6 +329,7 @@ static void take_wish(struct policyd *p, const struct picture_msg *m)
 		return;
 	}
 	*w = (struct wish){p, p->generation, m->wish.qid, m->wish.id};
+	c->source = model_find(p->d->model, m->wish.source);
 	c->ended = wish_ended;
 	c->ended_data = w;
 	if (!q || q->hidden)

@@ -194,6 +194,14 @@ static void adding_free(struct adding *a)
 	free(a);
 }
 
+/* A pool to be has no name that another may not have as well: all are one to the lanes, so that a file system that hangs does
+ * not keep all places.
+ */
+static void put_new(struct request *r)
+{
+	(void)snprintf(r->pools[0], sizeof(r->pools[0]), "+");
+}
+
 /* nobody waits for this */
 static void unmade(void *data, const struct job_end *end)
 {
@@ -208,6 +216,8 @@ static void unmake(struct adding *a)
 
 	request_put(&request, "unmake", "%s", a->dir.at);
 	request_put(&request, "there", "%zu", a->there);
+	request.source = a->call->source->qid;
+	put_new(&request);
 	if (job_start(a->call->d, "folder", &request, &events, NULL) != 0)
 		log_warn(NULL, "%s: an empty folder stays behind", a->dir.at);
 }
@@ -297,8 +307,7 @@ static int start_adding(struct call *c, const struct argument_pool *w)
 			       volume_pool_is_near(c->d, p->name) ? "near" : "far", p->name);
 		request_put(&request, key, "%s", dir);
 	}
-	/* a file system that hangs keeps not all places */
-	(void)snprintf(request.pool, sizeof(request.pool), "+");
+	put_new(&request);
 	r = job_start(c->d, "folder", &request, &events, a);
 	if (r == 0)
 		return CALL_LATER;

@@ -240,7 +240,8 @@ static void hint_looked(struct call *c, struct looks *l, void *data)
 
 	/* a disposable that said it may be gone by now */
 	c->source = model_find(c->d->model, hint->source);
-	if (c->source && !c->source->hidden && template && !template->hidden && !looks_outdated(l))
+	if (c->source && !c->source->hidden && template && !template->hidden &&
+	    !looks_unanswered(l) && !looks_outdated(l))
 		r = grant_updates(c, template, true);
 	call_end(c, r);
 }

@@ -284,8 +284,9 @@ int vm_create_disposable(struct call *c)
 
 int vm_remove(struct call *c)
 {
-	int r = making_remove(c->d, c->dest, property_bool(c->d->model, c->dest, PROP_auto_cleanup),
-			      &call_events, c, &c->why);
+	int r = making_remove(c->d, c->dest, c->source->qid,
+			      property_bool(c->d->model, c->dest, PROP_auto_cleanup), &call_events,
+			      c, &c->why);
 
 	return r == 0 ? CALL_LATER : r;
 }

@@ -149,7 +149,10 @@ static void snapshots_looked(struct call *c, struct looks *l, void *data)
 	int r = 0;
 
 	(void)data;
-	if (looks_damaged(l))
+	if (looks_unanswered(l))
+		r = refuse(&c->why, "StoragePoolException", "the revisions of '%s': %s", c->q.arg,
+			   looks_unanswered(l));
+	else if (looks_damaged(l))
 		r = refuse(&c->why, "StoragePoolException",
 			   "the files of volume '%s' are missing or damaged", c->q.arg);
 	else

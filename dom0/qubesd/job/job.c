@@ -159,13 +159,24 @@ static void finish(struct job *j)
 			       "the operation '%s' was ended before it was done", j->kind->name);
 	}
 	job_free(j);
+	/* who waits already comes before what @events.done starts */
+	begin_next(d, lane);
 	if (!answered)
 		events.done(data, &end);
-	begin_next(d, lane);
+}
+
+/* one of @waiting leaves it without having begun */
+static void drop(struct job *j, const struct job_end *end)
+{
+	const struct job_events events = j->events;
+	void *data = j->data;
+
+	job_free(j);
+	events.done(data, end);
 }
 
 /* It is ended, and nobody waits for that: a process that waits for a file system may go on doing so. Until it has ended it
- * keeps its slot.
+ * keeps its slot; who waits for one behind it is told the same.
  */
 static int on_limit(sd_event_source *s, uint64_t usec, void *data)
 {
@@ -174,14 +185,18 @@ static int on_limit(sd_event_source *s, uint64_t usec, void *data)
 
 	(void)s, (void)usec;
 	j->timer = sd_event_source_disable_unref(j->timer);
-	spawn_signal(child_get_pidfd(j->child), SIGKILL);
-	j->answered = true;
 	(void)snprintf(
 		end.text, sizeof(end.text),
 		"the file system did not answer within %u s; this is not waited for any longer",
 		j->kind->limit_s);
-	log_warn(NULL, "job %s%s%s: %s", j->kind->name, j->turn.pool[0] != '\0' ? " in pool " : "",
-		 j->turn.pool, end.text);
+	log_warn(NULL, "job %s%s%s: %s", j->kind->name,
+		 j->turn.pools[0][0] != '\0' ? " in pool " : "", j->turn.pools[0], end.text);
+	if (!j->child) {
+		drop(j, &end);
+		return 0;
+	}
+	spawn_signal(child_get_pidfd(j->child), SIGKILL);
+	j->answered = true;
 	j->events.done(j->data, &end);
 	return 0;
 }
@@ -289,14 +304,15 @@ static int begin(struct job *j, struct request *request)
 
 	if (r == 0)
 		r = sd_event_add_io(d->event, &j->source, j->pipe_fd, EPOLLIN, on_pipe, j);
-	if (r >= 0 && j->kind->limit_s > 0)
-		r = sd_event_add_time_relative(d->event, &j->timer, CLOCK_MONOTONIC,
-					       j->kind->limit_s * UINT64_C(1000000), 0, on_limit,
-					       j);
 	if (r >= 0)
 		r = child_new(d->event, pidfd, on_child, j, &j->child);
-	if (r < 0)
+	if (r < 0) {
+		if (pidfd >= 0) {
+			spawn_signal(pidfd, SIGKILL);
+			(void)waitid(P_PIDFD, (id_t)pidfd, &(siginfo_t){0}, WEXITED);
+		}
 		return r;
+	}
 	(void)take_fd(&pidfd);
 	list_add(&d->jobs, &j->turn);
 	d->n_jobs++;
@@ -321,8 +337,7 @@ static void begin_next(struct qubesd *d, enum lane lane)
 		if (r == 0)
 			continue;
 		log_err(NULL, "job %s cannot be started: %s", j->kind->name, log_errno_str(r));
-		j->events.done(j->data, &failed);
-		job_free(j);
+		drop(j, &failed);
 	}
 }
 
@@ -331,30 +346,37 @@ int job_start(struct qubesd *d, const char *kind, struct request *request,
 {
 	const struct kind *k = kind_find(kind);
 	struct job *j;
+	bool begins;
 	int r;
 
 	if (!k)
 		return -EINVAL;
 	if (request->body.failed)
 		return -ENOMEM;
-	if (!turn_may_wait(d->jobs_waiting, k->lane))
-		return JOB_E_MANY;
 	j = calloc(1, sizeof(*j));
 	if (!j)
 		return -ENOMEM;
 	j->d = d;
 	j->turn = (struct turn){.lane = k->lane, .source = request->source};
-	memcpy(j->turn.pool, request->pool, sizeof(j->turn.pool));
+	memcpy(j->turn.pools, request->pools, sizeof(j->turn.pools));
 	j->kind = k;
 	j->pipe_fd = NO_FD;
 	j->events = *events;
 	j->data = data;
-	if (turn_next(d->jobs, &j->turn, k->lane)) {
+	/* the limit is that of who asks: it counts from here, with a turn or without */
+	r = k->limit_s == 0
+		    ? 0
+		    : sd_event_add_time_relative(d->event, &j->timer, CLOCK_MONOTONIC,
+						 k->limit_s * UINT64_C(1000000), 0, on_limit, j);
+	begins = turn_next(d->jobs, &j->turn, k->lane);
+	if (r == 0 && begins)
 		r = begin(j, request);
-		if (r < 0)
-			job_free(j);
+	else if (r == 0 && !turn_may_wait(d->jobs_waiting, k->lane))
+		r = JOB_E_MANY;
+	if (r != 0)
+		job_free(j);
+	if (r != 0 || begins)
 		return r;
-	}
 	j->request = *request;
 	*request = (struct request){0};
 	list_add(&d->jobs_waiting, &j->turn);
@@ -380,10 +402,7 @@ bool job_withdraw(struct qubesd *d, const void *data)
 		t = t->next;
 	if (!t)
 		return false;
-	(void)list_take(&d->jobs_waiting, t);
-	d->n_jobs_waiting--;
-	job_of(t)->events.done(job_of(t)->data, &withdrawn);
-	job_free(job_of(t));
+	drop(job_of(t), &withdrawn);
 	return true;
 }
 

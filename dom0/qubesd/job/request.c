@@ -94,8 +94,18 @@ static const char *sub(char *to, const char *name, const char *what)
 
 void request_pool(struct request *r, const struct qubesd *d, const char *pool)
 {
-	if (r->pool[0] == '\0' && !volume_pool_is_near(d, pool))
-		(void)snprintf(r->pool, sizeof(r->pool), "%s", pool);
+	if (volume_pool_is_near(d, pool))
+		return;
+	for (unsigned i = 0; i < TURN_POOLS; i++) {
+		char *at = r->pools[i];
+
+		if (str_eq(at, pool))
+			return;
+		if (at[0] == '\0') {
+			(void)snprintf(at, sizeof(r->pools[i]), "%s", pool);
+			return;
+		}
+	}
 }
 
 void request_put_volume(struct request *r, const char *name, const struct qubesd *d,

@@ -9,6 +9,7 @@
  */
 #include "api/text.h"
 #include "base/attr.h"
+#include "job/turn.h"
 #include "storage/storage.h"
 
 #define JOB_REQUEST_FD  3
@@ -23,12 +24,12 @@ struct qubesd;
 /**
  * struct request - zero-initialise; request_done()
  * @source:	qid of whose wish it is; 0: dom0's. For its turn alone, as
- * @pool:	the first pool with a folder of its own that was put into it
+ * @pools:	the first of those with a folder of their own that were put into it, as struct turn has them
  */
 struct request {
 	struct text body;
 	unsigned source;
-	char pool[64];
+	char pools[TURN_POOLS][64];
 	int fds[JOB_MAX_FDS]; /* owned */
 	unsigned n_fds;
 };

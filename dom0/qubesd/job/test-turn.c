@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -22,7 +23,7 @@ static void add(struct list *l, unsigned n, enum lane lane, unsigned source, con
 
 		assert_true(l->n < MAX);
 		*t = (struct turn){.lane = lane, .source = source};
-		(void)snprintf(t->pool, sizeof(t->pool), "%s", pool);
+		(void)snprintf(t->pools[0], sizeof(t->pools[0]), "%s", pool);
 		if (l->n++ > 0)
 			l->at[l->n - 2].next = t;
 	}
@@ -43,7 +44,8 @@ static unsigned begin_all(struct list *running, struct list *waiting, enum lane 
 	while ((t = turn_next(first(running), first(waiting), lane))) {
 		if (ret_last)
 			*ret_last = *t;
-		add(running, 1, t->lane, t->source, t->pool);
+		add(running, 1, t->lane, t->source, t->pools[0]);
+		memcpy(running->at[running->n - 1].pools, t->pools, sizeof(t->pools));
 		t->lane = lane == LANE_ZYGOTE ? LANE_TELL : LANE_ZYGOTE; /* waits no more here */
 		n++;
 	}
@@ -104,6 +106,32 @@ static void a_pool_that_hangs_keeps_its_own_jobs_waiting(void **state)
 	assert_int_equal(begin_all(&running, &waiting, LANE_LOOK, NULL), 2);
 }
 
+static void in_two_pools(struct list *l, unsigned n, const char *a, const char *b)
+{
+	const unsigned from = l->n;
+
+	add(l, n, LANE_START, 0, a);
+	for (unsigned i = from; i < l->n; i++)
+		(void)snprintf(l->at[i].pools[1], sizeof(l->at[i].pools[1]), "%s", b);
+}
+
+static void each_pool_of_a_job_counts(void **state)
+{
+	struct list running = {0}, waiting = {0};
+	unsigned n;
+
+	(void)state;
+	in_two_pools(&waiting, 60, "good", "hangs");
+	n = begin_all(&running, &waiting, LANE_START, NULL);
+	assert_true(n > 0 && n < turn_slots(LANE_START));
+	/* none of the same pool, whichever other one it works in */
+	in_two_pools(&waiting, 60, "hangs", "");
+	in_two_pools(&waiting, 60, "another", "hangs");
+	assert_int_equal(begin_all(&running, &waiting, LANE_START, NULL), 0);
+	in_two_pools(&waiting, 1, "another", "third");
+	assert_int_equal(begin_all(&running, &waiting, LANE_START, NULL), 1);
+}
+
 static void who_has_fewest_is_next_and_then_the_oldest(void **state)
 {
 	struct list running = {0}, waiting = {0};
@@ -142,6 +170,7 @@ int main(void)
 		cmocka_unit_test(full_lanes_keep_no_other_waiting),
 		cmocka_unit_test(a_qube_never_has_all_slots),
 		cmocka_unit_test(a_pool_that_hangs_keeps_its_own_jobs_waiting),
+		cmocka_unit_test(each_pool_of_a_job_counts),
 		cmocka_unit_test(who_has_fewest_is_next_and_then_the_oldest),
 		cmocka_unit_test(queues_that_clients_could_fill_have_an_end),
 	};

@@ -29,13 +29,22 @@ unsigned turn_slots(enum lane lane)
 	return rules[lane].slots;
 }
 
-/* those of @t's lane that run: all, of its source, in its pool */
+/* those of @t's lane that run: all, of its source, in that of its pools with the most */
 struct count {
 	unsigned all, source, pool;
 };
 
+static bool works_in(const struct turn *t, const char *pool)
+{
+	for (unsigned i = 0; i < TURN_POOLS; i++)
+		if (str_eq(t->pools[i], pool))
+			return true;
+	return false;
+}
+
 static struct count count(const struct turn *running, const struct turn *t)
 {
+	unsigned pools[TURN_POOLS] = {0};
 	struct count n = {0};
 
 	for (const struct turn *r = running; r; r = r->next) {
@@ -43,7 +52,10 @@ static struct count count(const struct turn *running, const struct turn *t)
 			continue;
 		n.all++;
 		n.source += r->source == t->source;
-		n.pool += t->pool[0] != '\0' && str_eq(r->pool, t->pool);
+		for (unsigned i = 0; i < TURN_POOLS && t->pools[i][0] != '\0'; i++) {
+			pools[i] += works_in(r, t->pools[i]);
+			n.pool = pools[i] > n.pool ? pools[i] : n.pool;
+		}
 	}
 	return n;
 }

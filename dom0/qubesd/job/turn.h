@@ -23,17 +23,20 @@ enum lane {
 };
 #define N_LANES 7
 
+/** TURN_POOLS - a qube's volumes are in so many pools at most */
+#define TURN_POOLS 3
+
 /**
  * struct turn - a job as its lane sees it
  * @next:	in a list, oldest first
  * @source:	qid of whose wish it is; 0: dom0's
- * @pool:	the first pool with a folder of its own that it works in; "" if there is none
+ * @pools:	those with a folder of their own that it works in, without gaps; "" behind the last
  */
 struct turn {
 	struct turn *next;
 	enum lane lane;
 	unsigned source;
-	char pool[64];
+	char pools[TURN_POOLS][64];
 };
 
 /** turn_next() - which of @waiting may begin now, beside @running; NULL: none. Of those that may, one of the source that has

@@ -263,6 +263,7 @@ void power_put_away(struct power *p)
 		return;
 	}
 	power_progress(p, "commit", "the volumes are put away");
+	request.source = p->source;
 	request_put(&request, "clean", "%d", p->clean && !p->failed);
 	for (unsigned i = 0; i < N_DISKS; i++)
 		request_put_volume(&request, disk_name((enum disk)i), p->d, q, i);
