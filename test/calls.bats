@@ -292,19 +292,22 @@ requested_target=vault"; do
 }
 
 @test "a caller whose callee has died before they met hears of it" {
-	local code=0
-	# the agent, who tells it where to listen, is stopped when the policy answers
-	printf '#!/bin/sh\nkill -STOP %s; cat "%s"\n' "$agent" "$dir/answer.test.Echo.vault" >"$dir/policy"
+	local code who
 	allow test.Echo vault target=vault requested_target=vault
-	# less than it waits for a callee
-	CALL_TIMEOUT=45 call_vm vault test.Echo </dev/null 3>&- &
-	until_true has_children "${others[0]}"
-	pkill -9 -P "${others[0]}"
-	until_true no_children "${others[0]}"
-	kill -CONT "$agent"
-	wait $! || code=$?
-	[ "$code" != 0 ] && [ "$code" != 124 ]
-	no_sockets_left
+	# who tells it where to listen is stopped when the policy answers: the agent, or its daemon, which the broker asks
+	for who in "$agent" "$daemon"; do
+		printf '#!/bin/sh\nkill -STOP %s; cat "%s"\n' "$who" "$dir/answer.test.Echo.vault" >"$dir/policy"
+		# less than it waits for a callee
+		CALL_TIMEOUT=45 call_vm vault test.Echo </dev/null 3>&- &
+		until_true has_children "${others[0]}"
+		pkill -9 -P "${others[0]}"
+		until_true no_children "${others[0]}"
+		kill -CONT "$who"
+		code=0
+		wait $! || code=$?
+		[ "$code" != 0 ] && [ "$code" != 124 ]
+		no_sockets_left
+	done
 	printf '#!/bin/sh\ncat "%s/answer.$4.$3"\n' "$dir" >"$dir/policy"
 	run -0 call_vm vault test.Echo <<<"text"
 }

@@ -295,9 +295,13 @@ unsigned calls_poll(struct broker *b, struct pollfd *p, unsigned first)
 			at[1] = entry(c->tickets[1], POLLIN);
 			break;
 		case CALL_CALLEE:
+			at[1] = peer_entry(c->callee);
+			break;
 		case CALL_CALLER:
 			at[0] = caller_entry(c);
-			at[1] = peer_entry(c->callee);
+			/* once it is asked the caller may know of the call: a callee that ends now is one of a live call */
+			if (!c->asked)
+				at[1] = peer_entry(c->callee);
 			break;
 		case CALL_LIVE:
 			at[0] = caller_entry(c);

@@ -204,11 +204,57 @@ static void a_caller_whose_callee_is_gone_is_told_once(void **state)
 	assert_int_equal(n_revoked, 1);
 }
 
+static void say(int fd, const struct qrexec_msg *m)
+{
+	uint8_t bytes[64];
+	const size_t len = qrexec_msg_encode(m, bytes, sizeof(bytes));
+
+	assert_true(len > 0);
+	assert_int_equal(write(fd, bytes, len), len);
+}
+
+/* refused, a caller that was told already would wait for nobody for as long as it waits for any */
+static void a_callee_that_ends_while_the_caller_is_told_is_one_of_a_live_call(void **state)
+{
+	struct broker b = {.name = "work"};
+	struct qrexec_peer *caller;
+	struct call *c;
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair),
+			 0);
+	assert_int_equal(local_peer_new(&pair[0], &caller), 0);
+	assert_int_equal(qrexec_peer_flush(caller), 0);
+	n_revoked = n_callers_told = 0;
+	c = call_begin(&b);
+	c->state = CALL_CALLER;
+	c->caller = caller;
+	c->callee = gone();
+	c->asked = true;
+	assert_int_equal(turn(&b), 0);
+	assert_int_equal(c->state, CALL_CALLER);
+	say(pair[1], &(struct qrexec_msg){.type = QREXEC_HELLO, .version = QREXEC_VERSION_LOCAL});
+	say(pair[1], &(struct qrexec_msg){.type = QREXEC_SERVICE_CONNECT, .domid = 7, .port = 514});
+	for (unsigned i = 0; c->state == CALL_CALLER && i < 10; i++)
+		(void)turn(&b);
+	assert_int_equal(c->state, CALL_LIVE);
+	assert_int_equal(n_revoked, 0);
+	assert_int_equal(turn(&b), 1);
+	c->again_ms = 1;
+	assert_int_equal(turn(&b), 0);
+	assert_int_equal(n_callers_told, 1);
+	assert_int_equal(n_revoked, 0);
+	calls_drop_all(&b);
+	(void)close(pair[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_tried_again_later_is_not_woken_up_for),
 		cmocka_unit_test(a_caller_whose_callee_is_gone_is_told_once),
+		cmocka_unit_test(a_callee_that_ends_while_the_caller_is_told_is_one_of_a_live_call),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
