@@ -102,6 +102,9 @@ void decide_start(struct broker *b, struct call *c)
 		call_retry(c);
 		return;
 	}
+	/* only the second question has a limit, however long the first one waited to be asked */
+	if (!c->decided)
+		c->until_ms = 0;
 	if (r == 0)
 		r = question_ask(b, c);
 	else if ((r == -ENOENT || r == -ECONNREFUSED) && b->policy_program && !c->decided)

@@ -30,6 +30,8 @@ void call_refuse(struct broker *b, struct call *c, const char *format, ...)
 void call_retry(struct call *c)
 {
 	c->again_ms = 1;
+	if (c->until_ms == 0)
+		c->until_ms = 1;
 }
 
 void callee_start(struct broker *b, struct call *c)
@@ -95,6 +97,7 @@ static void a_disposable_waits_for_a_policyd_that_is_busy(void **state)
 	decide_turn(&b, &c, 0);
 	assert_false(refused);
 	assert_int_equal(c.state, CALL_DECIDING);
+	assert_true(c.until_ms > 0);
 	/* and when there is room */
 	while (n > 0) {
 		(void)close(accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC));
@@ -114,10 +117,42 @@ static void a_disposable_waits_for_a_policyd_that_is_busy(void **state)
 	(void)rmdir(dir);
 }
 
+static void one_that_waited_to_be_asked_may_take_as_long_as_any(void **state)
+{
+	char dir[] = "/tmp/decide-test-XXXXXX";
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	char service[] = "a.B+";
+	struct broker b = {.name = "work", .policy_socket = at.sun_path};
+	struct call c = {.fd = NO_FD, .target = "@dispvm", .service = service};
+	int listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), others[16], n = 0;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(str_format(at.sun_path, sizeof(at.sun_path), "%s/policy", dir), 0);
+	assert_int_equal(bind(listen_fd, (const struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(listen_fd, 0), 0);
+	while (io_unix_connect_now(at.sun_path, SOCK_STREAM, &others[n]) == 0)
+		assert_int_not_equal(++n, ARRAY_LEN(others));
+	decide_start(&b, &c);
+	assert_true(c.until_ms > 0);
+	while (n > 0) {
+		(void)close(accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC));
+		(void)close(others[--n]);
+	}
+	decide_start(&b, &c);
+	assert_int_equal(c.until_ms, 0);
+	close_fd(&c.fd);
+	free(c.text);
+	(void)close(listen_fd);
+	(void)unlink(at.sun_path);
+	(void)rmdir(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_disposable_waits_for_a_policyd_that_is_busy),
+		cmocka_unit_test(one_that_waited_to_be_asked_may_take_as_long_as_any),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
