@@ -23,8 +23,9 @@
 /* ---- what stands behind tickets: a loop that looks at what it was given when told to */
 
 static struct carry_source *sources[64];
-static unsigned n_sources, n_aborted;
+static unsigned n_sources, n_aborted, n_opened;
 static bool no_room; /* to watch one more */
+static bool is_full; /* the carrier */
 
 int carry_add(struct carry *c, struct carry_source *src, uint32_t events)
 {
@@ -72,8 +73,12 @@ int carry_server(struct carry *c, const struct vmux_where *where, bool there)
 
 int carry_open(struct carry *c, const struct vmux_where *where, int *fd)
 {
-	(void)c, (void)where, (void)fd;
-	return -EAGAIN;
+	(void)c, (void)where;
+	if (is_full)
+		return -EAGAIN;
+	n_opened++;
+	close_fd(fd);
+	return 0;
 }
 
 void carry_abort(struct carry *c, const struct vmux_where *where)
@@ -104,7 +109,7 @@ static void turns(void)
 /* ---- who sends tickets */
 
 static char dir[] = "/tmp/tickets-test-XXXXXX", path[64];
-static struct tickets *tickets[4]; /* a program has them for its life: they cannot be freed */
+static struct tickets *tickets[8]; /* a program has them for its life: they cannot be freed */
 static unsigned n_tickets;
 
 static int set_up(void **state)
@@ -116,9 +121,9 @@ static int set_up(void **state)
 	if (!mkdtemp(dir))
 		return -1;
 	(void)snprintf(path, sizeof(path), "%s/s", dir);
-	n_sources = n_aborted = 0;
+	n_sources = n_aborted = n_opened = 0;
 	timer = NULL;
-	no_room = false;
+	no_room = is_full = false;
 	if (io_unix_listen(path, SOCK_SEQPACKET, 0600, &fd) < 0 ||
 	    tickets_new("work", DOMID, &fd, &tickets[n_tickets]) < 0)
 		return -1;
@@ -287,6 +292,41 @@ static void one_that_leaves_at_once_is_listened_to(void **state)
 	close_fd(&fd);
 }
 
+static void what_a_full_carrier_does_not_take_is_opened_later(void **state)
+{
+	struct tickets *t = tickets[n_tickets - 1];
+	const struct vmux_where first = {DOMID, 9, 513}, second = {DOMID, 9, 515};
+	int early, late;
+
+	(void)state;
+	is_full = true;
+	early = grant_one(513);
+	tickets_announced(t, &first, true);
+	tickets_announced(t, &second, true);
+	late = grant_one(515);
+	time_is_over();
+	assert_int_equal(n_opened, 0);
+	assert_false(has_ended(early));
+	assert_false(has_ended(late));
+	is_full = false;
+	time_is_over();
+	assert_int_equal(n_opened, 2);
+	/* once */
+	is_full = true;
+	assert_true(has_ended(early));
+	assert_true(has_ended(late));
+	close_fd(&early);
+	/* and not for a server that has gone meanwhile */
+	early = grant_one(513);
+	tickets_announced(t, &first, false);
+	is_full = false;
+	time_is_over();
+	assert_int_equal(n_opened, 2);
+	assert_false(has_ended(early));
+	close_fd(&early);
+	close_fd(&late);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -298,6 +338,8 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(one_that_leaves_at_once_is_listened_to, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(what_a_full_carrier_does_not_take_is_opened_later,
+						set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -103,6 +103,37 @@ static void client_drop(struct client *cl)
 	look_again(t);
 }
 
+static unsigned announced_find(const struct tickets *t, const struct vmux_where *w)
+{
+	unsigned i = 0;
+
+	while (i < t->n_announced && memcmp(&t->announced[i], w, sizeof(*w)) != 0)
+		i++;
+	return i;
+}
+
+/* the qube serves, and has its server already */
+static bool is_awaited(const struct tickets *t, const struct slot *s)
+{
+	const struct vmux_where w = place_of(&s->t);
+
+	return s->t.server == t->domid && announced_find(t, &w) < t->n_announced;
+}
+
+/* the qube has its server: the stream is opened. While the carrier takes nothing more, on_time() tries again */
+static void use_as_server(struct tickets *t, struct slot *s)
+{
+	const struct vmux_where w = place_of(&s->t);
+	int r = carry_open(t->carry, &w, &s->fd);
+
+	if (r == -EAGAIN)
+		return;
+	if (r < 0)
+		log_warn(t->name, "a stream to qube %u could not be opened (%s), closing it",
+			 w.client, log_errno_str(r));
+	slot_void(t, s);
+}
+
 static void set_timer(struct tickets *t);
 
 static void on_time(void *data)
@@ -118,6 +149,8 @@ static void on_time(void *data)
 	for (unsigned i = 0; i < TICKET_MAX; i++) {
 		struct slot *s = &t->slots[i];
 
+		if (s->t.kind != 0 && is_awaited(t, s))
+			use_as_server(t, s);
 		if (s->t.kind == 0 || s->until_ms > now)
 			continue;
 		log_info(t->name, "a ticket for port %u between %u and %u was not used", s->t.port,
@@ -133,26 +166,6 @@ static void set_timer(struct tickets *t)
 		return;
 	t->ticking = true;
 	carry_timer(t->carry, 500, on_time, t);
-}
-
-static unsigned announced_find(const struct tickets *t, const struct vmux_where *w)
-{
-	unsigned i = 0;
-
-	while (i < t->n_announced && memcmp(&t->announced[i], w, sizeof(*w)) != 0)
-		i++;
-	return i;
-}
-
-static void use_as_server(struct tickets *t, struct slot *s)
-{
-	const struct vmux_where w = place_of(&s->t);
-	AUTO_CLOSE int fd = slot_take(t, s);
-	int r = carry_open(t->carry, &w, &fd);
-
-	if (r < 0)
-		log_warn(t->name, "a stream to qube %u could not be opened (%s), closing it",
-			 w.client, log_errno_str(r));
 }
 
 void tickets_announced(struct tickets *t, const struct vmux_where *where, bool there)
@@ -215,7 +228,7 @@ static int grant(struct tickets *t, const struct ticket *k, int *fd)
 	*s = (struct slot){.t = *k, .fd = take_fd(fd), .until_ms = io_now_ms() + TICKET_UNUSED_MS};
 	t->n_slots++;
 	set_timer(t);
-	if (k->server == t->domid && announced_find(t, &w) < t->n_announced)
+	if (is_awaited(t, s))
 		use_as_server(t, s);
 	return 0;
 }
@@ -279,13 +292,14 @@ static void on_listener(struct carry_source *src, uint32_t events)
 	struct client *cl = client_unused(t);
 
 	(void)events;
-	if (!cl) {
+	if (cl)
+		cl->src.fd = accept4(src->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (!cl || (cl->src.fd < 0 && (errno == EMFILE || errno == ENFILE))) {
 		carry_remove(t->carry, src);
 		t->full = true;
 		set_timer(t);
 		return;
 	}
-	cl->src.fd = accept4(src->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (cl->src.fd >= 0 && carry_add(t->carry, &cl->src, EPOLLIN) < 0)
 		close_fd(&cl->src.fd);
 	if (cl->src.fd < 0)
