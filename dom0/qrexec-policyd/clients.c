@@ -20,8 +20,9 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#define ACCEPTS_MAX 64 /* in one turn */
-#define POLL_NONE   UINT_MAX
+#define ACCEPTS_MAX     64  /* in one turn */
+#define ACCEPT_AGAIN_MS 100 /* when there was no descriptor for one more */
+#define POLL_NONE       UINT_MAX
 /* of CLIENTS_MAX and PROMPTS_MAX, for one caller: else one that calls what takes a while to start, or nobody answers,
  * would keep all others from being decided */
 #define CALLER_STARTS_MAX  64
@@ -693,7 +694,12 @@ int clients_accept(struct policyd *d)
 	for (unsigned i = 0; r == 0 && i < ACCEPTS_MAX && d->n_clients < CLIENTS_MAX; i++)
 		r = accept_one(d);
 	sweep(d);
-	return r == -EAGAIN ? 0 : r;
+	/* those that are there are answered all the same, and leave their descriptors to who waits */
+	if (r == -EMFILE || r == -ENFILE)
+		d->accept_ms = io_now_ms() + ACCEPT_AGAIN_MS;
+	else if (r < 0 && r != -EAGAIN)
+		return r;
+	return 0;
 }
 
 unsigned clients_poll(struct policyd *d, struct pollfd *p)

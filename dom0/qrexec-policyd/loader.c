@@ -12,6 +12,9 @@
  * written is looked at when it is closed, since half of it may be a fault, which refuses every call.
  * What a link leads to is watched too, and each link on the way there, which may be led elsewhere; where a link leads nowhere
  * the folder in which the next part of its way is to appear.
+ *
+ * A user has few inotify instances, and each caller that a service of dom0 waits for takes one. While there is none for us
+ * the files are read every LOOK_MS instead, and what is new is told.
  */
 #include "policyd.h"
 
@@ -38,9 +41,11 @@
 #define SETTLE_MS 5
 /* a new file is mostly closed by who writes it before this; one that is a link never is */
 #define CREATED_MS 100
-#define DEPTH_MAX  16
-#define LINKS_MAX  40 /* that lead on to each other, as the kernel has it */
-#define WAYS_MAX   1024
+/* between looks while nothing can be watched */
+#define LOOK_MS   1000
+#define DEPTH_MAX 16
+#define LINKS_MAX 40 /* that lead on to each other, as the kernel has it */
+#define WAYS_MAX  1024
 
 #define CHANGES                                                                                    \
 	(IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVE | IN_DELETE_SELF | IN_MOVE_SELF |        \
@@ -60,19 +65,21 @@ struct loader {
 		ways_fd; /* of what is in the folders; of @ways, which may be the same folders */
 	struct way ways[WAYS_MAX];
 	unsigned n_ways;
+	bool look;     /* not all could be watched, or read: it is looked at again */
+	uint64_t told; /* hash of what was told last */
 };
 
 /* ---- watching */
 
 static int watch_below(struct loader *l, const char *path, unsigned depth);
 
-/* FNV-1a: paths of who writes the policy are told apart by it */
-static uint64_t path_hash(const char *path)
-{
-	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+#define HASH_BEGIN UINT64_C(0xcbf29ce484222325)
 
-	for (; *path != '\0'; path++)
-		hash = (hash ^ (unsigned char)*path) * UINT64_C(0x100000001b3);
+/* FNV-1a: what who writes the policy has written is told apart by it */
+static uint64_t hash_of(uint64_t hash, const void *bytes, size_t len)
+{
+	for (const unsigned char *at = bytes; len > 0; len--, at++)
+		hash = (hash ^ *at) * UINT64_C(0x100000001b3);
 	return hash;
 }
 
@@ -110,7 +117,7 @@ static int watch_above(struct loader *l, const char *path, char ret[PATH_MAX])
 							     IN_MOVE_SELF | IN_DELETE_SELF);
 		if (w->watch >= 0) {
 			*slash = '/';
-			w->path = path_hash(ret);
+			w->path = hash_of(HASH_BEGIN, ret, strlen(ret));
 			if (is_watched(l, w))
 				return 1;
 			l->n_ways++;
@@ -261,8 +268,9 @@ static uint64_t take_events(const struct loader *l, int fd, uint64_t due_ms)
 
 /* ---- reading */
 
-/* into a memfd that nobody can change any more */
-static int compile(const struct policy_files *files, int *ret_fd, struct policy_error *error)
+/* into a memfd that nobody can change any more; @hash goes on over it */
+static int compile(const struct policy_files *files, int *ret_fd, struct policy_error *error,
+		   uint64_t *hash)
 {
 	AUTO_CLOSE int fd = NO_FD;
 	const struct policy *p;
@@ -279,8 +287,10 @@ static int compile(const struct policy_files *files, int *ret_fd, struct policy_
 	if (room == MAP_FAILED)
 		return fail_errno();
 	r = policy_compile(files, room, size, &p, error);
-	if (r == 0)
+	if (r == 0) {
 		size = policy_len(p);
+		*hash = hash_of(*hash, room, size);
+	}
 	(void)munmap(room, size);
 	if (r != 0)
 		return r;
@@ -329,10 +339,18 @@ static void set_timer(const struct loader *l, int64_t until)
 	(void)timerfd_settime(l->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
-/* read everything and say what came of it */
+/* the user has no more of what watches are made from: no fault of the policy's */
+static bool is_short(int r)
+{
+	return r == -EMFILE || r == -ENFILE || r == -ENOSPC;
+}
+
+/* read everything and say what came of it; if this is only one more look, what is new */
 static int load(struct loader *l)
 {
 	int past_fd = take_fd(&l->watch_fd), past_ways_fd = take_fd(&l->ways_fd);
+	const bool only_news = l->look;
+	uint64_t hash = HASH_BEGIN;
 	struct ruleset AUTO(ruleset_done) rules = {0};
 	AUTO_FREE char *path = NULL;
 	struct loader_note note = {0};
@@ -340,10 +358,12 @@ static int load(struct loader *l)
 	AUTO_CLOSE int fd = NO_FD;
 	int r = watch_all(l);
 
-	if (r == 0)
+	l->look = r < 0;
+	if (r == 0 || is_short(r))
 		r = ruleset_read(l->places->folders, l->places->legacy, &rules, &path);
 	if (r == 0)
-		r = compile(&rules.files, &fd, &error);
+		r = compile(&rules.files, &fd, &error, &hash);
+	l->look |= r < 0;
 	if (r < 0)
 		(void)snprintf(note.text, sizeof(note.text), "%s%s%s", path ? path : "",
 			       path ? ": " : "", log_errno_str(r));
@@ -353,7 +373,12 @@ static int load(struct loader *l)
 		describe_grants(&note, &rules);
 	set_timer(l, rules.until);
 	note.kind = r == 0 ? LOADER_TABLE : LOADER_FAULT;
-	r = io_send_msg(l->notes_fd, &note, sizeof(note), &fd, r == 0 ? 1 : 0);
+	hash = hash_of(hash, note.text, strlen(note.text));
+	if (!only_news || hash != l->told)
+		r = io_send_msg(l->notes_fd, &note, sizeof(note), &fd, r == 0 ? 1 : 0);
+	else
+		r = 0;
+	l->told = hash;
 	/* watches take the kernel many milliseconds to end: after all else */
 	close_fd(&past_fd);
 	close_fd(&past_ways_fd);
@@ -482,11 +507,17 @@ static int wait_ms(uint64_t due_ms)
 	return due_ms > now_ms ? (int)(due_ms - now_ms) : 0;
 }
 
+/* 0: never, unless something changes */
+static uint64_t next_look_ms(const struct loader *l)
+{
+	return l->look ? io_now_ms() + LOOK_MS : 0;
+}
+
 /* until policyd is gone */
 static int loader_run(struct loader *l)
 {
-	uint64_t due_ms = 0;
 	int r = load(l);
+	uint64_t due_ms = next_look_ms(l);
 
 	while (r == 0) {
 		struct pollfd p[] = {{l->notes_fd, POLLIN, 0},
@@ -507,8 +538,8 @@ static int loader_run(struct loader *l)
 		due_ms = take_events(l, l->ways_fd, due_ms);
 		if ((due_ms == 0 || io_now_ms() < due_ms) && p[2].revents == 0)
 			continue;
-		due_ms = 0;
 		r = load(l);
+		due_ms = next_look_ms(l);
 	}
 	return r;
 }

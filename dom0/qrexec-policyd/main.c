@@ -181,20 +181,29 @@ static int acquire(const struct options *o, struct policyd *d)
 	return audit_init(&d->audit);
 }
 
+static int least(int a, int b)
+{
+	if (a < 0 || b < 0)
+		return a < 0 ? b : a;
+	return a < b ? a : b;
+}
+
 static int timeout_ms(const struct policyd *d)
 {
-	int clients = clients_timeout_ms(d);
+	const uint64_t now = io_now_ms();
+	int ms = clients_timeout_ms(d);
 
-	if (is_ready(d))
-		return clients;
-	return clients < 0 || clients > READY_MS ? READY_MS : clients;
+	if (!is_ready(d))
+		ms = least(ms, READY_MS);
+	return d->accept_ms > now ? least(ms, (int)(d->accept_ms - now)) : ms;
 }
 
 static int turn(struct policyd *d)
 {
 	static struct pollfd p[3 + CLIENTS_MAX + PROMPTS_MAX];
 	const bool whole = qubes_are_whole(&d->qubes);
-	const bool accepting = whole && is_ready(d) && d->n_clients < CLIENTS_MAX;
+	const bool accepting =
+		whole && is_ready(d) && d->n_clients < CLIENTS_MAX && io_now_ms() >= d->accept_ms;
 	const unsigned n_clients = whole ? clients_poll(d, p + 3) : 0;
 	int r = 0;
 

@@ -221,6 +221,7 @@ struct policyd {
 	uint64_t started_ms;
 	struct client *clients, **clients_last; /* oldest first */
 	unsigned n_clients, n_prompting;
+	uint64_t accept_ms; /* no more are accepted before */
 	uint32_t next_wish;
 	struct audit audit;
 };

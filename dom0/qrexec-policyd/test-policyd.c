@@ -28,6 +28,7 @@
 struct fixture {
 	char dir[32];
 	int feed_fd, pidfd;
+	pid_t pid;
 	uint32_t serial;
 };
 
@@ -175,19 +176,36 @@ static void within_allowed(bool allowed, const char *source, const char *target,
 
 /* ---- its life */
 
-static int begin(void **state)
+/* a user namespace that has no inotify instance, for what is executed in it */
+#define WITHOUT_INOTIFY "echo 0 >/proc/sys/user/max_inotify_instances && exec \"$@\""
+
+static int begin_with(bool inotify)
 {
 	char program[PATH_MAX], policy_dir[PATH_MAX], prompt[PATH_MAX];
-	char *argv[] = {program,     (char *)"--feed-fd",
-			(char *)"3", (char *)"--listen-fd",
-			(char *)"4", (char *)"--log-fd",
-			(char *)"5", (char *)"--log-fd",
-			(char *)"5", (char *)"--policy-dir",
-			policy_dir,  (char *)"--prompt-socket",
-			prompt,      NULL};
+	char *argv[] = {(char *)"/usr/bin/unshare",
+			(char *)"--user",
+			(char *)"--map-root-user",
+			(char *)"sh",
+			(char *)"-c",
+			(char *)WITHOUT_INOTIFY,
+			(char *)"sh",
+			program,
+			(char *)"--feed-fd",
+			(char *)"3",
+			(char *)"--listen-fd",
+			(char *)"4",
+			(char *)"--log-fd",
+			(char *)"5",
+			(char *)"--log-fd",
+			(char *)"5",
+			(char *)"--policy-dir",
+			policy_dir,
+			(char *)"--prompt-socket",
+			prompt,
+			NULL};
+	char **from = inotify ? argv + 7 : argv;
 	int feed[2], listen_fd = NO_FD, log_fd;
 
-	(void)state;
 	f = (struct fixture){.dir = "/tmp/test-policyd.XXXXXX", .pidfd = NO_FD};
 	assert_non_null(mkdtemp(f.dir));
 	memcpy(policy_dir, path("policy.d"), PATH_MAX);
@@ -198,20 +216,26 @@ static int begin(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, feed), 0);
 	log_fd = open(path("log"), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
 	assert_int_equal(program_find("qrexec-policyd", program, sizeof(program)), 0);
-	assert_int_equal(spawn(&(struct spawn){.path = program,
-					       .argv = argv,
+	assert_int_equal(spawn(&(struct spawn){.path = from[0],
+					       .argv = from,
 					       .fds = (const struct spawn_fd[]){{feed[1], 3},
 										{listen_fd, 4},
 										{log_fd, 5}},
 					       .n_fds = 3,
 					       .death_signal = SIGKILL},
-			       NULL, &f.pidfd),
+			       &f.pid, &f.pidfd),
 			 0);
 	(void)close(feed[1]);
 	(void)close(listen_fd);
 	(void)close(log_fd);
 	f.feed_fd = feed[0];
 	return 0;
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	return begin_with(true);
 }
 
 /* it ends with its qubesd, whatever became of it */
@@ -367,6 +391,83 @@ static void a_connection_may_be_kept_for_what_would_be(void **state)
 	fds[0] = connect_to_it();
 	assert_int_equal(ask_again(fds[0], "work", "dvm", true), 1);
 	(void)close(fds[0]);
+}
+
+static void without_a_descriptor_for_one_more_the_others_are_answered_and_it_waits(void **state)
+{
+	const struct rlimit few = {24, 24};
+	int fds[40], fd;
+
+	(void)state;
+	tell_few();
+	within_allowed(true, "work", "vault", "a.B");
+	fds[0] = connect_to_it();
+	assert_int_equal(ask_again(fds[0], "work", "vault", true), 1);
+	assert_int_equal(prlimit(f.pid, RLIMIT_NOFILE, &few, NULL), 0);
+	for (size_t i = 1; i < ARRAY_LEN(fds); i++)
+		fds[i] = connect_to_it();
+	fd = question("work", "vault", "a.B", true);
+	for (unsigned i = 0; i < 10; i++)
+		assert_int_equal(ask_again(fds[0], "work", "vault", true), 1);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		(void)close(fds[i]);
+	assert_string_equal(answer(fd), "vault");
+}
+
+/* how many policies it has logged */
+static unsigned n_policies(void)
+{
+	AUTO_FREE char *text = NULL;
+	unsigned n = 0;
+	size_t len;
+	int fd = open(path("log"), O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(io_read_all(fd, 1 << 20, &text, &len), 0);
+	(void)close(fd);
+	for (const char *at = text;
+	     (at = memmem(at, len - (size_t)(at - text), "verdict=policy", 14)); at++)
+		n++;
+	return n;
+}
+
+static int begin_without_inotify(void **state)
+{
+	const struct spawn may = {.path = "/usr/bin/unshare",
+				  .argv = (char *[]){(char *)"unshare", (char *)"--user",
+						     (char *)"--map-root-user", (char *)"sh",
+						     (char *)"-c", (char *)WITHOUT_INOTIFY,
+						     (char *)"sh", (char *)"true", NULL}};
+	struct child_end how;
+	int pidfd, r;
+
+	*state = NULL;
+	r = spawn(&may, NULL, &pidfd);
+	if (r == 0)
+		r = spawn_wait(pidfd, WAIT_MS, &how);
+	if (r < 0 || how.signal != 0 || how.code != 0)
+		return 0;
+	close_fd(&pidfd);
+	*state = &f;
+	return begin_with(false);
+}
+
+static int end_if_begun(void **state)
+{
+	return *state ? end(state) : 0;
+}
+
+static void a_policy_that_cannot_be_watched_is_looked_at(void **state)
+{
+	if (!*state)
+		skip(); /* it needs a user namespace whose limits can be set */
+	tell_few();
+	within_allowed(true, "work", "vault", "a.B");
+	put_policy("policy.d/30-user.policy", "a.B * @tag:trusted @anyvm deny\n");
+	within_allowed(false, "work", "vault", "a.B");
+	put_policy("policy.d/30-user.policy", "a.B * @tag:trusted @anyvm allow\n");
+	within_allowed(true, "work", "vault", "a.B");
+	assert_int_equal(n_policies(), 3);
 }
 
 static void what_is_told_takes_effect_together(void **state)
@@ -778,6 +879,11 @@ int main(void)
 						begin, end),
 		cmocka_unit_test_setup_teardown(a_connection_may_be_kept_for_what_would_be, begin,
 						end),
+		cmocka_unit_test_setup_teardown(
+			without_a_descriptor_for_one_more_the_others_are_answered_and_it_waits,
+			begin, end),
+		cmocka_unit_test_setup_teardown(a_policy_that_cannot_be_watched_is_looked_at,
+						begin_without_inotify, end_if_begun),
 		cmocka_unit_test_setup_teardown(a_target_that_does_not_run_is_started_first, begin,
 						end),
 		cmocka_unit_test_setup_teardown(
