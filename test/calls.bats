@@ -286,7 +286,7 @@ requested_target=vault"; do
 	kill -CONT "$agent"
 	until_true no_children "${others[0]}"
 	no_sockets_left
-	grep -q 'port 513' "$dir/agent.log" && return 1
+	grep -q 'port 514' "$dir/agent.log" && return 1
 	printf '#!/bin/sh\ncat "%s/answer.$4.$3"\n' "$dir" >"$dir/policy"
 	run -0 call_vm vault test.Echo <<<"text"
 }
@@ -359,7 +359,7 @@ next_call() {
 	callee=$(pgrep -P "${others[0]}")
 	kill -STOP "$callee"
 	kill -9 $!
-	until_true test -S "$dir/vchan.42.43.513.sock"
+	until_true test -S "$dir/vchan.42.43.514.sock"
 	broker=$(broker_of_work)
 	kill -STOP "$broker"
 	kill -CONT "$callee"
@@ -369,7 +369,7 @@ next_call() {
 	until_true has_children "${others[0]}"
 	sleep 0.5 # it would have connected
 	kill -CONT "$broker"
-	until_true test ! -e "$dir/vchan.42.43.513.sock"
+	until_true test ! -e "$dir/vchan.42.43.514.sock"
 	touch "$dir/connect"
 	wait $!
 }

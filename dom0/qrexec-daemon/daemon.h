@@ -94,8 +94,8 @@ struct daemon {
 /**
  * ports_take() - the lowest free port for a call from @domid to the qube @own; 0 if there is none, or it has its share
  *
- * The daemons of two qubes choose ports between the two without asking each other: that of the lower id takes even
- * ones, the other odd ones. With dom0 there is nobody else to choose.
+ * The daemons of two qubes choose ports between the two without asking each other: that of the lower id takes odd
+ * ones, the other even ones, as Qubes' do. With dom0 there is nobody else to choose.
  */
 unsigned ports_take(struct ports *p, uint32_t own, uint32_t domid);
 /** ports_release() - false if that port is not in use by that domain */

@@ -14,7 +14,7 @@ static bool is_of(uint32_t domid, uint32_t own, unsigned port)
 {
 	const bool odd = port % 2 != 0;
 
-	return domid == 0 || odd == (own > domid);
+	return domid == 0 || odd == (own < domid);
 }
 
 static bool has_its_share(unsigned n_its, unsigned n_left)
