@@ -132,11 +132,11 @@ vm() {
 	exec 8<>"$dir/endless"
 	local i pids=()
 	# more than connections that policyd keeps for one caller
-	for ((i = 0; i < 17; i++)); do
+	for ((i = 0; i < 33; i++)); do
 		CALL_TIMEOUT=120 call_vm dom0 admin.vm.List <"$dir/endless" >"$dir/answer.$i" 3>&- 8>&- &
 		pids+=($!)
 	done
-	all_there() { [ "$(pgrep -c '^admin.vm.List')" -ge 17 ]; }
+	all_there() { [ "$(pgrep -c '^admin.vm.List')" -ge 33 ]; }
 	within 40 all_there
 	run -0 vm dom0 admin.vm.List </dev/null
 	[[ $output == 0\|dom0* && $output == *'mine class=AppVM'* ]]

@@ -27,8 +27,10 @@
  * would keep all others from being decided */
 #define CALLER_STARTS_MAX  64
 #define CALLER_PROMPTS_MAX 8
-/* of CLIENTS_MAX, for those that stay: of one caller, and of all */
-#define CALLER_KEPT_MAX 16
+/* of CLIENTS_MAX, for those that stay: of one caller, and of all. One that shows the desktop has some ten for its widgets, and
+ * lists besides, many of them at once when it begins
+ */
+#define CALLER_KEPT_MAX 32
 #define KEPT_MAX        (CLIENTS_MAX / 2)
 /* what is read on of something that is no question, so that who still writes it hears the answer:
  * closing a socket with unread bytes takes the answer away
