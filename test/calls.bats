@@ -94,6 +94,22 @@ allow_as() {
 	printf '%s\n' result=allow "user=$1" autostart=True target=dom0 requested_target=dom0 >"$dir/answer.$2.dom0"
 }
 
+@test "who brings complaints into the log is replaced when it is killed" {
+	allow test.Complain dom0 target=dom0 requested_target=dom0
+	service test.Complain "echo \"complaint \$(cat)\" >&2; echo fine"
+	run -0 call_vm dom0 test.Complain <<<one
+	until_true grep -q 'complaint one' "$dir/daemon.log"
+	local broker
+	broker=$(broker_of_work)
+	only_child() { [ "$(pgrep -c -P "$broker")" = 1 ]; }
+	until_true only_child
+	pkill -9 -P "$broker"
+	until_true no_children "$broker"
+	run -0 call_vm dom0 test.Complain <<<two
+	[ "$output" = fine ]
+	until_true grep -q 'complaint two' "$dir/daemon.log"
+}
+
 @test "a service of dom0 runs as the user whom the policy names, if we can become that" {
 	service test.Who 'echo "$(id -un) $(id -gn) $USER $HOME ${LEFTOVER-none}"; pwd; cat; exit 7'
 	allow_as "$me" test.Who

@@ -113,7 +113,8 @@ struct broker {
 	unsigned n_calls;
 	struct callee *callees;
 	bool asked_less;        /* who is queued is to be looked at */
-	int errors_fd;          /* where services of dom0 complain; NO_FD: none has served yet */
+	int errors_fd;          /* where services of dom0 complain; NO_FD: nobody reads that */
+	pid_t errors_pid;       /* who does */
 	int seats_fd;           /* all brokers of the qube have had it */
 	struct log_limit noise; /* lines the qube can cause */
 };
@@ -179,7 +180,7 @@ void cancel_turn(struct call *c);
  *
  * Return: 0; -errno.
  */
-MUST_CHECK int errors_start(const char *name, int seats_fd, int *ret_fd);
+MUST_CHECK int errors_start(const char *name, int seats_fd, int *ret_fd, pid_t *ret_pid);
 
 /* ---- seats.c */
 

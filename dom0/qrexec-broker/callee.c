@@ -311,7 +311,8 @@ int callee_serve_dom0(struct broker *b, const struct call *c)
 				       .confine = sandbox_relay,
 				       .cancel_fd = STDERR_FILENO + 1,
 				       .command = c->command};
-	int r = b->errors_fd < 0 ? errors_start(b->name, b->seats_fd, &b->errors_fd) : 0;
+	int r = b->errors_fd < 0 ? errors_start(b->name, b->seats_fd, &b->errors_fd, &b->errors_pid)
+				 : 0;
 	pid_t pid;
 
 	if (r < 0)

@@ -419,7 +419,11 @@ void calls_reap(struct broker *b)
 
 		while (c && c->pid != pid)
 			c = c->next;
-		if (c) {
+		if (pid == b->errors_pid) {
+			/* killed: nobody reads what services complain of. The next one has a new reader */
+			close_fd(&b->errors_fd);
+			b->errors_pid = 0;
+		} else if (c) {
 			c->pid = 0;
 			c->status = status;
 		} else if (status != 0 && log_allowed(&b->noise, b->name)) {

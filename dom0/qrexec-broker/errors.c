@@ -75,7 +75,7 @@ static NORETURN void errors_serve(const char *name, struct log_limit *limit, int
 	_exit(EXIT_SUCCESS);
 }
 
-int errors_start(const char *name, int seats_fd, int *ret_fd)
+int errors_start(const char *name, int seats_fd, int *ret_fd, pid_t *ret_pid)
 {
 	struct log_limit *limit;
 	int fds[2];
@@ -108,5 +108,6 @@ int errors_start(const char *name, int seats_fd, int *ret_fd)
 		return fail_errno();
 	}
 	*ret_fd = fds[1];
+	*ret_pid = pid;
 	return 0;
 }
