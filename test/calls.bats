@@ -919,6 +919,32 @@ serve() {
 	[ "$output" = text ]
 }
 
+# waits_by_inotify: does a service of dom0 for work? Looked at for a while
+waits_by_inotify() {
+	local i pid
+	for ((i = 0; i < 20; i++)); do
+		for pid in $(pgrep -P "$(broker_of_work)" qrexec-broker); do
+			[[ $(readlink "/proc/$pid/fd/"* 2>/dev/null) != *inotify* ]] || return 0
+		done
+		sleep 0.02
+	done
+	return 1
+}
+
+@test "a caller that does not come takes none of the few inotify instances that dom0's user has, but for a moment" {
+	allow test.Echo dom0 target=dom0 requested_target=dom0
+	# the agent, who would tell it where to listen, is stopped when the policy answers
+	printf '#!/bin/sh\nkill -STOP %s; cat "%s"\n' "$agent" "$dir/answer.test.Echo.dom0" >"$dir/policy"
+	call_vm dom0 test.Echo <<<"text" >"$dir/out" 3>&- &
+	until_true waits_by_inotify
+	until_true eval '! waits_by_inotify'
+	run ! waits_by_inotify
+	pgrep -P "$(broker_of_work)" qrexec-broker
+	kill -CONT "$agent"
+	wait $!
+	[[ $(cat "$dir/out") = *text ]]
+}
+
 @test "a qube that says its calls are over and keeps them has so many processes in dom0, and no more" {
 	allow test.Echo dom0 target=dom0 requested_target=dom0
 	service test.Echo 'exec cat'

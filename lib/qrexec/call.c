@@ -42,6 +42,10 @@
 #define RETRY_MS 20
 /** LOOK_MS - how often it is looked whether the caller will still come */
 #define LOOK_MS 250
+/** WATCH_MS - how long an inotify instance is used to wait for one that may not, of the few that a user has; then it is
+ * looked for every PAUSE_MS */
+#define WATCH_MS 1000
+#define PAUSE_MS 100
 
 struct call {
 	const struct call_request *q;
@@ -469,11 +473,12 @@ static int run_detached(struct call *c, struct vchan *v)
 	return r < 0 ? r : relay_code_send(v, false, 0);
 }
 
-static bool is_cancelled(const struct call_request *q)
+/* within @wait_ms */
+static bool is_cancelled(const struct call_request *q, int wait_ms)
 {
 	struct pollfd p = {.fd = q->cancel_fd, .events = POLLIN};
 
-	return q->cancel_fd >= 0 && poll(&p, 1, 0) > 0;
+	return q->cancel_fd >= 0 && poll(&p, 1, wait_ms) > 0;
 }
 
 /*
@@ -482,16 +487,18 @@ static bool is_cancelled(const struct call_request *q)
  */
 static int caller_connect(const struct call_request *q, struct vchan **ret, uint32_t *ret_version)
 {
-	const uint64_t until = io_now_ms() + CONNECT_MS;
+	const uint64_t begin = io_now_ms(), until = begin + CONNECT_MS;
 
-	for (uint64_t now = until - CONNECT_MS; now < until; now = io_now_ms()) {
-		const uint64_t left = until - now;
+	for (uint64_t now = begin; now < until; now = io_now_ms()) {
+		const bool watch = q->cancel_fd < 0 || now - begin < WATCH_MS;
+		const unsigned wait_ms = q->cancel_fd < 0 ? (unsigned)(until - now) : LOOK_MS;
 		struct vchan *v = NULL;
-		int r = vchan_client_new(
-			q->vchan_dir, q->own, q->domid, q->port,
-			q->cancel_fd >= 0 && left > LOOK_MS ? LOOK_MS : (unsigned)left, &v);
+		int r = vchan_client_new(q->vchan_dir, q->own, q->domid, q->port,
+					 watch ? wait_ms : 0, &v);
 
-		if (is_cancelled(q)) {
+		if (!watch && (r == -ENOENT || r == -ECONNREFUSED || r == -EAGAIN))
+			r = -ETIMEDOUT;
+		if (is_cancelled(q, !watch && r == -ETIMEDOUT ? PAUSE_MS : 0)) {
 			vchan_free(v);
 			return -ECANCELED;
 		}
