@@ -24,14 +24,15 @@
 #define ACCEPT_AGAIN_MS 100 /* when there was no descriptor for one more */
 #define POLL_NONE       UINT_MAX
 /* of CLIENTS_MAX and PROMPTS_MAX, for one caller: else one that calls what takes a while to start, or nobody answers,
- * would keep all others from being decided */
+ * would keep all others from being decided. Nor may all together that wait for a start */
 #define CALLER_STARTS_MAX  64
+#define STARTS_MAX         (CLIENTS_MAX / 2)
 #define CALLER_PROMPTS_MAX 8
 /* of CLIENTS_MAX, for those that stay: of one caller, and of all. One that shows the desktop has some ten for its widgets, and
  * lists besides, many of them at once when it begins
  */
 #define CALLER_KEPT_MAX 32
-#define KEPT_MAX        (CLIENTS_MAX / 2)
+#define KEPT_MAX        (CLIENTS_MAX / 4)
 /* what is read on of something that is no question, so that who still writes it hears the answer:
  * closing a socket with unread bytes takes the answer away
  */
@@ -311,6 +312,15 @@ static unsigned n_of_caller(const struct policyd *d, const struct client *c, enu
 	return n;
 }
 
+static unsigned n_starts(const struct policyd *d)
+{
+	unsigned n = 0;
+
+	for (const struct client *o = d->clients; o; o = o->next)
+		n += o->state == WAITING;
+	return n;
+}
+
 static void wish(struct policyd *d, struct client *c, unsigned qid)
 {
 	const struct picture_wish w = {d->next_wish + 1, qid, c->q.source};
@@ -318,6 +328,10 @@ static void wish(struct policyd *d, struct client *c, unsigned qid)
 
 	if (n_of_caller(d, c, WAITING) >= CALLER_STARTS_MAX) {
 		refuse(d, c, "too many of its calls wait for a start");
+		return;
+	}
+	if (n_starts(d) >= STARTS_MAX) {
+		refuse(d, c, "too many calls wait for a start");
 		return;
 	}
 	d->next_wish++;

@@ -585,6 +585,36 @@ static void one_that_waits_for_starts_without_end_leaves_room_for_others(void **
 		(void)close(fds[i]);
 }
 
+static void many_that_wait_for_starts_leave_room_for_others(void **state)
+{
+	char name[20][8];
+	struct rlimit files;
+	int fds[20][64], fd;
+	struct pollfd p;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+	files.rlim_cur = files.rlim_max < 2048 ? files.rlim_max : 2048;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+	tell_few();
+	for (unsigned i = 0; i < ARRAY_LEN(fds); i++) {
+		(void)snprintf(name[i], sizeof(name[i]), "q%u", i);
+		tell_qube(10 + i, name[i], "trusted", true);
+	}
+	settle();
+	within_allowed(true, "work", "q0", "a.B");
+	for (unsigned i = 0; i < ARRAY_LEN(fds); i++)
+		for (size_t j = 0; j < ARRAY_LEN(fds[i]); j++)
+			fds[i][j] = question(name[i], "vault", "a.B", false);
+	fd = question("work", "q0", "a.B", false);
+	p = (struct pollfd){fd, POLLIN, 0};
+	assert_int_equal(poll(&p, 1, WAIT_MS), 1);
+	assert_string_equal(answer(fd), "q0");
+	for (unsigned i = 0; i < ARRAY_LEN(fds); i++)
+		for (size_t j = 0; j < ARRAY_LEN(fds[i]); j++)
+			(void)close(fds[i][j]);
+}
+
 /* nothing is wished of qubesd: who carries the call out has it made */
 static void a_disposable_is_answered_by_its_template(void **state)
 {
@@ -890,6 +920,8 @@ int main(void)
 			what_was_decided_before_a_start_is_decided_again_after_it, begin, end),
 		cmocka_unit_test_setup_teardown(
 			one_that_waits_for_starts_without_end_leaves_room_for_others, begin, end),
+		cmocka_unit_test_setup_teardown(many_that_wait_for_starts_leave_room_for_others,
+						begin, end),
 		cmocka_unit_test_setup_teardown(a_disposable_is_answered_by_its_template, begin,
 						end),
 		cmocka_unit_test_setup_teardown(the_person_chooses_among_what_the_policy_offers,
