@@ -1506,6 +1506,28 @@ has_between() {
 	[[ $(call admin.vm.Start y) == *"and 400 of the 600 MiB"* ]]
 }
 
+@test "memory: a qube that waits for its netvm takes none from those that start meanwhile" {
+	network
+	local q
+	for q in net firewall work other; do
+		[ "$(call admin.vm.property.Set+memory $q 400)" = '0|' ]
+		[ "$(call admin.vm.property.Set+maxmem $q 0)" = '0|' ]
+	done
+	[ "$(call admin.vm.property.Set+netvm other)" = '0|' ]
+	[ "$(call admin.vm.property.Set+kernelopts net none.waits)" = '0|' ]
+	[ "$(call admin.property.Set+qubes_maxmem dom0 1000)" = '0|' ]
+	printf 'admin.vm.Start dom0 name work\0' | timeout 60 socat -t60 - "UNIX-CONNECT:$BULKHEAD_HOME/run/qubesd.sock" >"$BULKHEAD_HOME/start" 3>&- &
+	local starting=$!
+	within 10 is net Transient
+	is firewall Transient
+	is work Transient
+	[ "$(call admin.vm.Start other)" = '0|' ]
+	# its own turn is another matter
+	touch "$BULKHEAD_HOME/run/none/net.go"
+	wait $starting
+	[[ $(tr '\0' '|' <"$BULKHEAD_HOME/start") == *"|QubesMemoryError||the netvm of 'work' did not start: Not enough memory to start 'firewall': it needs 400 MiB, and 800 of the 1000 MiB"* ]]
+}
+
 @test "memory: a qube that says nonsense, or gives nothing back, harms nobody" {
 	make_template tmpl
 	balanced liar honest keeper

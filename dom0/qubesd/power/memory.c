@@ -104,8 +104,9 @@ static bool fill(const struct qubesd *d, const struct qube *q, struct power_memo
 	b->cpu_ms = usage.cputime_ms;
 	pm->is_balanced = false;
 	if (!v || !vmm_get_memory(v, &m)) {
-		/* one that an earlier qubesd started, and that has no device to say it */
-		if (pm->start_kib == 0)
+		/* one that an earlier qubesd started, and that has no device to say it; without a machine it waits for its netvm,
+		 * and has nothing yet */
+		if (v && pm->start_kib == 0)
 			pm->start_kib = property_kib(d, q, PROP_memory);
 		fix(b, pm->start_kib);
 		return false;

@@ -9,7 +9,8 @@
  * does; run/none/DOMID.qdb has a line for each entry of QubesDB as it was written, run/none/DOMID.more the KiB that were
  * added to its memory. A test says in run/none/NAME.uses how many MiB the qube of that name says that it uses; without that file
  * it says nothing. Words of kernelopts that make it misbehave: none.fail = it does not start, none.slow = its start takes two
- * seconds, none.deaf = its power button does nothing, none.keeps = it gives no memory back.
+ * seconds, none.waits = its start takes until there is run/none/NAME.go (60 s at most), none.deaf = its power button does nothing,
+ * none.keeps = it gives no memory back.
  */
 #include "found.h"
 
@@ -19,6 +20,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define MAX_STEPS 32
 
@@ -71,6 +73,17 @@ static int write_qdb(const char *qube, const char *path, const char *value)
 	return fd < 0 ? fail_errno() : io_write_full(fd, line, strlen(line));
 }
 
+/* until a test lets it go on */
+static void wait_for_test(const struct vmm_spec *spec)
+{
+	const struct timespec nap = {.tv_nsec = 20000000};
+	char path[UNIX_PATH_MAX + 1];
+	int r = str_format(path, sizeof(path), "%s/none/%s.go", spec->run_dir, spec->name);
+
+	for (unsigned i = 0; r == 0 && i < 3000 && access(path, F_OK) < 0; i++)
+		(void)nanosleep(&nap, NULL);
+}
+
 int vmm_shape(const struct vmm_spec *spec, char *to, size_t size)
 {
 	(void)spec;
@@ -93,6 +106,8 @@ int vmm_start(const struct vmm_spec *spec, void (*progress)(void *, enum vmm_sta
 	}
 	if (r == 0 && strstr(spec->cmdline, "none.slow"))
 		(void)sleep(2);
+	if (r == 0 && strstr(spec->cmdline, "none.waits"))
+		wait_for_test(spec);
 	if (r == 0)
 		r = str_format(dir, sizeof(dir), "%s/none", spec->run_dir);
 	if (r == 0)
