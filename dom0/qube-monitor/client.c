@@ -54,6 +54,9 @@ static uint32_t pressed_s(const struct monitor *m)
 static void send_status(struct client *c)
 {
 	const struct monitor *m = c->m;
+	/* others may be a qubesd that was there before this stage was */
+	const enum monitor_stage stage =
+		m->stage == MONITOR_AWAKE && !c->starts ? MONITOR_BOOTING : m->stage;
 	struct pollfd room = {.fd = c->fd, .events = POLLOUT};
 
 	c->behind = poll(&room, 1, 0) == 0 && m->state != MONITOR_GONE;
@@ -62,7 +65,7 @@ static void send_status(struct client *c)
 		return;
 	client_send(c, &(struct monitor_msg){.type = MONITOR_STATUS,
 					     .status = {.state = m->state,
-							.stage = m->stage,
+							.stage = stage,
 							.clean = m->clean,
 							.agent = m->agent,
 							.error = m->error,

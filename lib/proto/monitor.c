@@ -114,7 +114,7 @@ static void get_status(struct rd *r, struct monitor_status *s)
 {
 	uint8_t state = rd_u8(r), stage = rd_u8(r);
 
-	if (state > MONITOR_GONE || stage > MONITOR_READY)
+	if (state > MONITOR_GONE || stage > MONITOR_AWAKE)
 		r->failed = true;
 	s->state = (enum monitor_state)state;
 	s->stage = (enum monitor_stage)stage;

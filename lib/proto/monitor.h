@@ -117,12 +117,16 @@ enum monitor_state {
 /** MONITOR_NEVER - for @pressed_s */
 #define MONITOR_NEVER UINT32_MAX
 
-/** enum monitor_stage - how far a start has come */
+/**
+ * enum monitor_stage - how far a start has come: in this order
+ *
+ * The numbers are the wire's, and stay: monitors outlive the qubesd that started them.
+ */
 enum monitor_stage {
-	MONITOR_SPAWNED,
-	MONITOR_BOOTING,
-	MONITOR_AWAKE, /* its system runs: vchand in it has opened its port */
-	MONITOR_READY,
+	MONITOR_SPAWNED = 0,
+	MONITOR_BOOTING = 1,
+	MONITOR_AWAKE = 3, /* vchand in it has opened its port; on the start channel only */
+	MONITOR_READY = 2,
 };
 
 /**

@@ -126,6 +126,30 @@ static void memory_without_its_last_word_is_understood(void **state)
 	assert_int_equal(m.memory.swapped_out, 0);
 }
 
+static void numbers_of_old_mean_what_they_did(void **state)
+{
+	static const uint8_t stages[] = {MONITOR_SPAWNED, MONITOR_BOOTING, MONITOR_READY,
+					 MONITOR_AWAKE};
+	static struct monitor_msg m;
+	const size_t at = 4 + 4 + 1; /* type, id, state */
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(stages) + 1; i++) {
+		size_t len;
+
+		m = (struct monitor_msg){.type = MONITOR_STATUS,
+					 .status = {.name = "a", .uuid = "u", .why = ""}};
+		len = monitor_encode(&m, buf, sizeof(buf));
+		buf[at] = (uint8_t)i;
+		if (i == sizeof(stages)) {
+			assert_int_equal(monitor_decode(buf, len, 0, &m), MONITOR_E_FORMAT);
+			break;
+		}
+		assert_int_equal(monitor_decode(buf, len, 0, &m), 0);
+		assert_int_equal(m.status.stage, stages[i]);
+	}
+}
+
 static void limits_hold_on_both_sides(void **state)
 {
 	static struct monitor_msg m;
@@ -158,6 +182,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_written_reads_back),
 		cmocka_unit_test(memory_without_its_last_word_is_understood),
+		cmocka_unit_test(numbers_of_old_mean_what_they_did),
 		cmocka_unit_test(limits_hold_on_both_sides),
 	};
 

@@ -293,6 +293,22 @@ static int silent(struct start *s)
 	return -ETIME;
 }
 
+/* the order of stages, which their numbers are not */
+static unsigned how_far(enum monitor_stage stage)
+{
+	switch (stage) {
+	case MONITOR_SPAWNED:
+		break;
+	case MONITOR_BOOTING:
+		return 1;
+	case MONITOR_AWAKE:
+		return 2;
+	case MONITOR_READY:
+		return 3;
+	}
+	return 0;
+}
+
 static int listen_until_ready(struct start *s)
 {
 	const unsigned limit_ms = s->spec->qrexec && s->spec->qrexec_timeout_ms > 0
@@ -328,7 +344,7 @@ static int listen_until_ready(struct start *s)
 		if (!spawned && s->progress)
 			s->progress(s->data, VMM_STAGE_SPAWNED);
 		spawned = true;
-		if (msg.status.stage > stage) {
+		if (how_far(msg.status.stage) > how_far(stage)) {
 			if (stage == MONITOR_SPAWNED && s->progress)
 				s->progress(s->data, VMM_STAGE_BOOTING);
 			stage = msg.status.stage;
