@@ -273,7 +273,7 @@ dies_at_start() {
 @test "a guest without a sign of life is booted once more, and a kill ends that" {
 	local before
 	qvm-prefs q kernelopts 'init=/bin/cat'
-	qvm-prefs q qrexec_timeout 32
+	qvm-prefs q qrexec_timeout 60
 	before=$(said 'q showed no sign of life within 30 s; booting once more')
 	timeout $start_s qvm-start q >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
 	once_more() { [ "$(said 'q showed no sign of life within 30 s; booting once more')" = $((before + 1)) ]; }

@@ -138,7 +138,10 @@ int main(void)
 		    "\"guest-reset\"}}\n");
 		return 0;
 	}
-	if (str_eq(how, "awake")) { /* its guest shows itself, and that is all */
+	if (str_eq(how, "slow")) /* to come up itself, then as the next one */
+		(void)sleep(2);
+	if (str_eq(how, "awake") ||
+	    str_eq(how, "slow")) { /* its guest shows itself, and that is all */
 		behave();
 		say("{\"event\": \"VSERPORT_CHANGE\", \"data\": {\"id\": \"vchan\", \"open\": "
 		    "true}}\n");

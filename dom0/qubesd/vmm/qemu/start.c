@@ -315,9 +315,7 @@ static int listen_until_ready(struct start *s)
 					  ? s->spec->qrexec_timeout_ms
 					  : BOOT_TIMEOUT_MS;
 	const uint64_t end = io_now_ms() + limit_ms;
-	const uint64_t sign_end = s->spec->silent_ms > 0 && s->spec->silent_ms < limit_ms
-					  ? end - limit_ms + s->spec->silent_ms
-					  : end;
+	uint64_t sign_end = end;
 	enum monitor_stage stage = MONITOR_SPAWNED;
 	bool spawned = false;
 	uint8_t buf[2048];
@@ -348,6 +346,11 @@ static int listen_until_ready(struct start *s)
 			if (stage == MONITOR_SPAWNED && s->progress)
 				s->progress(s->data, VMM_STAGE_BOOTING);
 			stage = msg.status.stage;
+			now = io_now_ms();
+			/* how long QEMU took to come up is no fault of the guest's */
+			if (stage == MONITOR_BOOTING && s->spec->silent_ms > 0 &&
+			    now + s->spec->silent_ms < end)
+				sign_end = now + s->spec->silent_ms;
 		}
 		if (stage != MONITOR_READY)
 			continue;
