@@ -6,8 +6,8 @@
  * qube boots after all, from volumes that are made ready once more. What qubesd is to hear of a zygote is told as progress
  * (zygote/zygotes.h).
  *
- * A guest that ends before its agent was ever there, or shows no sign of life, is booted once more in the same way, and not a third time
- * (doc/decisions/0067-a-second-boot.md). That is told as the progress "again".
+ * A guest that ends before its agent was ever there, or shows no sign of life, is booted once more in the same way, unless a fork went
+ * before it: there is no third machine (doc/decisions/0067-a-second-boot.md). That is told as the progress "again".
  */
 #include "base/log.h"
 #include "base/machine.h"
@@ -353,19 +353,21 @@ static int start_fork(struct start *s)
 int run_start(const struct request *request)
 {
 	struct start AUTO(start_done) s = START_NONE;
+	bool is_first;
 	int r = prepare(request, &s);
 
 	if (r < 0)
 		return r;
 	fork_plan(request, &s);
-	if (s.spec.mode == VMM_FORK) {
+	is_first = s.spec.mode != VMM_FORK;
+	if (!is_first) {
 		if (start_fork(&s) == 0)
 			return 0;
 		start_done(&s); /* else its volumes were in use */
 		s = START_NONE;
 		r = prepare(request, &s);
 	}
-	r = r == 0 ? start_machine(&s, true) : r;
+	r = r == 0 ? start_machine(&s, is_first) : r;
 	if (r != BOOT_AGAIN)
 		return r;
 	start_done(&s);
