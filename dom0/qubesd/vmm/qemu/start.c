@@ -20,6 +20,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -103,7 +104,7 @@ static int check_readable(const struct vmm_spec *spec, char *error, size_t size)
 
 struct start {
 	const struct vmm_spec *spec;
-	int channel, monitor; /* socket, pidfd */
+	int channel, monitor, qemu; /* socket, pidfds */
 	char *error;
 	size_t error_size;
 	void (*progress)(void *, enum vmm_stage);
@@ -254,6 +255,21 @@ static int spawn_monitor(struct start *s)
 		     NULL, &s->monitor);
 }
 
+/* QEMU is no child of ours. One whose monitor died is killed by the kernel, which takes its time; the qube's files are its until then */
+static void await_qemu(struct start *s)
+{
+	struct pollfd p = {.fd = s->qemu, .events = POLLIN};
+	const uint64_t end = io_now_ms() + MONITOR_TIMEOUT_MS;
+	uint64_t now = io_now_ms();
+
+	if (s->qemu < 0)
+		return;
+	spawn_signal(s->qemu, SIGKILL);
+	while (now < end && poll(&p, 1, (int)(end - now)) < 0 && errno == EINTR)
+		now = io_now_ms();
+	close_fd(&s->qemu);
+}
+
 /* the monitor cleans up by itself; one that cannot is killed, and its children with it */
 static void stop_monitor(struct start *s)
 {
@@ -268,6 +284,7 @@ static void stop_monitor(struct start *s)
 		(void)!spawn_wait(s->monitor, MONITOR_TIMEOUT_MS, &end);
 	}
 	close_fd(&s->monitor);
+	await_qemu(s);
 	(void)!sweep_qube(s->spec->run_dir, s->spec->domid, s->spec->name);
 }
 
@@ -339,6 +356,8 @@ static int listen_until_ready(struct start *s)
 		}
 		if (msg.status.state == MONITOR_GONE)
 			return gone(s, &msg.status);
+		if (s->qemu < 0 && msg.status.qemu_pid > 0)
+			s->qemu = pidfd_open((pid_t)msg.status.qemu_pid, 0);
 		if (!spawned && s->progress)
 			s->progress(s->data, VMM_STAGE_SPAWNED);
 		spawned = true;
@@ -509,6 +528,7 @@ int vmm_start(const struct vmm_spec *spec, void (*progress)(void *, enum vmm_sta
 	struct start s = {.spec = spec,
 			  .channel = NO_FD,
 			  .monitor = NO_FD,
+			  .qemu = NO_FD,
 			  .error = error,
 			  .error_size = error_size,
 			  .progress = progress,
@@ -533,5 +553,6 @@ int vmm_start(const struct vmm_spec *spec, void (*progress)(void *, enum vmm_sta
 	}
 	close_fd(&s.channel);
 	close_fd(&s.monitor);
+	close_fd(&s.qemu);
 	return 0;
 }
