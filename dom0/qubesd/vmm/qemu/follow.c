@@ -4,7 +4,8 @@
  *
  * A monitor that was killed tells no GONE: its socket closes while the kernel is still killing its
  * children. We then wait for the end of QEMU, by a pidfd taken when its pid was told, so that who
- * hears GONE can touch the qube's files.
+ * hears GONE can touch the qube's files. A monitor that lives on though we parted (it speaks in another
+ * way, or found that we do not listen) is not swept away below its qube: its own end is waited for.
  */
 #include "found.h"
 #include "qemu/qemu.h"
@@ -25,7 +26,7 @@
 #define MESSAGES_PER_TURN 16
 
 struct vmm {
-	int fd, qemu_fd; /* the monitor's socket; pidfd of QEMU */
+	int fd, qemu_fd; /* the monitor's socket; pidfd of QEMU, or of the monitor when we have parted */
 	unsigned domid;
 	char run_dir[UNIX_PATH_MAX + 1], name[QUBE_NAME_MAX + 1];
 	sd_event *event;
@@ -106,11 +107,32 @@ static bool finish_all(struct vmm *v)
 	return true;
 }
 
+static int on_gone(sd_event_source *source, int fd, uint32_t revents, void *data);
+
+/* Return: it lives, and its end will be heard */
+static bool monitor_lives(struct vmm *v)
+{
+	AUTO_CLOSE int fd = NO_FD;
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (monitor_connect(v->run_dir, v->domid, &fd) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return false;
+	close_fd(&v->qemu_fd);
+	v->qemu_fd = pidfd_open(peer.pid, 0);
+	return v->qemu_fd >= 0 &&
+	       sd_event_add_io(v->event, &v->end, v->qemu_fd, EPOLLIN, on_gone, v) >= 0;
+}
+
 static void end_now(struct vmm *v)
 {
-	int r = sweep_qube(v->run_dir, v->domid, v->name[0] != '\0' ? v->name : NULL);
+	int r;
 
 	v->end = sd_event_source_disable_unref(v->end);
+	if (monitor_lives(v))
+		return;
+	r = sweep_qube(v->run_dir, v->domid, v->name[0] != '\0' ? v->name : NULL);
 	if (r < 0)
 		log_warn(v->name, "something of it stays below %s: %s", v->run_dir,
 			 log_errno_str(r));
@@ -118,7 +140,7 @@ static void end_now(struct vmm *v)
 		(void)tell_state(v, VMM_GONE, false, "its monitor was killed");
 }
 
-static int on_qemu_gone(sd_event_source *source, int fd, uint32_t revents, void *data)
+static int on_gone(sd_event_source *source, int fd, uint32_t revents, void *data)
 {
 	(void)source;
 	(void)fd;
@@ -127,13 +149,15 @@ static int on_qemu_gone(sd_event_source *source, int fd, uint32_t revents, void 
 	return 0;
 }
 
-/* the monitor's socket closed without a GONE */
+/* the monitor's socket closed without a GONE, or we do not understand it */
 static void lost(struct vmm *v)
 {
 	v->source = sd_event_source_disable_unref(v->source);
 	close_fd(&v->fd);
+	if (!finish_all(v))
+		return;
 	if (v->qemu_fd >= 0 &&
-	    sd_event_add_io(v->event, &v->end, v->qemu_fd, EPOLLIN, on_qemu_gone, v) >= 0)
+	    sd_event_add_io(v->event, &v->end, v->qemu_fd, EPOLLIN, on_gone, v) >= 0)
 		return;
 	end_now(v);
 }
@@ -195,7 +219,11 @@ static int on_message(sd_event_source *source, int fd, uint32_t revents, void *d
 		if (r == -EAGAIN)
 			return 0;
 		if (r < 0 || len == 0 || monitor_decode(buf, len, 0, &msg) != 0) {
-			if (r == 0 && len != 0)
+			/* its end, killed or not, says all that there is to say */
+			if (r < 0 && r != -ECONNRESET)
+				log_warn(v->name, "its monitor is not listened to any more: %s",
+					 log_errno_str(r));
+			else if (r == 0 && len != 0)
 				log_warn(
 					v->name,
 					"its monitor sends a malformed message (%zu bytes), closing",
