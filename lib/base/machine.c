@@ -5,9 +5,12 @@
 #include "base/str.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -15,6 +18,7 @@
 
 #define QEMU        "qemu-system-x86_64"
 #define CPUINFO_MAX (16u << 20) /* a few KiB per processor */
+#define ASK_MS      5000        /* for its version: what says none by then has none */
 
 /* a moment is looked at so often, since whoever is interrupted between two clocks is misled */
 #define TSC_LOOKS   8
@@ -111,13 +115,29 @@ static void take_version(const char *line, char *to, size_t size)
 		to[0] = '\0';
 }
 
+/* Return: there is something to read of @fd, or the process it stands for has ended, before @end_ms */
+static bool comes_by(int fd, uint64_t end_ms)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	int n;
+
+	do {
+		const uint64_t now_ms = io_now_ms();
+
+		n = poll(&p, 1, now_ms < end_ms ? (int)(end_ms - now_ms) : 0);
+	} while (n < 0 && errno == EINTR);
+	return n > 0;
+}
+
 static int ask_qemu(const char *path, char *to, size_t size)
 {
+	const uint64_t end_ms = io_now_ms() + ASK_MS;
 	char *argv[] = {(char *)path, (char *)"--version", NULL};
 	posix_spawn_file_actions_t actions;
 	char text[256] = "";
 	size_t n = 0;
 	int pipe_fds[2], status, r;
+	bool ended;
 	pid_t pid;
 
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
@@ -134,7 +154,7 @@ static int ask_qemu(const char *path, char *to, size_t size)
 	if (r != 0)
 		return -r;
 	close_fd(&in);
-	while (n < sizeof(text) - 1) {
+	while (n < sizeof(text) - 1 && comes_by(out, end_ms)) {
 		ssize_t got = read(out, text + n, sizeof(text) - 1 - n);
 
 		if (got < 0 && errno == EINTR)
@@ -144,8 +164,14 @@ static int ask_qemu(const char *path, char *to, size_t size)
 		n += (size_t)got;
 	}
 	close_fd(&out);
+	AUTO_CLOSE int pidfd = pidfd_open(pid, 0);
+	ended = pidfd >= 0 && comes_by(pidfd, end_ms);
+	if (!ended)
+		(void)kill(pid, SIGKILL);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
+	if (!ended)
+		return -ETIMEDOUT;
 	take_version(text, to, size);
 	return 0;
 }

@@ -39,21 +39,28 @@ static void the_reason_is_always_said(void **state)
 	assert_true(a.why[0] != '\0');
 }
 
+/* $BULKHEAD_QEMU; @program ends in XXXXXX */
+static void make_qemu(char *program, const char *script)
+{
+	int fd = mkstemp(program);
+	FILE *f;
+
+	assert_true(fd >= 0);
+	f = fdopen(fd, "w");
+	assert_non_null(f);
+	(void)fprintf(f, "#!/bin/sh\n%s\n", script);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(chmod(program, 0700), 0);
+	assert_int_equal(setenv("BULKHEAD_QEMU", program, 1), 0);
+}
+
 static void qemu_is_found_and_tells_its_version(void **state)
 {
 	char program[] = "/tmp/test-machine.XXXXXX";
 	struct machine_qemu q;
-	FILE *f;
-	int fd = mkstemp(program);
 
 	(void)state;
-	assert_true(fd >= 0);
-	f = fdopen(fd, "w");
-	assert_non_null(f);
-	(void)fputs("#!/bin/sh\necho 'QEMU emulator version 9.8.7 (Debian 1:9.8)'\n", f);
-	assert_int_equal(fclose(f), 0);
-	assert_int_equal(chmod(program, 0700), 0);
-	assert_int_equal(setenv("BULKHEAD_QEMU", program, 1), 0);
+	make_qemu(program, "echo 'QEMU emulator version 9.8.7 (Debian 1:9.8)'");
 	assert_int_equal(machine_qemu(true, &q), 0);
 	assert_string_equal(q.path, program);
 	assert_string_equal(q.version, "9.8.7");
@@ -61,6 +68,25 @@ static void qemu_is_found_and_tells_its_version(void **state)
 	assert_int_equal(machine_qemu(true, &q), -ENOENT);
 	assert_string_equal(q.path, "");
 	(void)unlink(program);
+}
+
+/* it says nothing, or says it and does not end */
+static void a_qemu_that_hangs_has_no_version(void **state)
+{
+	static const char *const scripts[] = {
+		"exec sleep 1000", "echo QEMU emulator version 9.8.7; exec sleep 1000 >&-"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(scripts); i++) {
+		char program[] = "/tmp/test-machine.XXXXXX";
+		struct machine_qemu q;
+
+		make_qemu(program, scripts[i]);
+		assert_int_equal(machine_qemu(true, &q), 0);
+		assert_string_equal(q.path, program);
+		assert_string_equal(q.version, "");
+		(void)unlink(program);
+	}
 }
 
 static void emulated_guests_of_an_old_qemu_have_one_processor(void **state)
@@ -96,6 +122,7 @@ int main(void)
 		cmocka_unit_test(kvm_needs_vmx_or_svm),
 		cmocka_unit_test(the_reason_is_always_said),
 		cmocka_unit_test(qemu_is_found_and_tells_its_version),
+		cmocka_unit_test(a_qemu_that_hangs_has_no_version),
 		cmocka_unit_test(emulated_guests_of_an_old_qemu_have_one_processor),
 		cmocka_unit_test(the_counter_of_cycles_has_a_speed),
 	};
