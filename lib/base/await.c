@@ -28,6 +28,9 @@ int path_await(const char *path, int timeout_ms)
 
 	if (path[0] != '/' || slash == path)
 		return -EINVAL;
+	/* there may be no watch left to have, and no folder of ours to make */
+	if (access(path, F_OK) == 0)
+		return 0;
 	r = str_copy(folder, sizeof(folder), path, (size_t)(slash - path));
 	r = r < 0 ? r : io_mkdirs(folder, 0755);
 	if (r < 0)

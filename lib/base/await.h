@@ -7,6 +7,6 @@
  * path_await() - wait until there is something at @path
  * @timeout_ms:	-1: for ever
  *
- * Its folder is made if it is not there. Return: 0; -ETIMEDOUT; -EINVAL: not an absolute path; -errno.
+ * Its folder is made if it is not there, and watched unless @path is there already. Return: 0; -ETIMEDOUT; -EINVAL: not an absolute path; -errno.
  */
 MUST_CHECK int path_await(const char *path, int timeout_ms);

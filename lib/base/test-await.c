@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -37,6 +38,21 @@ static void what_is_there_is_not_waited_for(void **state)
 	(void)state;
 	assert_int_equal(path_await(dir, 0), 0);
 	assert_int_equal(path_await(dir, -1), 0);
+}
+
+static void what_is_there_needs_no_descriptor(void **state)
+{
+	struct rlimit was, none;
+	int r;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	none = was;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	r = path_await(dir, 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	assert_int_equal(r, 0);
 }
 
 static void what_does_not_come_is_waited_for_so_long(void **state)
@@ -85,6 +101,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_there_is_not_waited_for),
+		cmocka_unit_test(what_is_there_needs_no_descriptor),
 		cmocka_unit_test(what_does_not_come_is_waited_for_so_long),
 		cmocka_unit_test(what_comes_is_seen),
 		cmocka_unit_test(a_path_without_a_folder_is_refused),
