@@ -496,6 +496,7 @@ static void a_work_file_that_qemu_gave_another_size_or_backing_is_refused(void *
 		"qemu-img resize -q -f qcow2 --shrink $f 64M",
 		("at=$(grep -abo 3.qcow2 $f | head -n 1 | cut -d : -f 1) && "
 		 "printf 2 | dd of=$f bs=1 seek=$at conv=notrunc status=none"),
+		"qemu-img rebase -q -u -f qcow2 -F raw -b 3.qcow2 $f",
 	};
 
 	(void)state;

@@ -18,6 +18,9 @@ static int check(int fd, bool whole)
 	AUTO(image_done) struct image img = {.fd = NO_FD};
 	int r = image_open(&img, fd);
 
+	/* revisions and work files rest on our images; what rests on another driver's (live.qcow2) is not looked at */
+	if (r == 0 && img.backing_is_raw)
+		r = QCOW2_E_FEATURE;
 	if (r == 0 && (whole || img.size <= QUICK_CHECK_MAX))
 		r = image_check(&img);
 	return r;
