@@ -155,7 +155,7 @@ int run_revert(const struct request *request)
 		return -EINVAL;
 	r = storage_revert(&v, request_get(request, "revision"), error, sizeof(error));
 	/* of what was asked for, not of the volume's id in its pool */
-	if (r == STORAGE_E_ABSENT)
+	if (r == STORAGE_E_NO_REVISION)
 		return run_fail("StoragePoolException",
 				"volume %s has no revision %s to go back to; see qvm-volume info",
 				request_get(request, "shown"), request_get(request, "revision"));

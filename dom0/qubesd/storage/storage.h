@@ -93,13 +93,14 @@ struct storage_revision {
 
 /** enum storage_outcome */
 enum storage_outcome {
-	STORAGE_E_ABSENT = 1, /* no such volume or revision */
-	STORAGE_E_EXISTS,     /* create: it is there already */
-	STORAGE_E_IN_USE,     /* started, or its files are part of a running qube's chain */
-	STORAGE_E_DAMAGED,    /* a file is not what it should be; @error names it */
-	STORAGE_E_FULL,       /* no space left on the file system */
-	STORAGE_E_SIZE,       /* smaller than the content, or no whole sectors */
-	STORAGE_E_UNFIT,      /* no place for a pool of this driver */
+	STORAGE_E_ABSENT = 1,  /* no such volume, or nothing of it is committed */
+	STORAGE_E_EXISTS,      /* create: it is there already */
+	STORAGE_E_IN_USE,      /* started, or its files are part of a running qube's chain */
+	STORAGE_E_DAMAGED,     /* a file is not what it should be; @error names it */
+	STORAGE_E_FULL,        /* no space left on the file system */
+	STORAGE_E_SIZE,        /* smaller than the content, or no whole sectors */
+	STORAGE_E_UNFIT,       /* no place for a pool of this driver */
+	STORAGE_E_NO_REVISION, /* revert: the volume has none of that id, or none at all */
 };
 
 /** storage_probe() - can a pool of @driver be at @pool_dir, which is there? STORAGE_E_UNFIT says in @error why not.

@@ -113,6 +113,8 @@ static void created_it_is_empty_and_of_its_size(void **state)
 
 	(void)state;
 	assert_int_equal(storage_start(&v, &c, ERR), STORAGE_E_ABSENT);
+	/* not for want of a revision */
+	assert_int_equal(storage_revert(&v, "1-x", ERR), STORAGE_E_ABSENT);
 	DO(storage_create(&v, ERR));
 	assert_int_equal(storage_create(&v, ERR), STORAGE_E_EXISTS);
 	assert_int_equal(n_revisions(&v, NULL), 0);
@@ -146,7 +148,7 @@ static void a_clean_stop_commits_and_the_state_before_can_be_had_back(void **sta
 	/* what was current until then is a revision now */
 	DO(storage_revert(&v, NULL, ERR));
 	expect(&v, 5, 0x22);
-	assert_int_equal(storage_revert(&v, "99-x", ERR), STORAGE_E_ABSENT);
+	assert_int_equal(storage_revert(&v, "99-x", ERR), STORAGE_E_NO_REVISION);
 	remove_all(&v);
 }
 

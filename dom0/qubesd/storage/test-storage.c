@@ -159,7 +159,7 @@ static void what_was_written_is_there_at_the_next_start_and_the_state_before_can
 	storage_chain_done(&c);
 	DO(storage_stop(&v, true, ERR));
 	assert_pool_is_sound();
-	assert_int_equal(storage_revert(&v, "99-x", ERR), STORAGE_E_ABSENT);
+	assert_int_equal(storage_revert(&v, "99-x", ERR), STORAGE_E_NO_REVISION);
 }
 
 static void revisions_beyond_those_to_keep_are_merged_away(void **state)

@@ -917,7 +917,7 @@ int files_revert(const struct storage_volume *v, const char *revision, const str
 		return r;
 	file = find_revision(&f, revision, v->revisions_to_keep);
 	if (!file)
-		return say(to, STORAGE_E_ABSENT, "volume %s has no %s%s to go back to", v->vid,
+		return say(to, STORAGE_E_NO_REVISION, "volume %s has no %s%s to go back to", v->vid,
 			   revision ? "revision " : "older revision", revision ? revision : "");
 	work = folder_work(&f);
 	if (file != folder_newest(&f)) {
