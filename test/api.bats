@@ -310,6 +310,11 @@ heard() {
 	[ -d "$dir" ]
 	[ "$(call admin.pool.Add+qcow2 dom0 "name=deep\ndir_path=$dir//a/./b/")" = '0|' ]
 	[[ $(call admin.pool.Info+deep dom0) == *"dir_path=$dir/a/b"* ]]
+	# below a folder that may be written and not be read
+	mkdir -m 300 "$dir/dark"
+	[ "$(call admin.pool.Add+qcow2 dom0 "name=dark\ndir_path=$dir/dark/pool")" = '0|' ]
+	chmod 700 "$dir/dark"
+	[ -d "$dir/dark/pool" ]
 }
 
 # removed QUBE: it is, now

@@ -62,21 +62,37 @@ static void unmake(char *real, size_t there)
 		*strrchr(real, '/') = '\0';
 }
 
-/* what was made of @real, all but its first @there bytes, survives a power cut; the volumes made in it say so of themselves only */
+/* The names in @path, on the way to @real, survive a power cut. Not every file system can do that for a folder; one that may not be
+ * read (-wx) goes with all the rest.
+ */
+static int sync_names(const char *path, const char *real)
+{
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0)
+		return fsync(fd) < 0 && errno != EINVAL && errno != EROFS ? fail_errno() : 0;
+	if (errno != EACCES)
+		return fail_errno();
+	fd = open(real, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 || syncfs(fd) < 0 ? fail_errno() : 0;
+}
+
+/* What was made of @real, all but its first @there bytes, survives a power cut; the volumes made in it say so of themselves only. Its
+ * own name does in any case: who made it may have been cut off just then.
+ */
 static int sync_made(const char *real, size_t there)
 {
 	char path[PATH_MAX];
 	int r = str_copy(path, sizeof(path), real, strlen(real));
 
-	while (r == 0 && strlen(path) > there && strlen(path) > 1) {
-		AUTO_CLOSE int fd = NO_FD;
+	if (r < 0)
+		return r;
+	do {
 		char *slash = strrchr(path, '/');
 
 		slash[slash == path] = '\0';
-		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (fd < 0 || fsync(fd) < 0)
-			r = fail_errno();
-	}
+		r = sync_names(path, real);
+	} while (r == 0 && strlen(path) > there && strlen(path) > 1);
 	return r;
 }
 
