@@ -29,6 +29,13 @@ in_work() {
 	qvm-start --skip-if-running work
 }
 
+@test "a personal stage that was cut short is done again, and finds /rw mounted" {
+	run -0 in_work -u root 'rm /run/qubes/personal.done && /usr/lib/qubes/stage-personal 2>&1 && grep -c " /rw " /proc/mounts && ls /run/qubes/personal.done'
+	echo "$output"
+	[[ $output == *$'1\n/run/qubes/personal.done' && $output != *"not mounted"* ]]
+	[ "$(in_work "id -un")" = user ]
+}
+
 @test "QEMU gives way to dom0's programs, as a process and as a session" {
 	local p nice qemu='' others=-20
 	for p in $(instance_processes); do

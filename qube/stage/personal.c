@@ -155,17 +155,45 @@ static int personal(void)
 	return 0;
 }
 
-static void mark(const char *path)
+/* until it comes about: without it nothing in here is of use, and dom0 gives the start its time */
+static void become(void)
+{
+	int said = 0;
+
+	for (;;) {
+		const int r = personal();
+
+		if (r >= 0)
+			return;
+		if (r != said)
+			log_err(NULL, "no identity from QubesDB (%s), trying on", log_errno_str(r));
+		said = r;
+		(void)sleep(1);
+	}
+}
+
+static int mark(const char *path)
 {
 	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	const int r = fd < 0 ? fail_errno() : 0;
 
-	(void)fd;
+	if (r < 0)
+		log_err(NULL, "%s: %s", path, log_errno_str(r));
+	return r;
+}
+
+/* what the user has in rc.local is as dear to the kernel as anything else when memory is short */
+static void spare_us_no_more(void)
+{
+	static const char none[] = "0";
+	AUTO_CLOSE int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		(void)!write(fd, none, sizeof(none) - 1);
 }
 
 int main(int argc, char **argv)
 {
-	int r;
-
 	if (argc > 1) {
 		bool help = str_eq(argv[1], "--help");
 
@@ -178,13 +206,9 @@ int main(int argc, char **argv)
 	(void)umask(0022);
 	if (access(DONE, F_OK) == 0)
 		return 0;
-	r = personal();
-	if (r < 0) {
-		log_err(NULL, "no identity from QubesDB (%s), giving up", log_errno_str(r));
-		return 1;
-	}
-	mark(NAMED);
+	become();
+	(void)mark(NAMED);
+	spare_us_no_more();
 	rc_local_run();
-	mark(DONE);
-	return 0;
+	return mark(DONE) < 0 ? 1 : 0;
 }

@@ -96,13 +96,25 @@ static int grow(const struct ext4 *fs, uint64_t size)
 	return 0;
 }
 
+/* by an attempt before ours, in the same start */
+static bool is_mounted(void)
+{
+	struct stat rw, device;
+
+	return stat(RW, &rw) == 0 && stat(RW_DEVICE, &device) == 0 && S_ISBLK(device.st_mode) &&
+	       rw.st_dev == device.st_rdev;
+}
+
 int rw_mount(void)
 {
 	struct ext4 fs;
 	uint64_t size;
 	bool blank;
-	int r = device_size(RW_DEVICE, &size);
+	int r;
 
+	if (is_mounted())
+		return 0;
+	r = device_size(RW_DEVICE, &size);
 	if (r < 0)
 		return r == -ENOENT ? -ENXIO : r;
 	r = ext4_read(RW_DEVICE, &fs);

@@ -21,6 +21,7 @@
  * rw_mount() - mount the private volume, making a file system on one that is blank
  *
  * One that records errors is checked (e2fsck -p) first; one smaller than its volume grows.
+ * One that is mounted already, by an attempt that was cut short, stays as it is.
  * Return: 0; -ENXIO there is no such disk; -EUCLEAN it holds something else, or damage that e2fsck
  * -p does not mend; -errno.
  */
