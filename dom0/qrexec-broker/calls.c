@@ -59,10 +59,11 @@ static void sweep(struct broker *b)
 	}
 }
 
-/* what is to connect two qubes may wait at a vchand */
+/* what is to connect two qubes may wait at a vchand. Once its daemon is asked the caller may know of the call, which goes on
+ * without us, as a live one; if it does not know, what waits is void after a while */
 static bool has_tickets(const struct call *c)
 {
-	return c->state == CALL_TICKETS || (c->state == CALL_CALLER && !c->to_dom0);
+	return c->state == CALL_TICKETS || (c->state == CALL_CALLER && !c->to_dom0 && !c->asked);
 }
 
 void calls_drop_all(struct broker *b)

@@ -249,12 +249,31 @@ static void a_callee_that_ends_while_the_caller_is_told_is_one_of_a_live_call(vo
 	(void)close(pair[1]);
 }
 
+static void a_caller_that_may_know_of_the_call_keeps_it_when_its_daemon_is_gone(void **state)
+{
+	(void)state;
+	for (unsigned asked = 0; asked < 2; asked++) {
+		struct broker b = {.name = "work"};
+		struct call *c;
+
+		n_revoked = 0;
+		c = call_begin(&b);
+		c->state = CALL_CALLER;
+		c->asked = asked;
+		calls_drop_all(&b);
+		assert_int_equal(b.n_calls, 0);
+		assert_int_equal(n_revoked, !asked);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_tried_again_later_is_not_woken_up_for),
 		cmocka_unit_test(a_caller_whose_callee_is_gone_is_told_once),
 		cmocka_unit_test(a_callee_that_ends_while_the_caller_is_told_is_one_of_a_live_call),
+		cmocka_unit_test(
+			a_caller_that_may_know_of_the_call_keeps_it_when_its_daemon_is_gone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
