@@ -227,7 +227,10 @@ static int turn(struct broker *b)
 		end |= info.ssi_signo != SIGCHLD;
 	calls_reap(b);
 	r = calls_turn(b, p, n);
-	if (r == 0 && p[P_DAEMON].revents)
+	/* its end is told again and again until it is taken, also while nothing else is */
+	if (r == 0 && b->n_calls == CALLS_MAX && p[P_DAEMON].revents & (POLLHUP | POLLERR))
+		r = -EPIPE;
+	else if (r == 0 && p[P_DAEMON].revents)
 		r = requests_read(b);
 	return end ? 1 : r;
 }
