@@ -249,7 +249,7 @@ static int start(struct hold *h)
 
 	if (r < 0)
 		return r;
-	c->source = model_get(h->d->model, h->source);
+	c->source_qid = h->source;
 	c->ended = started;
 	c->ended_data = h;
 	r = power_call_start(c, q);

@@ -38,7 +38,7 @@ struct looks *looks_new(struct call *c, looks_fn fn, void *data)
 	if (!l)
 		return NULL;
 	l->call = c;
-	l->request.source = c->source ? c->source->qid : 0;
+	l->request.source = c->source_qid;
 	l->fn = fn;
 	l->data = data;
 	return l;

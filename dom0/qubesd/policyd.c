@@ -316,6 +316,7 @@ static void wish_ended(void *data, const struct refusal *why)
 static void take_wish(struct policyd *p, const struct picture_msg *m)
 {
 	const struct admin_request none = {.payload = (const uint8_t *)""};
+	const struct qube *source = model_find(p->d->model, m->wish.source);
 	struct qube *q = model_get(p->d->model, m->wish.qid);
 	struct wish *w = calloc(1, sizeof(*w));
 	int fd = NO_FD, r = -ENOMEM;
@@ -329,7 +330,7 @@ static void take_wish(struct policyd *p, const struct picture_msg *m)
 		return;
 	}
 	*w = (struct wish){p, p->generation, m->wish.qid, m->wish.id};
-	c->source = model_find(p->d->model, m->wish.source);
+	c->source_qid = source ? source->qid : 0;
 	c->ended = wish_ended;
 	c->ended_data = w;
 	if (!q || q->hidden)

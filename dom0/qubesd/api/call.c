@@ -94,6 +94,7 @@ static int dispatch(struct call *c)
 		r = find(c, c->q.dest, &c->dest);
 	if (r != 0)
 		return r;
+	c->source_qid = c->source->qid;
 	c->dest_qid = c->dest->qid;
 	memcpy(c->dest_name, c->dest->name, sizeof(c->dest_name));
 	m = method_find(door, c->q.method);

@@ -27,6 +27,7 @@ struct call {
 	char *payload;
 	struct qube *source, *dest; /* for handlers, not for later: qubes come and go */
 	unsigned dest_qid;
+	unsigned source_qid; /* 0 also if it is qubesd's own, and nobody's wish */
 	char dest_name[QUBE_NAME_MAX + 1];
 	int fd; /* that came along, or NO_FD */
 	struct text out;

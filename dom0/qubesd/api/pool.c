@@ -83,7 +83,7 @@ static int usage(struct call *c, const struct pool *p, const char *prefix)
 	if (!l)
 		return -ENOMEM;
 	*l = (struct look){c, prefix};
-	request.source = c->source->qid;
+	request.source = c->source_qid;
 	request_pool(&request, c->d, p->name);
 	request_put(&request, "driver", "%s", p->driver);
 	request_put(&request, "pool_dir", "%s", dir);
@@ -216,7 +216,7 @@ static void unmake(struct adding *a)
 
 	request_put(&request, "unmake", "%s", a->dir.at);
 	request_put(&request, "there", "%zu", a->there);
-	request.source = a->call->source->qid;
+	request.source = a->call->source_qid;
 	put_new(&request);
 	if (job_start(a->call->d, "folder", &request, &events, NULL) != 0)
 		log_warn(NULL, "%s: an empty folder stays behind", a->dir.at);
@@ -289,7 +289,7 @@ static void folder_done(void *data, const struct job_end *end)
 static int start_adding(struct call *c, const struct argument_pool *w)
 {
 	static const struct job_events events = {folder_found, folder_done};
-	struct request AUTO(request_done) request = {.source = c->source->qid};
+	struct request AUTO(request_done) request = {.source = c->source_qid};
 	struct adding *a = calloc(1, sizeof(*a));
 	char key[80], dir[4096];
 	int r;

@@ -272,7 +272,7 @@ static int work_start(struct call *c, struct work *w, const char *kind, struct r
 		}
 	}
 	*heap = *w;
-	request->source = c->source->qid;
+	request->source = c->source_qid;
 	r = job_start(c->d, kind, request, &work_events, heap);
 	if (r != 0) {
 		free(heap);

@@ -176,7 +176,7 @@ static int power_new(struct call *c, struct qube *q, unsigned xid, struct power 
 	p->d = c->d;
 	p->qid = q->qid;
 	p->state = STARTING;
-	p->source = c->source ? c->source->qid : 0;
+	p->source = c->source_qid;
 	p->operation = c->d->model->next_operation;
 	(void)snprintf(detail, sizeof(detail), "%u", xid);
 	changes_begin(&changes, p->operation, q->qid, "run", detail);
@@ -283,7 +283,7 @@ static int start_ahead(struct power *p)
 	r = call_new(p->d, NULL, &none, &fd, &c);
 	if (r < 0)
 		return r;
-	c->source = model_get(p->d->model, p->source);
+	c->source_qid = p->source;
 	c->ended = netvm_started;
 	c->ended_data = p;
 	p->ahead = c;
