@@ -55,7 +55,7 @@ waits() {
 }
 
 @test "a file system that does not answer keeps nobody waiting who does not ask for it" {
-	local far="$BULKHEAD_HOME/disk" q n=33
+	local far="$BULKHEAD_HOME/disk" q n=33 leave=()
 	mkdir "$far"
 	make_template tmpl
 	make_app near tmpl
@@ -76,7 +76,18 @@ waits() {
 	for q in 1 2 3; do
 		later "more$q" admin.pool.UsageDetails+far dom0
 	done
-	later add admin.pool.Add+qcow2 dom0 "name=third\ndir_path=$far/third"
+	# who leaves takes the question along
+	asked() { [ $(($(of n_jobs) + $(of n_jobs_waiting))) -ge "$1" ]; }
+	within 10 asked 7
+	for q in 1 2 3 4 5 6; do
+		printf 'admin.pool.UsageDetails+far dom0 name dom0\0' | socat -t60 - "UNIX-CONNECT:$BULKHEAD_HOME/run/qubesd.sock" 3>&- &
+		leave+=($!)
+	done
+	within 10 asked 13
+	kill "${leave[@]}"
+	for q in 1 2 3 4 5; do
+		later "add$q" admin.pool.Add+qcow2 dom0 "name=new$q\ndir_path=$far/new$q"
+	done
 	# as many starts as one pool may have, and one more, which waits for its turn
 	for q in $(seq $n); do
 		later "$q" admin.vm.Start "far$q"
@@ -100,7 +111,7 @@ waits() {
 	[[ $(answer $n) == '2|QubesVMError||'*killed* ]]
 
 	# who asked hears in the end what there is to hear
-	for q in info volume list revisions add more1 more2 more3; do
+	for q in info volume list revisions more1 more2 more3 add1 add2 add3 add4 add5; do
 		within 60 has_answer $q
 	done
 	[[ $(answer info) == *"dir_path=$far/pool" ]]
@@ -109,8 +120,11 @@ waits() {
 	# without its private volume; the work file of its root is there once its start has begun
 	[[ $(answer list) == *$'\nfar1\t'[0-9]* ]]
 	[[ $(answer revisions) == '2|StoragePoolException||'*'did not answer'* ]]
-	[[ $(answer add) == '2|StoragePoolException||'*'did not answer'* ]]
-	[[ $(call admin.pool.List dom0) != *third* ]]
+	for q in 1 2 3 4 5; do
+		[[ $(answer "add$q") == '2|StoragePoolException||'*'did not answer'* ]]
+	done
+	[[ $(call admin.pool.List dom0) != *new* ]]
+	[ "$(grep -c 'job usage in pool far:.*did not answer' "$BULKHEAD_HOME/log")" = 4 ]
 
 	# qubesd begins anew beside it
 	daemon_kill

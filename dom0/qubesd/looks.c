@@ -24,7 +24,7 @@ struct looks {
 	struct request request;
 	struct seen *at;
 	size_t n, room, next; /* @next: where looks_usage() begins to search */
-	bool failed, outdated, damaged;
+	bool failed, outdated, damaged, to_the_end;
 	struct text revisions;
 	struct job_end end;
 	looks_fn fn;
@@ -52,6 +52,11 @@ void looks_free(struct looks *l)
 	text_done(&l->revisions);
 	free(l->at);
 	free(l);
+}
+
+void looks_to_the_end(struct looks *l)
+{
+	l->to_the_end = true;
 }
 
 void looks_add(struct looks *l, const struct qube *q, enum disk disk, unsigned what)
@@ -102,8 +107,16 @@ static void on_end(void *data, const struct job_end *end)
 	struct looks *l = data;
 
 	l->end = *end;
+	l->call->abandoned = NULL;
 	l->fn(l->call, l, l->data);
 	looks_free(l);
+}
+
+static void on_abandoned(void *data)
+{
+	struct looks *l = data;
+
+	job_abandon(l->call->d, l);
 }
 
 int looks_go(struct looks *l)
@@ -119,6 +132,10 @@ int looks_go(struct looks *l)
 			on_end(l, &well);
 	} else if (r == 0) {
 		r = job_start(c->d, "look", &l->request, &events, l);
+		if (r == 0 && !l->to_the_end) {
+			c->abandoned = on_abandoned;
+			c->ended_data = l;
+		}
 	}
 	if (r == 0)
 		return CALL_LATER;

@@ -23,6 +23,8 @@ struct looks *looks_new(struct call *c, looks_fn fn, void *data);
 void looks_free(struct looks *l);
 /** looks_add() - for @what (enum look_what, added up) at a volume of @q; one that it does not have is not seen */
 void looks_add(struct looks *l, const struct qube *q, enum disk disk, unsigned what);
+/** looks_to_the_end() - something follows from it, whether who called still waits or not; else it is over when they leave */
+void looks_to_the_end(struct looks *l);
 /**
  * looks_go() - look, which takes @l; the call may have been ended by then
  *

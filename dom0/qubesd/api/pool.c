@@ -68,6 +68,13 @@ static void look_done(void *data, const struct job_end *end)
 	call_end(c, 0);
 }
 
+static void look_abandoned(void *data)
+{
+	struct look *l = data;
+
+	job_abandon(l->call->d, l);
+}
+
 /* the answer is what stands there already, and how full @p is */
 static int usage(struct call *c, const struct pool *p, const char *prefix)
 {
@@ -88,8 +95,11 @@ static int usage(struct call *c, const struct pool *p, const char *prefix)
 	request_put(&request, "driver", "%s", p->driver);
 	request_put(&request, "pool_dir", "%s", dir);
 	r = job_start(c->d, "usage", &request, &events, l);
-	if (r == 0)
+	if (r == 0) {
+		c->abandoned = look_abandoned;
+		c->ended_data = l;
 		return CALL_LATER;
+	}
 	free(l);
 	return r == JOB_E_MANY ? call_refuse_many(c) : r;
 }
@@ -194,12 +204,15 @@ static void adding_free(struct adding *a)
 	free(a);
 }
 
-/* A pool to be has no name that another may not have as well: all are one to the lanes, so that a file system that hangs does
- * not keep all places.
+/* A pool to be has no name that another may not have as well: to the lanes it is what its folder is in, so that a file system
+ * that hangs does not keep all places.
  */
-static void put_new(struct request *r)
+static void put_new(struct request *r, const struct argument_pool *w)
 {
-	(void)snprintf(r->pools[0], sizeof(r->pools[0]), "+");
+	const char *last = strrchr(w->dir, '/');
+
+	(void)snprintf(r->pools[0], sizeof(r->pools[0]), "+%.*s", last ? (int)(last - w->dir) : 0,
+		       w->dir);
 }
 
 /* nobody waits for this */
@@ -217,7 +230,7 @@ static void unmake(struct adding *a)
 	request_put(&request, "unmake", "%s", a->dir.at);
 	request_put(&request, "there", "%zu", a->there);
 	request.source = a->call->source_qid;
-	put_new(&request);
+	put_new(&request, &a->wish);
 	if (job_start(a->call->d, "folder", &request, &events, NULL) != 0)
 		log_warn(NULL, "%s: an empty folder stays behind", a->dir.at);
 }
@@ -307,7 +320,7 @@ static int start_adding(struct call *c, const struct argument_pool *w)
 			       volume_pool_is_near(c->d, p->name) ? "near" : "far", p->name);
 		request_put(&request, key, "%s", dir);
 	}
-	put_new(&request);
+	put_new(&request, w);
 	r = job_start(c->d, "folder", &request, &events, a);
 	if (r == 0)
 		return CALL_LATER;

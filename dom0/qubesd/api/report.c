@@ -259,6 +259,7 @@ static int take_hint(struct call *c, const struct qube *q, const struct qube *te
 	}
 	(void)snprintf(hint->source, sizeof(hint->source), "uuid:%s", q->uuid);
 	(void)snprintf(hint->template, sizeof(hint->template), "uuid:%s", template->uuid);
+	looks_to_the_end(l);
 	if (q->power)
 		looks_add(l, q, DISK_ROOT, LOOK_OUTDATED);
 	r = looks_go(l);

@@ -176,28 +176,34 @@ static void drop(struct job *j, const struct job_end *end)
 }
 
 /* It is ended, and nobody waits for that: a process that waits for a file system may go on doing so. Until it has ended it
- * keeps its slot; who waits for one behind it is told the same.
+ * keeps its slot.
  */
+static void give_up(struct job *j, const struct job_end *end)
+{
+	if (!j->child) {
+		drop(j, end);
+		return;
+	}
+	j->timer = sd_event_source_disable_unref(j->timer);
+	spawn_signal(child_get_pidfd(j->child), SIGKILL);
+	j->answered = true;
+	j->events.done(j->data, end);
+}
+
+/* of one that waits for a slot behind others, too */
 static int on_limit(sd_event_source *s, uint64_t usec, void *data)
 {
 	struct job *j = data;
 	struct job_end end = {.type = "StoragePoolException"};
 
 	(void)s, (void)usec;
-	j->timer = sd_event_source_disable_unref(j->timer);
 	(void)snprintf(
 		end.text, sizeof(end.text),
 		"the file system did not answer within %u s; this is not waited for any longer",
 		j->kind->limit_s);
 	log_warn(NULL, "job %s%s%s: %s", j->kind->name,
 		 j->turn.pools[0][0] != '\0' ? " in pool " : "", j->turn.pools[0], end.text);
-	if (!j->child) {
-		drop(j, &end);
-		return 0;
-	}
-	spawn_signal(child_get_pidfd(j->child), SIGKILL);
-	j->answered = true;
-	j->events.done(j->data, &end);
+	give_up(j, &end);
 	return 0;
 }
 
@@ -384,26 +390,40 @@ int job_start(struct qubesd *d, const char *kind, struct request *request,
 	return 0;
 }
 
+/* @data of one that was answered may be another's by now */
+static struct job *find(struct turn *list, const void *data)
+{
+	for (struct turn *t = list; t; t = t->next)
+		if (job_of(t)->data == data && !job_of(t)->answered)
+			return job_of(t);
+	return NULL;
+}
+
 bool job_waits(const struct qubesd *d, const void *data)
 {
-	for (struct turn *t = d->jobs_waiting; t; t = t->next)
-		if (job_of(t)->data == data)
-			return true;
-	return false;
+	return find(d->jobs_waiting, data) != NULL;
 }
 
 bool job_withdraw(struct qubesd *d, const void *data)
 {
 	const struct job_end withdrawn = {.type = "QubesException",
 					  .text = "it was called off before its turn came"};
-	struct turn *t = d->jobs_waiting;
+	struct job *j = find(d->jobs_waiting, data);
 
-	while (t && job_of(t)->data != data)
-		t = t->next;
-	if (!t)
-		return false;
-	drop(job_of(t), &withdrawn);
-	return true;
+	if (j)
+		drop(j, &withdrawn);
+	return j != NULL;
+}
+
+void job_abandon(struct qubesd *d, const void *data)
+{
+	static const struct job_end end = {.type = "QubesException",
+					   .text = "nobody wants to know it any more"};
+	struct job *j = find(d->jobs_waiting, data);
+
+	j = j ? j : find(d->jobs, data);
+	if (j)
+		give_up(j, &end);
 }
 
 void jobs_done(struct qubesd *d)

@@ -45,5 +45,8 @@ MUST_CHECK int job_start(struct qubesd *d, const char *kind, struct request *req
 bool job_waits(const struct qubesd *d, const void *data);
 /** job_withdraw() - if so, it never begins: its @events->done is called with a failure; false: there was none */
 bool job_withdraw(struct qubesd *d, const void *data);
+/** job_abandon() - nobody wants to know any more what the one with this @data looks for: its @events->done is called now, and it
+ * ends. For those that change nothing */
+void job_abandon(struct qubesd *d, const void *data);
 /** jobs_done() - qubesd ends: so do they */
 void jobs_done(struct qubesd *d);
