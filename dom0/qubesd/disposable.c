@@ -138,10 +138,10 @@ static void let_go(struct hold *h, const struct refusal *why)
 }
 
 /* a disposable for one use is halted */
-static void dispose(struct qubesd *d, struct qube *q, bool keep_log)
+static void dispose(struct qubesd *d, struct qube *q, unsigned source, bool keep_log)
 {
 	struct refusal why;
-	int r = making_remove(d, q, 0, !keep_log, NULL, NULL, &why);
+	int r = making_remove(d, q, source, !keep_log, NULL, NULL, &why);
 
 	if (r != 0)
 		log_warn(q->name, "is halted and cannot be removed: %s",
@@ -169,6 +169,7 @@ static void end_operation(struct qubesd *d, const struct qube *q)
 void disposable_halted(struct qubesd *d, struct qube *q, bool keep_log)
 {
 	struct hold *h = take_ptr(&q->hold);
+	const unsigned source = h ? h->source : 0;
 	struct refusal why;
 
 	if (h) {
@@ -179,7 +180,7 @@ void disposable_halted(struct qubesd *d, struct qube *q, bool keep_log)
 			end_operation(d, q);
 	}
 	if (is_for_one_use(d->model, q))
-		dispose(d, q, keep_log);
+		dispose(d, q, source, keep_log);
 }
 
 static void kill_it(struct qube *q)
@@ -395,7 +396,7 @@ int disposables_recover(struct qubesd *d)
 		struct qube *q = d->model->by_name[i];
 
 		if (is_for_one_use(d->model, q))
-			dispose(d, q, false);
+			dispose(d, q, 0, false);
 		else if (q->klass == KLASS_DISP && !q->hidden && !q->power)
 			end_operation(d, q); /* nobody holds what is halted, and this one stays */
 	}

@@ -15,7 +15,7 @@
  * last change. @ended: the qube has; the job's end frees it. */
 struct tell {
 	struct qubesd *d;
-	unsigned qid;
+	unsigned qid, source;           /* @source: who changed the last of it */
 	struct pair *changed;           /* names of features and properties: these have no dot */
 	struct call *waiting, *working; /* for the next job, for the one that runs */
 	bool job, ended;
@@ -158,6 +158,7 @@ void tell_go(struct qubesd *d, struct qube *q)
 
 	if (!t || t->job || !t->changed)
 		return;
+	request.source = t->source;
 	describe(t, q, &request);
 	t->working = t->waiting;
 	t->waiting = NULL;
@@ -225,6 +226,7 @@ int tell_call(struct call *c, struct qube *q, const char *name)
 
 	if (r < 0 || !t || is_starting(q))
 		return r;
+	t->source = c->source_qid;
 	c->next = t->waiting;
 	t->waiting = c;
 	tell_go(c->d, q);
