@@ -260,6 +260,8 @@ void power_put_away(struct power *p)
 	if (!p->begun) {
 		/* in a turn of its own, as it is after a job: who had it start may be in the middle of something */
 		power_timer_set(p, 0, on_nothing);
+		if (!p->timer)
+			stop_done(p, &(const struct job_end){0});
 		return;
 	}
 	power_progress(p, "commit", "the volumes are put away");
