@@ -184,6 +184,23 @@ web root:QUBESRPC qubes.SuspendPostAll+ dom0' ]
 	again() { [ "$(grep -c delay "$dir/heard")" = 2 ]; }
 	within 10 again
 
+	# a sleep that comes while a qube is still told of the last one's end waits for none of that
+	given_back() { [ "$(grep -c 'given back' "$dir/heard")" = "$1" ]; }
+	echo sleep >&9
+	within 60 given_back 2
+	rm "$calls"
+	echo hang >"$dir/code.vault"
+	echo awake >&9
+	hangs() { [ "$(grep -c SetDateTime "$calls" 2>/dev/null)" = 2 ]; }
+	within 60 hangs
+	rm "$dir/code.vault"
+	echo sleep >&9
+	within 60 given_back 3
+	[ "$(grep -o 'Suspend[A-Za-z]*' "$calls" | sort -u)" = SuspendPreAll ]
+	echo awake >&9
+	post() { [ "$(grep -c SuspendPostAll "$calls")" = 2 ]; }
+	within 60 post
+
 	# a bus that goes is told of; qubesd goes on
 	exec 9>&-
 	kill "$fake" "$bus"

@@ -35,6 +35,7 @@ static const struct step after[STEPS_MAX + 1] = {
 struct suspend {
 	struct call *call;
 	const struct step *step;
+	bool is_after;
 	struct child *child;
 	sd_event_source *timer;
 };
@@ -104,16 +105,23 @@ static void go_on(struct qubesd *d)
 
 static int begin(struct call *c, const struct step *step)
 {
-	struct suspend *s;
+	struct suspend *s = c->d->suspend;
 
-	if (c->d->suspend)
+	/* the machine sleeps again while qubes are told that it has slept: the rest of that is out of date */
+	if (s && s->is_after && step == before) {
+		c->d->suspend = NULL;
+		call_end(s->call, 0);
+		suspend_free(s);
+	} else if (s) {
 		return refuse(&c->why, "QubesException",
 			      "the qubes are being told of the machine's sleep already");
+	}
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
 	s->call = c;
 	s->step = step;
+	s->is_after = step == after;
 	c->d->suspend = s;
 	go_on(c->d);
 	return CALL_LATER;

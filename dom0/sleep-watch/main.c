@@ -9,7 +9,8 @@
  *
  * logind says PrepareForSleep (org.freedesktop.login1(5)): with true the machine sleeps as soon as all delays are given back, or after
  * InhibitDelayMaxSec in any case. So qubesd is asked for internal.SuspendPre, and the delay is given back when it has answered. With
- * false it is awake: a new delay, and internal.SuspendPost. Where there is no system bus or no logind there is nothing to do.
+ * false it is awake: a new delay, and internal.SuspendPost, whose answer is not waited for: the next sleep may come meanwhile. Where
+ * there is no system bus or no logind there is nothing to do.
  */
 #include "base/io.h"
 #include "base/log.h"
@@ -35,17 +36,16 @@ struct watch {
 	const char *socket;
 	sd_bus *bus;
 	int delay_fd; /* NO_FD: none is held */
+	int asked_fd; /* to qubesd, which was told last on it; NO_FD */
 };
 
-/* @method of qubesd's, and its answer; what goes wrong is qubesd's to log, or this line's */
-static int ask(const char *socket, const char *method)
+/* @method of qubesd's; its answer comes on @ret_fd */
+static int ask(const char *socket, const char *method, int *ret_fd)
 {
-	const struct timeval patience = {.tv_sec = PATIENCE_S};
 	struct admin_request q = {.payload = (const uint8_t *)""};
 	AUTO_CLOSE int fd = NO_FD;
 	char buf[4096];
 	size_t len;
-	ssize_t n;
 	int r = str_format(q.method, sizeof(q.method), "%s", method);
 
 	if (r == 0)
@@ -56,14 +56,24 @@ static int ask(const char *socket, const char *method)
 		r = fault(admin_request_encode(&q, buf, sizeof(buf), &len));
 	if (r == 0)
 		r = io_unix_connect(socket, SOCK_STREAM, &fd);
-	if (r < 0)
-		return r;
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0)
-		return fail_errno();
-	r = io_write_full(fd, buf, len);
+	if (r == 0)
+		r = io_write_full(fd, buf, len);
 	if (r < 0)
 		return r;
 	if (shutdown(fd, SHUT_WR) < 0)
+		return fail_errno();
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+/* what goes wrong is qubesd's to log */
+static int await_answer(int fd)
+{
+	const struct timeval patience = {.tv_sec = PATIENCE_S};
+	char buf[4096];
+	ssize_t n;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0)
 		return fail_errno();
 	do
 		n = read(fd, buf, sizeof(buf));
@@ -71,10 +81,14 @@ static int ask(const char *socket, const char *method)
 	return n < 0 ? fail_errno() : 0;
 }
 
-static void tell(const struct watch *w, const char *method)
+static void tell(struct watch *w, const char *method, bool wait)
 {
-	int r = ask(w->socket, method);
+	int r;
 
+	close_fd(&w->asked_fd);
+	r = ask(w->socket, method, &w->asked_fd);
+	if (r == 0 && wait)
+		r = await_answer(w->asked_fd);
 	if (r < 0)
 		log_warn(NULL, "%s: qubesd does not answer (%s); the machine's sleep goes on",
 			 method, log_errno_str(r));
@@ -123,11 +137,11 @@ static int on_sleep(sd_bus_message *m, void *data, sd_bus_error *error)
 		return 0;
 	}
 	if (begins) {
-		tell(w, "internal.SuspendPre");
+		tell(w, "internal.SuspendPre", true);
 		close_fd(&w->delay_fd);
 	} else {
 		take_delay_again(w);
-		tell(w, "internal.SuspendPost");
+		tell(w, "internal.SuspendPost", false);
 	}
 	return 0;
 }
@@ -188,7 +202,7 @@ static int serve(struct watch *w)
 
 int main(int argc, char **argv)
 {
-	struct watch w = {.delay_fd = NO_FD};
+	struct watch w = {.delay_fd = NO_FD, .asked_fd = NO_FD};
 	int r;
 
 	log_open("sleep-watch");
@@ -203,6 +217,7 @@ int main(int argc, char **argv)
 	if (r == 0)
 		r = serve(&w);
 	close_fd(&w.delay_fd);
+	close_fd(&w.asked_fd);
 	sd_bus_unref(w.bus);
 	if (r < 0)
 		log_warn(NULL, "ends, and nothing tells of the machine's sleep any more: %s",
