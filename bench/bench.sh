@@ -23,9 +23,27 @@ bench_begin() {
 	need qemu-system-x86_64 qemu-system-x86
 	need qvm-start "(build first: tools/build)"
 	unset BULKHEAD_HOME
-	trap 'instance_end >&2' EXIT
+	trap bench_end EXIT
 	instance_begin >&2 || cannot "bulkhead start failed"
+	count_begin
 	appliance_begin "$@" >&2 || cannot "the template appliance cannot be made"
+}
+
+bench_end() {
+	instance_end >&2
+	[ -z "${group-}" ] || rmdir "$group"
+}
+
+# count_begin: what the instance's processes do from here on is counted in a control group of their own, if we may make one
+count_begin() {
+	local p at
+	group=$(findmnt -n -o TARGET -t cgroup2 | head -n 1)
+	at=$(sed -n 's/^0:://p' /proc/self/cgroup)
+	group=${group:-/nonexistent}${at%/}/bulkhead-bench-$$
+	mkdir "$group" 2>/dev/null || { group= && return; }
+	for p in $(instance_processes); do
+		echo "$p" 2>/dev/null >"$group/cgroup.procs"
+	done
 }
 
 # now_us: microseconds
@@ -79,10 +97,28 @@ children_of() {
 	done
 }
 
-# used: two numbers of clock ticks, QEMU's and that of the instance's other processes, with the children they have reaped
+# used: two numbers, microseconds of processor time: QEMU's, and that of the instance's other processes, with all of them that have ended. Without
+# a control group they are counted in clock ticks, of 10 ms mostly, and for each process by itself. While a QEMU ends it is nobody to compare.
 used() {
+	local p t name key value qemus=() ns=0
+	[ -n "${group-}" ] || { used_ticks && return; }
+	while read -r p; do
+		{ read -r name <"/proc/$p/comm"; } 2>/dev/null
+		[[ $name != qemu-system* ]] || qemus+=("$p")
+	done <"$group/cgroup.procs"
+	# one right after the other: QEMU runs meanwhile
+	while read -r key value && [ "$key" != usage_usec ]; do :; done <"$group/cpu.stat"
+	for p in "${qemus[@]}"; do
+		for t in "/proc/$p/task"/*/schedstat; do
+			{ read -r t _ <"$t" && ((ns += t)); } 2>/dev/null
+		done
+	done
+	echo "$((ns / 1000)) $((value - ns / 1000))"
+}
+
+used_ticks() {
 	local p
 	for p in $(instance_processes); do
 		cat "/proc/$p/stat" 2>/dev/null
-	done | sed 's/^[0-9]* (\([^)]*\)) /\1 /' | awk '$1 ~ /^qemu-system/ { qemu += $13 + $12; next } { other += $12 + $13 + $14 + $15 } END { print qemu + 0, other + 0 }'
+	done | sed 's/^[0-9]* (\([^)]*\)) /\1 /' | awk -v us=$((1000000 / $(getconf CLK_TCK))) '$1 ~ /^qemu-system/ { qemu += $13 + $12; next } { other += $12 + $13 + $14 + $15 } END { print qemu * us, other * us }'
 }
