@@ -60,8 +60,11 @@
 /* how long the disks of a fork may take to appear with their size */
 #define DISK_TIMEOUT_MS     10000
 #define PERSONAL_TIMEOUT_MS 120000
-/* so long the rest of the system waits for the agent's first answer: waking up takes it much of the processor */
-#define ANSWERED_TIMEOUT_MS 500
+/* So long the rest of the system waits for the agent's first answer, since waking up takes it much of the processor: some times as long
+ * as we took to become this qube, which says how busy the machine is */
+#define ANSWERED_TIMES  4
+#define ANSWERED_MIN_MS 500
+#define ANSWERED_MAX_MS 5000
 
 enum turn { FIRST, LATER }; /* in which groups are thawed */
 
@@ -416,12 +419,14 @@ static void disk_wait(const char *device)
 	}
 }
 
-static void become_fork(int port)
+/* @ret_ms: when we became it */
+static void become_fork(int port, uint64_t *ret_ms)
 {
 	struct fork_identity id;
 	int r;
 
 	identity_wait(port, &id);
+	*ret_ms = io_now_ms();
 	r = identity_seed(id.seed, sizeof(id.seed));
 	explicit_bzero(id.seed, sizeof(id.seed));
 	if (r < 0)
@@ -438,9 +443,19 @@ static void become_fork(int port)
 	disk_wait("/dev/vdc");
 }
 
+static int answered_timeout_ms(uint64_t since_ms)
+{
+	const uint64_t ms = (io_now_ms() - since_ms) * ANSWERED_TIMES;
+
+	return ms < ANSWERED_MIN_MS   ? ANSWERED_MIN_MS
+	       : ms > ANSWERED_MAX_MS ? ANSWERED_MAX_MS
+				      : (int)ms;
+}
+
 int main(int argc, char **argv)
 {
 	AUTO_CLOSE int port = NO_FD;
+	uint64_t began_ms;
 	int r;
 
 	if (argc > 1) {
@@ -459,7 +474,7 @@ int main(int argc, char **argv)
 	r = vport_open(FORK_PORT, &port);
 	if (r < 0)
 		give_up("the port " FORK_PORT, r);
-	become_fork(port);
+	become_fork(port, &began_ms);
 	close_fd(&port);
 	thaw(FIRST);
 	r = path_await(NAMED, PERSONAL_TIMEOUT_MS);
@@ -467,7 +482,7 @@ int main(int argc, char **argv)
 		log_warn(NULL, "stage-personal: %s; all others go on", log_errno_str(r));
 	/* whom the user's rc.local may ask is to be there; else the first to be answered is who waits for this start */
 	if (r == 0 && access(RC_LOCAL, X_OK) < 0)
-		(void)!path_await(ANSWERED, ANSWERED_TIMEOUT_MS);
+		(void)!path_await(ANSWERED, answered_timeout_ms(began_ms));
 	thaw(LATER);
 	groups_leave();
 	return 0;
