@@ -29,6 +29,8 @@ struct vchan;
 
 /** CALLS_MAX - calls at a time, refusals that wait to be said included */
 #define CALLS_MAX 2048
+/** NAMES_MAX - bytes that the services of all of them have for names, with arguments: each is held some times */
+#define NAMES_MAX ((size_t)4 << 20)
 /** DISPOSABLES_MAX - that the qube's calls may have at a time: each is a machine */
 #define DISPOSABLES_MAX 32
 /** ASKS_MAX - calls that ask one callee's daemon for a port at a time; the others of the qube wait here and not there,
@@ -111,6 +113,7 @@ struct broker {
 	struct qrexec_peer *daemon;
 	struct call *calls; /* oldest first */
 	unsigned n_calls;
+	size_t names_len;
 	struct callee *callees;
 	bool asked_less;        /* who is queued is to be looked at */
 	int errors_fd;          /* where services of dom0 complain; NO_FD: nobody reads that */

@@ -54,6 +54,7 @@ static void sweep(struct broker *b)
 			continue;
 		}
 		*at = c->next;
+		b->names_len -= strlen(c->service);
 		call_free(c);
 		b->n_calls--;
 	}
@@ -106,7 +107,11 @@ int call_new(struct broker *b, const struct qrexec_msg *m)
 		at = &(*at)->next;
 	*at = c;
 	b->n_calls++;
-	decide_start(b, c);
+	b->names_len += m->service_len;
+	if (b->names_len > NAMES_MAX)
+		call_refuse(b, c, "the names of its calls are too long together");
+	else
+		decide_start(b, c);
 	return 0;
 }
 

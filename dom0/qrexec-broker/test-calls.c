@@ -11,6 +11,7 @@
 #include "qrexec/peer.h"
 #include "vchan/vchan.h"
 
+#include <string.h>
 #include <sys/socket.h>
 
 /* ---- the broker's other parts, of which nothing is wanted here */
@@ -266,6 +267,31 @@ static void a_caller_that_may_know_of_the_call_keeps_it_when_its_daemon_is_gone(
 	}
 }
 
+static void calls_with_long_names_are_fewer(void **state)
+{
+	static char name[60000];
+	struct broker b = {.name = "work", .noise = {.interval_s = 60}};
+	const struct qrexec_msg m = {.target = "vault",
+				     .ident = "SOCKET1",
+				     .service = name,
+				     .service_len = sizeof(name)};
+	unsigned n = 0, n_refused = 0;
+
+	(void)state;
+	memset(name, 'a', sizeof(name));
+	for (unsigned i = 0; i < 100; i++)
+		assert_int_equal(call_new(&b, &m), 0);
+	(void)call_begin(&b);
+	for (const struct call *c = b.calls; c; c = c->next, n++)
+		n_refused += c->state == CALL_REFUSED;
+	assert_int_equal(n, 101);
+	assert_int_equal(n_refused, 101 - NAMES_MAX / sizeof(name));
+	calls_drop_all(&b);
+	assert_int_equal(b.names_len, 0);
+	assert_int_equal(call_begin(&b)->state, CALL_DECIDING);
+	calls_drop_all(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -274,6 +300,7 @@ int main(void)
 		cmocka_unit_test(a_callee_that_ends_while_the_caller_is_told_is_one_of_a_live_call),
 		cmocka_unit_test(
 			a_caller_that_may_know_of_the_call_keeps_it_when_its_daemon_is_gone),
+		cmocka_unit_test(calls_with_long_names_are_fewer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
