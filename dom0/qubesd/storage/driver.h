@@ -45,7 +45,8 @@ struct storage_driver {
 	const struct file_kind *kind;
 	/* may a pool be here? @pool_dir is there */
 	int (*probe)(const char *pool_dir, const struct say *to);
-	int (*create)(const struct storage_volume *v, const struct say *to);
+	/* @from: what it holds, at most its size; NULL: zeros. It is there with all of that or not at all */
+	int (*create)(const struct storage_volume *v, struct content *from, const struct say *to);
 	int (*remove)(const struct storage_volume *v, const struct say *to);
 	int (*start)(const struct storage_volume *v, struct storage_chain *ret,
 		     const struct say *to);

@@ -126,7 +126,7 @@ int storage_create(const struct storage_volume *v, char *error, size_t error_siz
 	const struct say to = say_begin(error, error_size);
 	int r = check_size(v->size, &to);
 
-	return r != 0 ? r : storage_driver(v->driver)->create(v, &to);
+	return r != 0 ? r : storage_driver(v->driver)->create(v, NULL, &to);
 }
 
 int storage_remove(const struct storage_volume *v, char *error, size_t error_size)
@@ -274,7 +274,7 @@ int storage_export(const struct storage_volume *v, int fd, void (*progress)(void
 	return say_result(&to, r, "cannot write", NULL, "the image");
 }
 
-/* from another driver: an empty one is filled. It is not there unless all of it is */
+/* from another driver */
 static int clone_over(const struct storage_volume *v, const struct storage_volume *from,
 		      const struct say *to)
 {
@@ -290,17 +290,8 @@ static int clone_over(const struct storage_volume *v, const struct storage_volum
 		return r;
 	if (whole.size < content.size)
 		whole.size = content.size;
-	r = d->create(&whole, to);
-	if (r != 0 || !v->save_on_stop)
-		return r;
-	whole.revisions_to_keep = 0;
-	r = import(&whole, &content, to);
-	if (r != 0) {
-		const struct say none = {0};
-
-		(void)!d->remove(v, &none);
-	}
-	return r;
+	r = check_size(whole.size, to);
+	return r != 0 ? r : d->create(&whole, v->save_on_stop ? &content : NULL, to);
 }
 
 int storage_clone(const struct storage_volume *v, const struct storage_volume *from, char *error,

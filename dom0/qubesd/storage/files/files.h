@@ -6,7 +6,7 @@
 #include "base/attr.h"
 
 /* clang-format off */
-MUST_CHECK int files_create(const struct storage_volume *v, const struct say *to);
+MUST_CHECK int files_create(const struct storage_volume *v, struct content *from, const struct say *to);
 MUST_CHECK int files_remove(const struct storage_volume *v, const struct say *to);
 MUST_CHECK int files_start(const struct storage_volume *v, struct storage_chain *ret, const struct say *to);
 MUST_CHECK int files_open_source(const struct storage_volume *v, struct storage_chain *ret, const struct say *to);

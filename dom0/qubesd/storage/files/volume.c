@@ -143,7 +143,28 @@ static int add_revision(const struct folder *f, uint64_t size, const struct file
 	return say_result(to, r, "cannot write", f->path, file_name(f, name, number, false));
 }
 
-int files_create(const struct storage_volume *v, const struct say *to)
+/* a new revision that holds @from */
+static int add_content(const struct folder *f, struct content *from, uint64_t size,
+		       const struct say *to)
+{
+	const unsigned number = folder_next(f);
+	AUTO_CLOSE int out = NO_FD;
+	char name[FILE_NAME_SIZE];
+	int r = folder_tmp(f, "import.tmp", &out);
+
+	if (r == 0)
+		r = f->kind->fill(out, from, size, to);
+	if (r == 0)
+		r = folder_commit(f, out, "import.tmp", number);
+	if (r == 0)
+		return 0;
+	(void)unlinkat(f->dir, "import.tmp", 0);
+	return said(to) ? r
+			: say_result(to, r, "cannot write", f->path,
+				     file_name(f, name, number, false));
+}
+
+int files_create(const struct storage_volume *v, struct content *from, const struct say *to)
 {
 	AUTO(folder_done) struct folder f = {.dir = NO_FD};
 	int r;
@@ -152,7 +173,8 @@ int files_create(const struct storage_volume *v, const struct say *to)
 	if (r != 0)
 		return r;
 	if (v->save_on_stop)
-		r = add_revision(&f, v->size, NULL, 1, to);
+		r = from ? add_content(&f, from, v->size, to)
+			 : add_revision(&f, v->size, NULL, 1, to);
 	return volume_publish(v, r, to);
 }
 
@@ -671,23 +693,13 @@ int files_import(const struct storage_volume *v, struct content *from, uint64_t 
 		 const struct say *to)
 {
 	AUTO(folder_done) struct folder f = {.dir = NO_FD};
-	AUTO_CLOSE int out = NO_FD;
-	char name[FILE_NAME_SIZE];
 	int r;
 
 	r = open_halted(v, &f, to);
+	if (r == 0)
+		r = add_content(&f, from, disk, to);
 	if (r != 0)
 		return r;
-	(void)file_name(&f, name, folder_next(&f), false);
-	r = folder_tmp(&f, "import.tmp", &out);
-	if (r == 0)
-		r = f.kind->fill(out, from, disk, to);
-	if (r == 0)
-		r = folder_commit(&f, out, "import.tmp", folder_next(&f));
-	if (r != 0) {
-		(void)unlinkat(f.dir, "import.tmp", 0);
-		return said(to) ? r : say_result(to, r, "cannot write", f.path, name);
-	}
 	/* locked again, so that the work file it replaces goes */
 	folder_done(&f);
 	r = folder_open(&f, v, v->vid, FOLDER_EXCLUSIVE, to);
