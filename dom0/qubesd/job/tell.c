@@ -31,12 +31,14 @@ int run_tell(const struct request *request)
 	const char *socket = request_get(request, "socket"), *key = NULL, *value;
 	struct qdb_call *qdb = NULL;
 	unsigned missing;
-	int r = socket ? qdb_call_open(socket, &qdb) : -EINVAL;
+	int r;
 
+	/* before it is connected to: that waits, too, where nobody accepts */
+	(void)alarm(PATIENCE_S);
+	r = socket ? qdb_call_open(socket, &qdb) : -EINVAL;
 	if (r < 0)
 		return run_fail("QubesException", "its QubesDB cannot be reached: %s",
 				log_errno_str(r));
-	(void)alarm(PATIENCE_S);
 	r = sandbox_enter(&walls, &missing);
 	while (r == 0 && (key = request_next(request, key, &value)))
 		r = change(qdb, key, value);
