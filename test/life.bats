@@ -36,6 +36,15 @@ in_work() {
 	[ "$(in_work "id -un")" = user ]
 }
 
+@test "what runs in a qube is not spared when memory is short, as its agent is" {
+	local adj='/proc/$(pidof qrexec-agent | tr " " "\n" | sort -n | head -n 1)/oom_score_adj'
+	in_work -u root "echo -900 >$adj"
+	[ "$(in_work -u root "cat $adj")" = -900 ]
+	[ "$(in_work 'cat /proc/self/oom_score_adj')" = 0 ]
+	[ "$(in_work -u root 'cat /proc/self/oom_score_adj')" = 0 ]
+	in_work -u root "echo 0 >$adj"
+}
+
 @test "QEMU gives way to dom0's programs, as a process and as a session" {
 	local p nice qemu='' others=-20
 	for p in $(instance_processes); do

@@ -7,6 +7,7 @@
 #include "agent.h"
 
 #include "base/log.h"
+#include "base/oom.h"
 #include "base/str.h"
 #include "qrexec/call.h"
 #include "qrexec/peer.h"
@@ -71,6 +72,7 @@ int call_start(struct agent *a, const struct qrexec_msg *m)
 		/* all but the standard streams is ours, not the call's */
 		(void)close_range(STDERR_FILENO + 1, ~0U, 0);
 		(void)setrlimit(RLIMIT_NOFILE, &a->files);
+		oom_be_plain();
 		call_main(&q);
 	}
 	if (c->pid < 0) {

@@ -14,6 +14,7 @@
  */
 #include "base/io.h"
 #include "base/log.h"
+#include "base/oom.h"
 #include "base/str.h"
 #include "identity.h"
 #include "qdb.h"
@@ -182,16 +183,6 @@ static int mark(const char *path)
 	return r;
 }
 
-/* what the user has in rc.local is as dear to the kernel as anything else when memory is short */
-static void spare_us_no_more(void)
-{
-	static const char none[] = "0";
-	AUTO_CLOSE int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-
-	if (fd >= 0)
-		(void)!write(fd, none, sizeof(none) - 1);
-}
-
 int main(int argc, char **argv)
 {
 	if (argc > 1) {
@@ -208,7 +199,8 @@ int main(int argc, char **argv)
 		return 0;
 	become();
 	(void)mark(NAMED);
-	spare_us_no_more();
+	/* what the user has in it is nothing special */
+	oom_be_plain();
 	rc_local_run();
 	return mark(DONE) < 0 ? 1 : 0;
 }
