@@ -45,6 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (r == 0) {
 		check_text(m.reason, sizeof(m.reason));
 		check_text(m.device, sizeof(m.device));
+		check_text(m.node, sizeof(m.node));
 		check_text(m.status, sizeof(m.status));
 		check_text(m.error_class, sizeof(m.error_class));
 		check_text(m.error_desc, sizeof(m.error_desc));

@@ -46,6 +46,30 @@ heard() {
 	[[ $(call admin.vm.List work) == *state=Halted* ]]
 }
 
+@test "a qube that found no room goes on when there is some, one that was paused as well does not" {
+	make_template tmpl
+	make_app work tmpl
+	make_app other tmpl
+	kernel_set
+	local q
+	for q in work other; do
+		[[ $(call admin.vm.property.Set+kernelopts $q none.full) == '0|' ]]
+	done
+	hear events
+	[[ $(call admin.vm.Start work) == '0|' ]]
+	within 20 eval '[[ $(call admin.vm.List work) == *state=Paused* ]]'
+	grep -q 'work: paused: no room' "$BULKHEAD_HOME/log"
+	[[ $(call admin.vm.Pause work) == '0|' ]]
+	[[ $(call admin.vm.Pause work) == '2|QubesVMNotRunningError||'*'paused already'* ]]
+	# it has to be tried twice; all that stand still have been looked at by then
+	[[ $(call admin.vm.Start other) == '0|' ]]
+	within 60 eval '[ "$(heard events | grep -c "^1|other|domain-paused|")" = 2 ] && [[ $(call admin.vm.List other) == *state=Running* ]]'
+	[[ $(call admin.vm.List work) == *state=Paused* ]]
+	[[ $(call admin.vm.Unpause work) == '0|' ]]
+	within 60 eval '[[ $(call admin.vm.List work) == *state=Running* ]]'
+	[[ $(call admin.vm.Shutdown+wait work) == '0|' ]]
+}
+
 @test "what does not start says why, what does not shut down goes on" {
 	make_template tmpl
 	make_app work tmpl

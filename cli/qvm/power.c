@@ -119,7 +119,8 @@ const struct command qvm_unpause = {
 	.name = "unpause",
 	.summary = "let paused qubes go on",
 	.synopses = {"QUBE...", "--all [--exclude=QUBE]..."},
-	.text = "Lets each qube go on that qvm-pause has stopped, with --suspend or without.",
+	.text = "Lets each qube go on that qvm-pause has stopped, with --suspend or without. One that is paused since its pool has no room "
+		"left goes on by itself when there is some; this tries at once.",
 	.options = options_unpause,
 	.words = {WORDS_PAUSED},
 	.run = run_unpause,

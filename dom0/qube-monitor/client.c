@@ -63,18 +63,19 @@ static void send_status(struct client *c)
 	(void)sd_event_source_set_io_events(c->source, c->behind ? EPOLLIN | EPOLLOUT : EPOLLIN);
 	if (c->behind)
 		return;
-	client_send(c, &(struct monitor_msg){.type = MONITOR_STATUS,
-					     .status = {.state = m->state,
-							.stage = stage,
-							.clean = m->clean,
-							.agent = m->agent,
-							.error = m->error,
-							.domid = m->domid,
-							.qemu_pid = (uint32_t)m->qemu.pid,
-							.pressed_s = pressed_s(m),
-							.name = m->name,
-							.uuid = m->uuid,
-							.why = m->why}});
+	client_send(c,
+		    &(struct monitor_msg){.type = MONITOR_STATUS,
+					  .status = {.state = m->state,
+						     .stage = stage,
+						     .clean = m->clean,
+						     .agent = m->agent,
+						     .error = qemu_is_full(m) ? ENOSPC : m->error,
+						     .domid = m->domid,
+						     .qemu_pid = (uint32_t)m->qemu.pid,
+						     .pressed_s = pressed_s(m),
+						     .name = m->name,
+						     .uuid = m->uuid,
+						     .why = m->why}});
 }
 
 void clients_tell(struct monitor *m)

@@ -353,7 +353,23 @@ static void check_paused(const struct monitor *m, struct op *op)
 	op->error = EIO;
 	(void)snprintf(op->text, sizeof(op->text), "%s",
 		       op->type == MONITOR_PAUSE ? "QEMU did not stop"
+		       : qemu_is_full(m)         ? "there is still no room for what it writes"
 						 : "QEMU did not go on, or stopped again");
+}
+
+/* One that stopped by itself says why before or after; one that was told to stop as well does not go on when there is room. */
+bool qemu_is_full(const struct monitor *m)
+{
+	return m->state == MONITOR_PAUSED && m->qemu.no_space && !m->qemu.told_to_stop;
+}
+
+static void set_reason(struct monitor *m, bool *reason)
+{
+	const bool was_full = qemu_is_full(m);
+
+	*reason = true;
+	if (qemu_is_full(m) != was_full)
+		clients_tell(m);
 }
 
 void qemu_work(struct monitor *m)
@@ -394,6 +410,8 @@ void qemu_work(struct monitor *m)
 			if (op->type == MONITOR_DISK_ADD && op->error == 0)
 				disks_note(q, op);
 			check_paused(m, op);
+			if (op->type == MONITOR_PAUSE && op->error == 0)
+				set_reason(m, &q->told_to_stop);
 			if (op->type == MONITOR_MEMORY_ASK && op->error == 0) {
 				m->memory.now.asked = op->size;
 				memory_changed(m);
@@ -573,6 +591,19 @@ static void on_deleted(struct monitor *m, const char *device)
 	op->state = OP_QUEUED;
 }
 
+static void on_io_error(struct monitor *m, const struct qmp_msg *msg)
+{
+	static struct log_limit limit = {.interval_s = 60, .burst = 3};
+	char node[80], reason[80];
+
+	if (log_allowed(&limit, m->name))
+		log_warn(m->name, "QEMU could not read or write %s: %s",
+			 log_quote(node, sizeof(node), msg->node, strlen(msg->node)),
+			 log_quote(reason, sizeof(reason), msg->reason, strlen(msg->reason)));
+	if (msg->no_space)
+		set_reason(m, &m->qemu.no_space);
+}
+
 static void on_event(struct monitor *m, const struct qmp_msg *msg)
 {
 	struct qemu *q = &m->qemu;
@@ -589,12 +620,15 @@ static void on_event(struct monitor *m, const struct qmp_msg *msg)
 		monitor_set_state(m, MONITOR_STOPPING);
 		break;
 	case QMP_EVENT_STOP:
+		if (q->running && q->running->type == MONITOR_PAUSE)
+			q->told_to_stop = true;
 		if (m->state == MONITOR_RUNNING)
 			monitor_set_state(m, MONITOR_PAUSED);
 		break;
 	case QMP_EVENT_RESUME:
 		if (m->state != MONITOR_PAUSED)
 			break;
+		q->told_to_stop = q->no_space = false;
 		/* it stops by itself where a disk is full, but goes on when it is told to: one that
 		 * does both by itself would keep all who follow it busy */
 		if (!(q->running && q->running->type == MONITOR_UNPAUSE) &&
@@ -609,16 +643,9 @@ static void on_event(struct monitor *m, const struct qmp_msg *msg)
 	case QMP_EVENT_GUEST_PANICKED:
 		monitor_end(m, false, 0, "its kernel crashed; the console's log says more");
 		break;
-	case QMP_EVENT_BLOCK_IO_ERROR: {
-		static struct log_limit limit = {.interval_s = 60, .burst = 3};
-		char quoted[80];
-
-		if (log_allowed(&limit, m->name))
-			log_warn(m->name, "QEMU could not read or write %s",
-				 log_quote(quoted, sizeof(quoted), msg->device,
-					   strlen(msg->device)));
+	case QMP_EVENT_BLOCK_IO_ERROR:
+		on_io_error(m, msg);
 		break;
-	}
 	case QMP_EVENT_MEMORY_SIZE:
 		memory_has(m, msg->size);
 		break;

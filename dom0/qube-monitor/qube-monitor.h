@@ -120,6 +120,8 @@ struct qemu {
 	uint64_t next_id, waiting_id; /* 0: no command is out */
 	uint64_t next_seq;
 	unsigned n_unasked; /* times it went on though nobody had told it to */
+	bool told_to_stop;  /* since it last went on */
+	bool no_space;      /* likewise: the host had no room for what the guest wrote */
 	struct op *running;
 	struct op ops[QEMU_MAX_OPS];
 	unsigned next_set;
@@ -136,6 +138,8 @@ MUST_CHECK int qemu_serve(struct monitor *m, int pidfd, pid_t pid, int reader_pi
 void qemu_command(struct monitor *m, uint64_t client_id, const struct monitor_msg *msg, int *fds,
 		  size_t n_fds);
 void qemu_done(struct qemu *q);
+/** qemu_is_full() - it stands still, since there was no room for what it wrote, and nobody told it to */
+bool qemu_is_full(const struct monitor *m);
 /** qemu_own_op() - queue a command of our own; NULL if there is no room */
 struct op *qemu_own_op(struct monitor *m, enum monitor_type type);
 /** qemu_work() - put the next line out, if there is one and none is out */

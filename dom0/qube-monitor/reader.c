@@ -317,6 +317,7 @@ int reader_take(int notes_fd, struct reader_note *ret)
 			*at = '?';
 	ret->qmp.reason[sizeof(ret->qmp.reason) - 1] = '\0';
 	ret->qmp.device[sizeof(ret->qmp.device) - 1] = '\0';
+	ret->qmp.node[sizeof(ret->qmp.node) - 1] = '\0';
 	ret->qmp.status[sizeof(ret->qmp.status) - 1] = '\0';
 	ret->qmp.error_class[sizeof(ret->qmp.error_class) - 1] = '\0';
 	ret->qmp.error_desc[sizeof(ret->qmp.error_desc) - 1] = '\0';

@@ -34,6 +34,7 @@
 #include "power/power.h"
 #include "proto/decision.h"
 #include "qubesd.h"
+#include "room.h"
 #include "sandbox/sandbox.h"
 #include "sleep.h"
 #include "store/store.h"
@@ -362,6 +363,7 @@ static int run(const struct options *o)
 	policyd_end(&d);
 	power_detach_all(&d);
 	jobs_done(&d);
+	room_done(&d);
 	zygotes_done(&d);
 	store_free(d.store);
 	sd_event_unref(d.event);

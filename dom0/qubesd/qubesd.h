@@ -14,6 +14,7 @@ struct memory;
 struct menus;
 struct policyd;
 struct quota;
+struct room;
 struct stats;
 struct store;
 struct suspend;
@@ -53,6 +54,7 @@ struct qubesd {
 	size_t most_held;      /* of both together, since memory was given back to the system */
 	struct stats *stats;   /* NULL: nobody asks */
 	struct memory *memory; /* NULL: nothing runs yet */
+	struct room *room;     /* NULL: no qube has stood still for want of it */
 	struct turn *jobs, *jobs_waiting; /* job/job.c */
 	unsigned n_jobs, n_jobs_waiting;
 	bool pools_apart; /* state/pools is on another file system than the store */

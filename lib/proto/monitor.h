@@ -132,7 +132,8 @@ enum monitor_stage {
 /**
  * struct monitor_status - sent after a client connected and at each change
  * @clean:	MONITOR_GONE: the guest powered itself off
- * @error:	MONITOR_GONE: why a start failed, a positive errno; else 0
+ * @error:	MONITOR_GONE: why a start failed, a positive errno; MONITOR_PAUSED: ENOSPC: it stopped by itself, since there was no
+ *		room for what it wrote; else 0
  * @why:	MONITOR_GONE, MONITOR_STOPPING: a sentence; may be empty
  * @pressed_s:	seconds since the guest's power button was last pressed; MONITOR_NEVER
  */

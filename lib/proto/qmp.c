@@ -36,6 +36,8 @@ enum field {
 	F_ID = 1 << 10,
 	F_SWAP_OUT = 1 << 11,
 	F_TOTAL = 1 << 12,
+	F_NODE = 1 << 13,
+	F_NO_SPACE = 1 << 14,
 };
 
 static const struct {
@@ -55,6 +57,8 @@ static const struct {
 	{"stat-swap-out", F_SWAP_OUT},
 	{"stat-total-memory", F_TOTAL},
 	{"id", F_ID},
+	{"node-name", F_NODE},
+	{"nospace", F_NO_SPACE},
 };
 
 static unsigned read_fields(struct jr *r, unsigned wanted, struct qmp_msg *m);
@@ -74,6 +78,9 @@ static void read_field(struct jr *r, enum field bit, struct qmp_msg *m)
 	case F_DEVICE:
 	case F_ID: /* of a port */
 		(void)jr_str(r, m->device, sizeof(m->device));
+		break;
+	case F_NODE:
+		(void)jr_str(r, m->node, sizeof(m->node));
 		break;
 	case F_STATUS:
 		(void)jr_str(r, m->status, sizeof(m->status));
@@ -99,6 +106,9 @@ static void read_field(struct jr *r, enum field bit, struct qmp_msg *m)
 		break;
 	case F_TOTAL:
 		m->total = jr_u64(r);
+		break;
+	case F_NO_SPACE:
+		m->no_space = jr_bool(r);
 		break;
 	}
 }
@@ -182,7 +192,10 @@ static void read_top(struct jr *r, unsigned bit, struct qmp_msg *m)
 		read_event(r, m);
 		break;
 	case T_DATA:
-		(void)read_fields(r, F_GUEST | F_OPEN | F_REASON | F_DEVICE | F_SIZE | F_ID, m);
+		(void)read_fields(r,
+				  F_GUEST | F_OPEN | F_REASON | F_DEVICE | F_SIZE | F_ID | F_NODE |
+					  F_NO_SPACE,
+				  m);
 		break;
 	case T_ID:
 		m->id = jr_u64(r);
@@ -342,6 +355,8 @@ void qmp_put_disk_device(struct jw *w, const struct qmp_disk *disk)
 	put_str(w, "id", "dev-%s", disk->name);
 	put_str(w, "drive", "disk-%s", disk->name);
 	put_str(w, "serial", "%s", disk->name);
+	/* a write for which the host has no room is kept, and the guest stopped, until it can be done */
+	put_str(w, "werror", "%s", "enospc");
 	put_str(w, "disable-legacy", "%s", "on");
 }
 

@@ -38,8 +38,10 @@ enum qmp_event {
  * @id:		of the command that a return or error answers
  * @guest:	SHUTDOWN, RESET: the guest asked for it
  * @open:	VSERPORT_CHANGE
- * @reason:	SHUTDOWN, RESET; cut where too long, as are the others
- * @device:	DEVICE_DELETED (id), BLOCK_IO_ERROR, VSERPORT_CHANGE (id)
+ * @reason:	SHUTDOWN, RESET, BLOCK_IO_ERROR; cut where too long, as are the others
+ * @device:	DEVICE_DELETED (id), VSERPORT_CHANGE (id)
+ * @node:	BLOCK_IO_ERROR: of the disk
+ * @no_space:	BLOCK_IO_ERROR: the host had no room for what the guest wrote
  * @status:	of a return that has one (query-status, query-migrate)
  * @size:	MEMORY_DEVICE_SIZE_CHANGE: bytes that the guest has of it
  * @available:	of a return that has the guest's own figures (@has_available): bytes it could still use, as it says;
@@ -51,9 +53,9 @@ enum qmp_event {
 struct qmp_msg {
 	enum qmp_kind kind;
 	enum qmp_event event;
-	bool has_id, guest, open, has_available;
+	bool has_id, guest, open, no_space, has_available;
 	uint64_t id, size, available, total, swapped_out;
-	char reason[32], device[64], status[24];
+	char reason[32], device[64], node[32], status[24];
 	char error_class[32], error_desc[256];
 };
 

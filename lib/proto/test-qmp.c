@@ -43,6 +43,14 @@ static void lines_are_understood(void **state)
 		 "\"DEVICE_DELETED\"}",
 		 {.kind = QMP_EVENT, .event = QMP_EVENT_DEVICE_DELETED, .device = "dev-x"}},
 		{"{\"event\": \"STOP\"}", {.kind = QMP_EVENT, .event = QMP_EVENT_STOP}},
+		{"{\"event\": \"BLOCK_IO_ERROR\", \"data\": {\"device\": \"\", \"nospace\": true, "
+		 "\"node-name\": \"disk-private\", \"reason\": \"No space left on device\", "
+		 "\"operation\": \"write\", \"action\": \"stop\"}}",
+		 {.kind = QMP_EVENT,
+		  .event = QMP_EVENT_BLOCK_IO_ERROR,
+		  .no_space = true,
+		  .reason = "No space left on device",
+		  .node = "disk-private"}},
 		{"{\"event\": \"NIC_RX_FILTER_CHANGED\", \"data\": {\"guest\": {\"a\": []}}}", {0}},
 		{"{\"event\": \"RTC_CHANGE\", \"data\": {\"offset\": 78}}",
 		 {.kind = QMP_EVENT, .event = QMP_EVENT_OTHER}},
@@ -86,7 +94,7 @@ static void lines_are_understood(void **state)
 		struct qmp_msg m;
 		int r = qmp_decode(rows[i].line, strlen(rows[i].line), &m);
 
-		if (i == 9) { /* "guest" is no bool here: refused, whatever the event */
+		if (i == 10) { /* "guest" is no bool here: refused, whatever the event */
 			assert_int_equal(r, QMP_E_FORMAT);
 			continue;
 		}

@@ -14,6 +14,7 @@
 #include "power/memory.h"
 #include "power/tell.h"
 #include "qubesd.h"
+#include "room.h"
 #include "store/property.h"
 #include "vmm/vmm.h"
 #include "zygote/zygotes.h"
@@ -80,6 +81,19 @@ struct power_memory *power_memory(const struct qube *q)
 struct vmm *power_vmm(const struct qube *q)
 {
 	return q->power ? q->power->vmm : NULL;
+}
+
+bool power_is_full(const struct qube *q)
+{
+	/* one that is just being paused is not told to go on behind that */
+	return q->power && q->power->full && q->power->vmm && !q->power->pausers.first;
+}
+
+void power_try_again(const struct qube *q)
+{
+	/* it is asked again in a while; meanwhile the log says that it stands still */
+	if (vmm_unpause(q->power->vmm, NULL, NULL) < 0)
+		log_debug(q->name, "does not take the command to go on");
 }
 
 bool power_is_unwanted(const struct qube *q)
@@ -275,6 +289,13 @@ void power_put_away(struct power *p)
 
 /* News of the monitor. */
 
+static void set_paused(struct power *p)
+{
+	power_timer_off(p); /* a paused guest cannot be late */
+	power_set_state(p, PAUSED);
+	event_emit(p->d, power_qube(p), "domain-paused", NULL);
+}
+
 void power_started(struct power *p)
 {
 	struct qube *q = power_qube(p);
@@ -289,6 +310,26 @@ void power_started(struct power *p)
 	memory_watch(p->d);
 	tell_go(p->d, q);
 	power_answer(&p->starters, NULL);
+	if (p->full)
+		set_paused(p);
+}
+
+/* @full: nobody told it to */
+static void stands_still(struct power *p, bool full)
+{
+	struct qube *q = power_qube(p);
+
+	if (p->state == STARTING && !p->job)
+		power_started(p);
+	if (p->state == RUNNING || p->state == HALTING)
+		set_paused(p);
+	else if (p->state == PAUSED && p->full && !full)
+		event_emit(p->d, q, "domain-paused", NULL); /* now somebody did */
+	p->full = full;
+	if (full)
+		room_wanted(p->d, q);
+	else
+		power_answer(&p->pausers, NULL);
 }
 
 /* an earlier qubesd was shutting it down, and had not given up */
@@ -314,6 +355,7 @@ static void on_state(void *data, struct vmm *v, enum vmm_state state, bool clean
 	case VMM_STARTING:
 		break;
 	case VMM_RUNNING:
+		p->full = false;
 		if (p->state == PAUSED) {
 			power_set_state(p, p->patience_s > 0 ? HALTING : RUNNING);
 			if (p->state == HALTING)
@@ -331,14 +373,8 @@ static void on_state(void *data, struct vmm *v, enum vmm_state state, bool clean
 		power_answer(&p->unpausers, NULL);
 		break;
 	case VMM_PAUSED:
-		if (p->state == STARTING && !p->job)
-			power_started(p);
-		if (p->state == RUNNING || p->state == HALTING) {
-			power_timer_off(p); /* a paused guest cannot be late */
-			power_set_state(p, PAUSED);
-			event_emit(p->d, q, "domain-paused", NULL);
-		}
-		power_answer(&p->pausers, NULL);
+	case VMM_FULL:
+		stands_still(p, state == VMM_FULL);
 		break;
 	case VMM_STOPPING:
 		if (p->state == RUNNING)
@@ -434,7 +470,7 @@ int power_call_pause(struct call *c, struct qube *q, bool pause)
 		return r;
 	if (!p || (p->state != RUNNING && p->state != PAUSED && p->state != HALTING))
 		return refuse(&c->why, "QubesVMNotRunningError", "'%s' is not running", q->name);
-	if (pause && p->state == PAUSED)
+	if (pause && p->state == PAUSED && !p->full)
 		return refuse(&c->why, "QubesVMNotRunningError", "'%s' is paused already", q->name);
 	if (!pause && p->state != PAUSED)
 		return refuse(&c->why, "QubesVMNotPausedError", "'%s' is not paused", q->name);

@@ -50,6 +50,10 @@ struct tell **power_tell(const struct qube *q);
 /** power_memory(), power_vmm() - for power/memory.c: of one that is not halted; its machine, while there is one. NULL */
 struct power_memory *power_memory(const struct qube *q);
 struct vmm *power_vmm(const struct qube *q);
+/** power_is_full() - its guest stands still, since there was no room for what it wrote; nobody paused it */
+bool power_is_full(const struct qube *q);
+/** power_try_again() - such a one goes on; or stands still again */
+void power_try_again(const struct qube *q);
 /** power_is_unwanted() - it was killed while it started */
 bool power_is_unwanted(const struct qube *q);
 /** power_go_on() - the start of @q, which waited for memory, goes on, or ends with @why */

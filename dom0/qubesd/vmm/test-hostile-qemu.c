@@ -35,7 +35,8 @@ static void flood(int fd, const char *with)
 	(void)pause();
 }
 
-static void answer(const char *with)
+/* @first is said once the command is here */
+static void answer_after(const char *first, const char *with)
 {
 	char line[8192];
 	ssize_t n = read(MONITOR_FD_QMP, line, sizeof(line) - 1);
@@ -52,7 +53,13 @@ static void answer(const char *with)
 	if (!at || end == at + 5)
 		_exit(9);
 	(void)snprintf(reply, sizeof(reply), "{\"return\": %s, \"id\": %llu}\r\n", with, id);
+	say(first);
 	say(reply);
+}
+
+static void answer(const char *with)
+{
+	answer_after("", with);
 }
 
 #define GREETING "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\r\n"
@@ -147,6 +154,23 @@ int main(void)
 		    "true}}\n");
 		for (;;)
 			answer("{}");
+	}
+	if (str_eq(how,
+		   "full")) { /* an honest one, where its disk has no room the first two times */
+		static const char full[] =
+			"{\"event\": \"BLOCK_IO_ERROR\", \"data\": {\"device\": \"\", \"nospace\": "
+			"true, \"node-name\": \"disk-private\", \"reason\": \"No space left on "
+			"device\", \"operation\": \"write\", \"action\": \"stop\"}}\n"
+			"{\"event\": \"STOP\"}\n";
+
+		behave();
+		say(full);
+		answer("{}"); /* stop, which it has */
+		answer_after("{\"event\": \"RESUME\"}\n", "{}");
+		say(full);
+		answer_after("{\"event\": \"RESUME\"}\n", "{}");
+		for (;;)
+			answer_after("{\"event\": \"STOP\"}\n", "{}");
 	}
 	if (str_eq(how, "deaf")) { /* says yes to all, and does nothing */
 		behave();

@@ -436,15 +436,51 @@ static void kill_it(struct heard *h, struct vmm *v)
 	check_nothing_left();
 }
 
+static void wait_answer(struct heard *h, int r, const char *why)
+{
+	while (h->r == 1)
+		assert_true(sd_event_run(h->event, 20000000) > 0);
+	assert_int_equal(h->r, r);
+	assert_string_equal(h->why, why);
+}
+
+static void wait_state(struct heard *h, enum vmm_state state)
+{
+	while (h->state != state)
+		assert_true(sd_event_run(h->event, 20000000) > 0);
+}
+
 /* pause, and wait for the answer */
 static void pause_answered(struct heard *h, struct vmm *v, int r, const char *why)
 {
 	h->r = 1;
 	assert_int_equal(vmm_pause(v, on_done, h), 0);
-	while (h->r == 1)
-		assert_true(sd_event_run(h->event, 20000000) > 0);
-	assert_int_equal(h->r, r);
-	assert_string_equal(h->why, why);
+	wait_answer(h, r, why);
+}
+
+static void a_guest_that_found_no_room_is_told_from_one_that_was_paused(void **state)
+{
+	struct heard h = {0};
+	struct vmm *v = NULL;
+
+	(void)state;
+	assert_true(sd_event_new(&h.event) >= 0);
+	start_hostile("full", 305);
+	assert_int_equal(vmm_attach(h.event, run_dir, 305, &events, &h, &v), 0);
+	wait_state(&h, VMM_FULL);
+	pause_answered(&h, v, 0, "");
+	assert_int_equal(h.state, VMM_PAUSED);
+	/* it goes on, and finds no room again */
+	assert_int_equal(vmm_unpause(v, NULL, NULL), 0);
+	wait_state(&h, VMM_FULL);
+	h.r = 1;
+	assert_int_equal(vmm_unpause(v, on_done, &h), 0);
+	wait_answer(&h, 0, "");
+	assert_int_equal(h.state, VMM_RUNNING);
+	/* what was so once is forgotten */
+	pause_answered(&h, v, 0, "");
+	assert_int_equal(h.state, VMM_PAUSED);
+	kill_it(&h, v);
 }
 
 static void a_qemu_that_only_says_that_it_paused_is_found_out(void **state)
@@ -660,6 +696,7 @@ int main(void)
 		cmocka_unit_test(a_flood_after_the_start_ends_only_its_qube),
 		cmocka_unit_test(a_qube_whose_state_changes_all_the_time_is_cut_off),
 		cmocka_unit_test(a_qemu_that_only_says_that_it_paused_is_found_out),
+		cmocka_unit_test(a_guest_that_found_no_room_is_told_from_one_that_was_paused),
 		cmocka_unit_test(a_clean_end_while_nobody_follows_is_told_once),
 		cmocka_unit_test(memory_that_can_be_added_is_a_device_of_its_own),
 		cmocka_unit_test(what_a_qemu_says_of_memory_stays_within_what_there_is),

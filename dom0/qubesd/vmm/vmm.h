@@ -133,7 +133,14 @@ MUST_CHECK int vmm_start(const struct vmm_spec *spec, void (*progress)(void *, e
 MUST_CHECK int vmm_shape(const struct vmm_spec *spec, char *to, size_t size);
 
 /** enum vmm_state - as the monitor knows it */
-enum vmm_state { VMM_STARTING, VMM_RUNNING, VMM_PAUSED, VMM_STOPPING, VMM_GONE };
+enum vmm_state {
+	VMM_STARTING,
+	VMM_RUNNING,
+	VMM_PAUSED,
+	VMM_FULL, /* it stopped by itself: there was no room for what it wrote. Nothing of that is lost */
+	VMM_STOPPING,
+	VMM_GONE,
+};
 
 struct vmm;
 
@@ -182,7 +189,8 @@ MUST_CHECK int vmm_kill(struct vmm *v);
 /** vmm_done_fn - a command's end: @r 0 or -errno with @error a sentence */
 typedef void (*vmm_done_fn)(void *data, int r, const char *error);
 /** vmm_pause(), vmm_unpause() - @done may be NULL; -EIO if the state did not change. If it did, the
- * event may come before or after */
+ * event may come before or after. One that is VMM_FULL goes on where it was, and is so again if there is still no room; pausing
+ * it makes it VMM_PAUSED */
 MUST_CHECK int vmm_pause(struct vmm *v, vmm_done_fn done, void *data);
 MUST_CHECK int vmm_unpause(struct vmm *v, vmm_done_fn done, void *data);
 MUST_CHECK int vmm_disk_add(struct vmm *v, const struct vmm_disk *disk, vmm_done_fn done,

@@ -10,7 +10,8 @@
  * added to its memory. A test says in run/none/NAME.uses how many MiB the qube of that name says that it uses; without that file
  * it says nothing. Words of kernelopts that make it misbehave: none.fail = it does not start, none.slow = its start takes two
  * seconds, none.waits = its start takes until there is run/none/NAME.go (60 s at most), none.deaf = its power button does nothing,
- * none.keeps = it gives no memory back.
+ * none.keeps = it gives no memory back, none.full = it stops for want of room as soon as it runs, and does so again when it is
+ * told to go on, the first time.
  */
 #include "found.h"
 
@@ -38,7 +39,7 @@ struct vmm {
 	const struct vmm_events *events;
 	void *data;
 	uint64_t memory_kib, more_kib, asked_kib, has_kib;
-	bool deaf, keeps, *freed;
+	bool deaf, keeps, full, *freed;
 	struct step steps[MAX_STEPS];
 	unsigned n_steps;
 };
@@ -171,7 +172,7 @@ static int add_step(struct vmm *v, struct step s)
 struct facts {
 	char name[QUBE_NAME_MAX + 1], uuid[37];
 	uint64_t memory_mib, more_mib;
-	bool deaf, keeps;
+	bool deaf, keeps, full;
 };
 
 static int read_qube(const char *path, struct facts *ret)
@@ -197,6 +198,7 @@ static int read_qube(const char *path, struct facts *ret)
 		r = more ? str_u64(more, UINT32_MAX, &ret->more_mib) : -EIO;
 	ret->deaf = rest && strstr(rest, "none.deaf");
 	ret->keeps = rest && strstr(rest, "none.keeps");
+	ret->full = rest && strstr(rest, "none.full");
 	return r;
 }
 
@@ -235,8 +237,11 @@ int vmm_attach(sd_event *event, const char *run_dir, unsigned domid,
 	v->more_kib = facts.more_mib * 1024;
 	v->deaf = facts.deaf;
 	v->keeps = facts.keeps;
+	v->full = facts.full;
 	more_read(v);
 	r = add_step(v, (struct step){.is_state = true, .state = VMM_RUNNING});
+	if (r == 0 && v->full)
+		r = add_step(v, (struct step){.is_state = true, .state = VMM_FULL});
 	if (r < 0) {
 		sd_event_source_disable_unref(v->turn);
 		return r;
@@ -287,9 +292,14 @@ int vmm_pause(struct vmm *v, vmm_done_fn done, void *data)
 
 int vmm_unpause(struct vmm *v, vmm_done_fn done, void *data)
 {
-	return add_step(
+	int r = add_step(
 		v,
 		(struct step){.is_state = true, .state = VMM_RUNNING, .done = done, .data = data});
+
+	if (r == 0 && v->full)
+		r = add_step(v, (struct step){.is_state = true, .state = VMM_FULL});
+	v->full = false;
+	return r;
 }
 
 int vmm_disk_add(struct vmm *v, const struct vmm_disk *disk, vmm_done_fn done, void *data)

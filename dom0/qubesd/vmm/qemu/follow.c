@@ -162,15 +162,15 @@ static void lost(struct vmm *v)
 	end_now(v);
 }
 
-static enum vmm_state state_of(enum monitor_state s)
+static enum vmm_state state_of(const struct monitor_status *s)
 {
-	switch (s) {
+	switch (s->state) {
 	case MONITOR_STARTING:
 		return VMM_STARTING;
 	case MONITOR_RUNNING:
 		return VMM_RUNNING;
 	case MONITOR_PAUSED:
-		return VMM_PAUSED;
+		return s->error == ENOSPC ? VMM_FULL : VMM_PAUSED;
 	case MONITOR_STOPPING:
 		return VMM_STOPPING;
 	case MONITOR_GONE:
@@ -182,7 +182,7 @@ static enum vmm_state state_of(enum monitor_state s)
 /* Return: the vmm is still there, and goes on */
 static bool on_status(struct vmm *v, const struct monitor_status *s)
 {
-	enum vmm_state state = state_of(s->state);
+	enum vmm_state state = state_of(s);
 	bool first = !v->known;
 
 	v->known = true;
