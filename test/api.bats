@@ -70,6 +70,46 @@ heard() {
 	[[ $(call admin.vm.Shutdown+wait work) == '0|' ]]
 }
 
+@test "a pool that fills up is told at 80, 90 and 95 percent, and nothing new begins in a full one" {
+	if [ "$(id -u)" != 0 ]; then
+		again_as_root
+		return
+	fi
+	make_template tmpl
+	make_app work tmpl
+	make_app other tmpl
+	kernel_set
+	daemon_stop
+	mkdir "$BULKHEAD_HOME/disk"
+	mount -t tmpfs -o size=100m disk "$BULKHEAD_HOME/disk" || skip "no mounting here"
+	cp -a "$BULKHEAD_HOME/state/." "$BULKHEAD_HOME/disk/"
+	mv "$BULKHEAD_HOME/state" "$BULKHEAD_HOME/state.was"
+	ln -s disk "$BULKHEAD_HOME/state"
+	daemon_start
+	hear events
+	[[ $(call admin.vm.Start work) == '0|' ]]
+	local level base
+	base=$(df -BM --output=used "$BULKHEAD_HOME/disk" | tail -n 1)
+	for level in 80 90 95; do
+		fallocate -l $((level + 2 - ${base%M}))M "$BULKHEAD_HOME/disk/filler"
+		within 30 eval 'heard events | grep -q "^1||pool-level|pool|default|level|$level|percent|"'
+		grep -q "pool default: .* in use, .* MiB are left" "$BULKHEAD_HOME/log"
+	done
+	[[ $(call bulkhead.Status dom0) == *$'\nfullest_pool=default\nfullest_percent=9'[5-9]$'\nn_full=0\n'* ]]
+	[[ $(call admin.vm.Start other) == '2|StoragePoolException||'*'nearly full'*'less than 16 MiB'* ]]
+	[[ $(call admin.vm.List other) == *state=Halted* ]]
+	[[ $(call admin.vm.Create.AppVM+tmpl dom0 'name=more label=red') == '2|StoragePoolException||'*'nearly full'* ]]
+	[[ $(call admin.vm.List work) == *state=Running* ]]
+	rm "$BULKHEAD_HOME/disk/filler"
+	within 30 eval 'heard events | grep -q "^1||pool-level|pool|default|level|0|percent|"'
+	[ "$(heard events | grep -c '|pool-level|')" = 4 ]
+	[[ $(call admin.vm.Start other) == '0|' ]]
+	[[ $(call admin.vm.Shutdown+wait work) == '0|' ]]
+	[[ $(call admin.vm.Shutdown+wait other) == '0|' ]]
+	daemon_stop
+	umount "$BULKHEAD_HOME/disk"
+}
+
 @test "what does not start says why, what does not shut down goes on" {
 	make_template tmpl
 	make_app work tmpl

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/paths.h"
 #include "base/str.h"
+#include "pairs.h"
 #include "qubesd.h"
 #include "ruleset/ruleset.h"
 #include "ui.h"
@@ -105,6 +106,20 @@ static void put_value(const char *lines, const char *before, const char *key, co
 	(void)fputs(after, stdout);
 }
 
+/* the fullest pool, and who waits for room */
+static void put_room(const char *lines)
+{
+	char pool[128], n_full[24];
+
+	if (pairs_get(lines, "fullest_pool", pool, sizeof(pool))[0] == '\0')
+		return;
+	(void)printf("room       pool %s", pool);
+	put_value(lines, " is ", "fullest_percent", " % full");
+	if (!str_eq(pairs_get(lines, "n_full", n_full, sizeof(n_full)), "0"))
+		(void)printf("; qubes that stand still until there is room: %s", n_full);
+	(void)putchar('\n');
+}
+
 static int run(const struct args *a)
 {
 	AUTO(client_answer_done) struct client_answer answer = {0};
@@ -138,6 +153,7 @@ static int run(const struct args *a)
 	put_value(answer.data, ", process ", "pid", "\n");
 	put_value(answer.data, "qubes      ", "n_qubes", "");
 	put_value(answer.data, ", ", "n_running", " running\n");
+	put_room(answer.data);
 	(void)printf("policy     %s%s\n", policy_good ? "" : "every call is refused: ", policy);
 	(void)printf(
 		"prompt     %s\n",

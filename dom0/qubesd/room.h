@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 /*
- * Room in pools. A qube that wrote where no room was left stands still, and loses nothing (doc/decisions/0069): while one does,
- * the pools that it writes to are looked at now and then, and it goes on when there is room again.
+ * Room in pools, which are looked at while qubes run, and after jobs that fill them (doc/decisions/0069). It is told as one
+ * becomes nearly full; and a qube that wrote where no room was left, and stands still, goes on when there is some again.
  */
 #include "base/attr.h"
 
 struct qube;
 struct qubesd;
 
+/** room_watch() - a qube runs, or a job has filled a pool: look, and go on looking while a qube runs */
+void room_watch(struct qubesd *d);
+/** room_least() - the fullest pool, as of now or the last look; NULL: none was looked at. @ret_percent: of it in use */
+const char *room_least(struct qubesd *d, unsigned *ret_percent);
 /** room_wanted() - @q stands still for want of room */
 void room_wanted(struct qubesd *d, const struct qube *q);
 /** room_done() - qubesd ends, and has no jobs any more */

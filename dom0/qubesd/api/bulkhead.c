@@ -9,6 +9,7 @@
 #include "power/power.h"
 #include "proto/argument.h"
 #include "qubesd.h"
+#include "room.h"
 #include "store/property.h"
 #include "version.h"
 #include "volume.h"
@@ -406,22 +407,26 @@ int bulkhead_status(struct call *c)
 {
 	const struct qubesd *d = c->d;
 	struct rusage usage = {0};
-	size_t n_qubes = 0, n_running = 0;
+	size_t n_qubes = 0, n_running = 0, n_full = 0;
+	unsigned percent = 0;
+	const char *fullest = room_least(c->d, &percent);
 
 	for (size_t i = 0; i < d->model->n_qubes; i++) {
 		n_qubes += d->model->by_name[i]->klass != KLASS_ADMIN;
 		n_running += d->model->by_name[i]->power != NULL;
+		n_full += power_is_full(d->model->by_name[i]);
 	}
 	(void)getrusage(RUSAGE_SELF, &usage);
 	text_add(
 		&c->out,
 		"version=%s\npid=%d\nuptime_ms=%" PRIu64 "\ncpu_us=%" PRIu64
-		"\nn_qubes=%zu\nn_running=%zu\nn_jobs=%u\nn_jobs_waiting=%u\nn_clients=%u\nn_streams=%u\nhome=%s\n",
+		"\nn_qubes=%zu\nn_running=%zu\nn_jobs=%u\nn_jobs_waiting=%u\nn_clients=%u\nn_streams=%u\nfullest_pool=%s\nfullest_percent=%u\nn_full=%zu\nhome=%s\n",
 		BULKHEAD_VERSION, getpid(), io_now_ms() - d->started_ms,
 		(uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 +
 			(uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec),
 		n_qubes, n_running, d->n_jobs, d->n_jobs_waiting, d->n_clients,
-		d->n_streams[TOPIC_EVENTS], d->paths.state);
+		d->n_streams[TOPIC_EVENTS], fullest ? fullest : "", percent, n_full,
+		d->paths.state);
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "loop/child.h"
 #include "loop/spawn.h"
 #include "qubesd.h"
+#include "room.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -163,6 +164,8 @@ static void finish(struct job *j)
 	begin_next(d, lane);
 	if (!answered)
 		events.done(data, &end);
+	if (lane == LANE_DISK || lane == LANE_STREAM)
+		room_watch(d);
 }
 
 /* one of @waiting leaves it without having begun */

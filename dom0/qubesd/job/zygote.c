@@ -149,14 +149,15 @@ static int boot(struct make *m)
 			error[0] != '\0' ? error : log_errno_str(r), m->spec.log_path);
 }
 
-/* At worst the guest has touched all of its memory. A disk that is full would stop it half way. */
+/* At worst the guest has touched all of its memory. A disk that is full would stop it half way, and others with it. */
 static int check_space(const char *dir, const struct vmm_spec *spec)
 {
-	const uint64_t need_mib = spec->memory_mib + ROOT_SPARE_MIB;
+	uint64_t need_mib = spec->memory_mib + ROOT_SPARE_MIB;
 	struct statvfs fs;
 
 	if (statvfs(dir, &fs) < 0)
 		return run_fail("QubesException", "%s: %s", dir, log_errno_str(errno));
+	need_mib += storage_keeps_free((uint64_t)fs.f_blocks * fs.f_frsize) >> 20;
 	if ((uint64_t)fs.f_bavail * fs.f_frsize >> 20 >= need_mib)
 		return 0;
 	/* no number that changes: the same is said once */

@@ -308,6 +308,7 @@ void power_started(struct power *p)
 		log_info(q->name, "running, domain %u", q->xid);
 	}
 	memory_watch(p->d);
+	room_watch(p->d);
 	tell_go(p->d, q);
 	power_answer(&p->starters, NULL);
 	if (p->full)

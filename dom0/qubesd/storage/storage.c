@@ -105,6 +105,36 @@ static int check_size(uint64_t size, const struct say *to)
 	return 0;
 }
 
+#define KEEPS_PART UINT64_C(20)
+#define KEEPS_MOST (UINT64_C(2) << 30)
+/* a guest that starts writes at once: with less it would soon stop again */
+#define START_LEAST (UINT64_C(16) << 20)
+
+uint64_t storage_keeps_free(uint64_t size)
+{
+	return size / KEEPS_PART < KEEPS_MOST ? size / KEEPS_PART : KEEPS_MOST;
+}
+
+/* for something new; a pool that cannot be looked at the driver has something to say about */
+static int check_room(const struct storage_volume *v, uint64_t least, const struct say *to)
+{
+	struct storage_room room;
+	uint64_t keep;
+
+	if (storage_driver(v->driver)->pool_usage(v->pool_dir, &room) < 0)
+		return 0;
+	keep = storage_keeps_free(room.size);
+	keep = keep > least ? keep : least;
+	if (room.size - room.used >= keep)
+		return 0;
+	return say(
+		to, STORAGE_E_FULL,
+		"the disk is nearly full: %s has %llu MiB left, and nothing is started or made there with less "
+		"than %llu MiB, which are kept for what runs; free some space and try again",
+		v->pool_dir, (unsigned long long)(room.size - room.used) >> 20,
+		(unsigned long long)(keep + (1 << 20) - 1) >> 20);
+}
+
 void storage_chain_done(struct storage_chain *c)
 {
 	for (unsigned i = 0; i < c->n; i++)
@@ -126,6 +156,7 @@ int storage_create(const struct storage_volume *v, char *error, size_t error_siz
 	const struct say to = say_begin(error, error_size);
 	int r = check_size(v->size, &to);
 
+	r = r != 0 ? r : check_room(v, 0, &to);
 	return r != 0 ? r : storage_driver(v->driver)->create(v, NULL, &to);
 }
 
@@ -143,6 +174,8 @@ int storage_start(const struct storage_volume *v, struct storage_chain *ret, cha
 	AUTO(storage_chain_done) struct storage_chain c = {0};
 	int r = check_size(v->size, &to);
 
+	if (r == 0 && v->rw)
+		r = check_room(v, START_LEAST, &to);
 	if (r == 0)
 		r = storage_driver(v->driver)->start(v, &c, &to);
 	if (r != 0)
@@ -196,6 +229,7 @@ int storage_import(const struct storage_volume *v, int fd, uint64_t size, bool w
 	struct content AUTO(content_done) from = {0};
 	int r = content_of_fd(&from, fd, size, whole, &to);
 
+	r = r != 0 ? r : check_room(v, 0, &to);
 	if (r != 0)
 		return r;
 	from.progress = progress;
@@ -298,7 +332,10 @@ int storage_clone(const struct storage_volume *v, const struct storage_volume *f
 		  size_t error_size)
 {
 	const struct say to = say_begin(error, error_size);
+	int r = check_room(v, 0, &to);
 
+	if (r != 0)
+		return r;
 	if (storage_driver(v->driver) != storage_driver(from->driver))
 		return clone_over(v, from, &to);
 	return storage_driver(v->driver)->clone(v, from, &to);

@@ -26,7 +26,8 @@
  * the change, and what it cannot do is left for the next call. A qube's name is nothing that storage knows: vids are
  * made of uuids, so renaming a qube touches no volume.
  *
- * In a pool with too little room an operation is STORAGE_E_FULL and has changed nothing.
+ * In a pool with too little room an operation is STORAGE_E_FULL and has changed nothing. Some room is kept free for what runs
+ * (storage_keeps_free()): create, clone, import and start are refused where there is less.
  *
  * revisions_to_keep: how many states before the current one can be had back; 0 = none, -1 = none
  * and what the guest writes goes into the only state there is (nothing to go back to after a crash,
@@ -116,7 +117,7 @@ MUST_CHECK int storage_remove(const struct storage_volume *v, char *error, size_
  * storage_start() - make it ready for a guest and open its chain
  *
  * Cheap: no process is started, at most two syncs. The file the guest writes gets @v->size if that
- * is more than it had. STORAGE_E_FULL also if the disk has less than 16 MiB left.
+ * is more than it had.
  */
 MUST_CHECK int storage_start(const struct storage_volume *v, struct storage_chain *ret, char *error,
 			     size_t error_size);
@@ -188,13 +189,19 @@ MUST_CHECK int storage_usage(const struct storage_volume *v, uint64_t *ret);
  */
 MUST_CHECK int storage_is_outdated(const struct storage_volume *v, bool *ret);
 
-/** struct storage_room - of a pool: bytes; meta_size 0 = what describes the volumes shares that room */
+/**
+ * struct storage_room - of a pool: bytes; meta_size 0 = what describes the volumes shares that room
+ *
+ * @size - @used is what qubes can still have of it: what the file system keeps for root is in neither.
+ */
 struct storage_room {
 	uint64_t size, used, meta_size, meta_used;
 };
 /** storage_pool_usage() - how full it is */
 MUST_CHECK int storage_pool_usage(const char *driver, const char *pool_dir,
 				  struct storage_room *ret);
+/** storage_keeps_free() - of a pool of @size bytes, or another place, so many are left to what runs already */
+uint64_t storage_keeps_free(uint64_t size);
 
 /** enum storage_finding - of storage_check() */
 enum storage_finding {

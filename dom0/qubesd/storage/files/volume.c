@@ -27,9 +27,6 @@
 #include <sys/statvfs.h>
 #include <time.h>
 
-/* a start wants at least this much room left, for a guest that meets a full disk stops */
-#define MIN_FREE (UINT64_C(16) << 20)
-
 /* --- folders --- */
 
 /* make the parents of POOL/VID; @to_path holds POOL/VID + @suffix */
@@ -281,19 +278,6 @@ static int chain_top(struct storage_chain *c, int *fd, enum storage_format forma
 	return 0;
 }
 
-static int check_room(const struct folder *f, const struct say *to)
-{
-	struct statvfs vfs;
-
-	if (fstatvfs(f->dir, &vfs) < 0)
-		return say_result(to, fail_errno(), "cannot use", NULL, f->path);
-	if ((uint64_t)vfs.f_bavail * vfs.f_frsize < MIN_FREE)
-		return say(to, STORAGE_E_FULL,
-			   "less than %llu MiB are free in %s; free some space and try again",
-			   (unsigned long long)(MIN_FREE >> 20), f->path);
-	return 0;
-}
-
 /* open the file the guest writes, exclusively */
 static int open_work(const struct folder *f, const char *name, int *ret_fd, const struct say *to)
 {
@@ -444,8 +428,6 @@ static int start_saved(const struct storage_volume *v, struct storage_chain *c,
 	int r;
 
 	r = folder_open(&f, v, v->vid, FOLDER_EXCLUSIVE, to);
-	if (r == 0 && v->rw)
-		r = check_room(&f, to);
 	if (r != 0)
 		return r;
 	revisions_shorten(&f, v->revisions_to_keep);
@@ -557,8 +539,6 @@ static int start_live(const struct storage_volume *v, struct storage_chain *c, c
 
 	c->size = v->size;
 	r = open_live(v, &f, to);
-	if (r == 0)
-		r = check_room(&f, to);
 	if (r == 0 && is_in_use(&f, LIVE_NAME))
 		r = say(to, STORAGE_E_IN_USE, "volume %s is in use by a running qube", v->vid);
 	if (r != 0)
@@ -1007,7 +987,7 @@ int files_pool_usage(const char *pool_dir, struct storage_room *ret)
 	if (statvfs(pool_dir, &vfs) < 0)
 		return fail_errno();
 	*ret = (struct storage_room){
-		.size = (uint64_t)vfs.f_blocks * vfs.f_frsize,
+		.size = (uint64_t)(vfs.f_blocks - vfs.f_bfree + vfs.f_bavail) * vfs.f_frsize,
 		.used = (uint64_t)(vfs.f_blocks - vfs.f_bfree) * vfs.f_frsize,
 	};
 	return 0;
