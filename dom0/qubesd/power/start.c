@@ -179,6 +179,10 @@ static int power_new(struct call *c, struct qube *q, unsigned xid, struct power 
 	p->source = c->source_qid;
 	p->operation = c->d->model->next_operation;
 	(void)snprintf(detail, sizeof(detail), "%u", xid);
+	/* its end could not be written: the disk was full */
+	for (const struct operation *op = c->d->model->operations; op; op = op->next)
+		if (op->qid == q->qid && str_eq(op->kind, "run"))
+			changes_end(&changes, op->id);
 	changes_begin(&changes, p->operation, q->qid, "run", detail);
 	changes_set_xid(&changes, xid);
 	r = call_apply(c, &changes);

@@ -526,6 +526,23 @@ static int open_file(struct store *s, const char *path, bool begin)
 	return r == 0 ? migrate(s) : r;
 }
 
+/** LOG_ROOM - somewhat more than SQLite lets its log grow to before it begins at its start again */
+#define LOG_ROOM (5 << 20)
+
+/* Room is set aside for the log, so that a change can be committed where qubes have filled the disk: the one that makes room, for
+ * example. A disk without that room, or a file system that cannot do this, will do without. */
+static void set_room_aside(const char *path)
+{
+	AUTO_CLOSE int fd = NO_FD;
+	char log[4096];
+
+	if (str_format(log, sizeof(log), "%s-wal", path) < 0)
+		return;
+	fd = open(log, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0)
+		(void)!fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, LOG_ROOM);
+}
+
 /* 0 with whether there is a row at all: none are there only if the first start was cut off */
 static int ask_blank(struct store *s, bool *ret)
 {
@@ -573,6 +590,7 @@ int store_open(const char *dir, bool begin, struct store **ret, char *error, siz
 		store_free(s);
 		return r;
 	}
+	set_room_aside(path);
 	*ret = s;
 	return 0;
 }

@@ -415,7 +415,7 @@ static bool map_id(const char *path, const char *text)
 	return ok;
 }
 
-static bool mount_small(void)
+static bool mount_small(const char *options)
 {
 	uid_t uid = getuid();
 	gid_t gid = getgid();
@@ -431,7 +431,7 @@ static bool mount_small(void)
 	     !map_id("/proc/self/gid_map", gids)))
 		return false;
 	return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-	       mount("small", store_dir(), "tmpfs", 0, "size=256k") == 0;
+	       mount("small", store_dir(), "tmpfs", 0, options) == 0;
 }
 
 static int fill_disk(void)
@@ -442,7 +442,7 @@ static int fill_disk(void)
 	struct store *s;
 	int r = 0;
 
-	if (!mount_small())
+	if (!mount_small("size=256k"))
 		return 77;
 	s = must_open();
 	memset(big, 'x', sizeof(big) - 1);
@@ -468,22 +468,66 @@ static int fill_disk(void)
 	return kept == n - 1 ? 0 : 4;
 }
 
-static void a_full_disk_refuses_the_change_and_keeps_the_rest(void **state)
+/* others fill it */
+static int change_on_full_disk(void)
+{
+	struct changes c = {0};
+	char block[4096] = {0}, path[128];
+	struct store *s;
+	int fd;
+
+	if (!mount_small("size=8m"))
+		return 77;
+	s = must_open();
+	(void)snprintf(path, sizeof(path), "%s/filler", store_dir());
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return 1;
+	while (write(fd, block, sizeof(block)) > 0)
+		;
+	for (unsigned n = 1; n <= 200; n++) {
+		char name[32];
+
+		(void)snprintf(name, sizeof(name), "q%u", n);
+		add_qube(&c, n, name);
+		if (store_apply(s, &c) != 0)
+			return 2;
+	}
+	store_free(s);
+	s = must_open();
+	if (store_model(s)->n_qubes != 201)
+		return 4;
+	store_free(s);
+	return 0;
+}
+
+static void passes_elsewhere(int (*fn)(void))
 {
 	int status = 0;
 	pid_t pid;
 
-	(void)state;
 	start_anew();
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0)
-		_exit(fill_disk());
+		_exit(fn());
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status));
 	if (WEXITSTATUS(status) == 77)
 		skip();
 	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void a_full_disk_refuses_the_change_and_keeps_the_rest(void **state)
+{
+	(void)state;
+	passes_elsewhere(fill_disk);
+}
+
+static void a_disk_that_others_filled_takes_changes(void **state)
+{
+	(void)state;
+	passes_elsewhere(change_on_full_disk);
 }
 
 static int group_begin(void **state)
@@ -600,6 +644,7 @@ int main(void)
 		cmocka_unit_test(what_calls_are_decided_by_is_told),
 		cmocka_unit_test(what_was_answered_survives_kill_9),
 		cmocka_unit_test(a_full_disk_refuses_the_change_and_keeps_the_rest),
+		cmocka_unit_test(a_disk_that_others_filled_takes_changes),
 	};
 
 	return cmocka_run_group_tests(tests, group_begin, group_end);
