@@ -103,7 +103,8 @@ int identity_machine_id(const char *kept)
 
 int identity_timezone(const char *zone)
 {
-	char target[256];
+	char target[256], now[256];
+	ssize_t n;
 	int r;
 
 	if (zone[0] == '/' || strstr(zone, "..") || !bytes_are_alnum_or(zone, strlen(zone), "/_+-"))
@@ -113,6 +114,9 @@ int identity_timezone(const char *zone)
 		return r;
 	if (access(target, R_OK) < 0)
 		return fail_errno();
+	n = readlink(LOCALTIME, now, sizeof(now));
+	if (n == (ssize_t)strlen(target) && memcmp(now, target, (size_t)n) == 0)
+		return 0;
 	(void)unlink(LOCALTIME ".new");
 	if (symlink(target, LOCALTIME ".new") < 0 || rename(LOCALTIME ".new", LOCALTIME) < 0)
 		return fail_errno();
