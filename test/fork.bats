@@ -70,6 +70,8 @@ teardown_file() {
 @test "a fork is a qube like any other: its name, its disks, calls, rings, what is kept" {
 	started work fork
 	zygotes | grep -q '|1$'
+	# as light as one that boots, in all of its threads
+	[ "$(ps -L -o ni= -p "$(qemu_pid work)" | tr -d ' ' | sort -u)" = 10 ]
 	run -0 timeout 60 qvm-run -p work 'hostname; cat /proc/sys/kernel/hostname; id -un'
 	[ "$output" = "work
 work

@@ -194,9 +194,9 @@ void fork_done(struct monitor *m, struct op *op)
 		return;
 	}
 	r = tell_identity(m);
+	r = r < 0 ? r : weight_lower(m);
 	if (r < 0)
-		monitor_end(m, false, -r, "the fork cannot be told who it is: %s",
-			    log_errno_str(r));
+		monitor_end(m, false, -r, "the fork cannot go on: %s", log_errno_str(r));
 	else
 		monitor_booted(m);
 }

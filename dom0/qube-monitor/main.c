@@ -303,7 +303,8 @@ static int start_qemu(struct monitor *m, struct started *s)
 				  .death_signal = SIGKILL,
 				  .new_session = true,
 				  .no_new_privs = true,
-				  .niceness = QEMU_NICENESS,
+				  /* one that takes up a saved machine runs no guest yet */
+				  .niceness = m->mode == MONITOR_FORK ? 0 : QEMU_NICENESS,
 				  .prepare = confine_qemu,
 				  .data = (void *)start->program},
 		  &s->qemu_pid, &s->qemu_pidfd);
@@ -346,7 +347,7 @@ static int serve(struct monitor *m, struct started *s)
 	r = qemu_serve(m, s->qemu_pidfd, s->qemu_pid, s->reader_pidfd);
 	if (r < 0)
 		return r;
-	r = weight_lower(m);
+	r = m->mode == MONITOR_FORK ? 0 : weight_lower(m);
 	if (r < 0)
 		return r;
 	r = memory_serve(m);

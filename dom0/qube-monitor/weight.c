@@ -7,6 +7,9 @@
  * holds within QEMU's session only, which is QEMU alone; what counts is the group's own nice value. Who is not root gets
  * to set one of those in 100 ms, of all users of the machine, and otherwise hears EAGAIN: we come again until it is done.
  * QEMU, a qube's processor, waits for none of this, and may not turn it back: it can write no file of /proc.
+ *
+ * One that is to take up a saved machine keeps the weight of others until it has: that is 30 ms of processor time in a hundred
+ * pieces, handed between its threads, which on a busy machine would each wait for its turn.
  */
 #include "qube-monitor.h"
 
@@ -15,6 +18,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define AGAIN_US 100000
 
@@ -50,6 +54,10 @@ static int on_again(sd_event_source *s, uint64_t usec, void *data)
 
 int weight_lower(struct monitor *m)
 {
+	/* of all its threads, as it leads its session; the others have it from spawn() */
+	if (m->mode == MONITOR_FORK &&
+	    setpriority(PRIO_PGRP, (id_t)m->qemu.pid, QEMU_NICENESS) < 0 && errno != ESRCH)
+		return fail_errno();
 	return sd_event_add_time_relative(m->event, &m->qemu.weight, CLOCK_MONOTONIC, 0, 0,
 					  on_again, m);
 }
