@@ -187,9 +187,8 @@ in_work() {
 }
 
 @test "a row of disposables leaves processes, descriptors, files and store as they were" {
-	local i n
-	n=$(rounds disposables 3 40)
-	for ((i = 0; i < n; i++)); do
+	local n
+	for ((n = $(rounds disposables 3 200); n > 0; n--)); do
 		run -0 --separate-stderr timeout 300 qvm-run --dispvm=dvm -p 'echo $((6 * 7))'
 		[ "$output" = 42 ]
 		all_gone

@@ -111,10 +111,9 @@ a_round() {
 }
 
 all_rounds() {
-	local i n
-	n=$(rounds "$1" 2 20)
-	for ((i = 0; i < n; i++)); do
-		a_round "$2" "$3" "$1-$i" "$([ $((i % 2)) = 0 ] && echo goes-on || echo killed)"
+	local n
+	for ((n = $(rounds "$1" 2 20); n > 0; n--)); do
+		a_round "$2" "$3" "$1-$n" "$([ $((n % 2)) = 0 ] && echo goes-on || echo killed)"
 		round_done "$1"
 	done
 	timeout 120 qvm-shutdown --wait "$2"
