@@ -293,7 +293,8 @@ static void put_bool(struct jw *w, const char *key, bool v)
 	jw_bool(w, v);
 }
 
-/* The file's bytes. discard goes down to the file, so that what a guest frees the host has again.
+/* The file's bytes. discard goes down to the file, so that what a guest frees the host has again. What the host has read of it stays: QEMU
+ * would drop that where it takes up a saved machine, for which another host could have written to the file meanwhile.
  */
 static void put_file(struct jw *w, const struct qmp_disk *disk, unsigned at, bool writable)
 {
@@ -304,6 +305,7 @@ static void put_file(struct jw *w, const struct qmp_disk *disk, unsigned at, boo
 	put_str(w, "filename", "%s", text);
 	put_bool(w, "read-only", !writable);
 	put_str(w, "aio", "%s", "threads");
+	put_bool(w, "drop-cache", false);
 	put_str(w, "discard", "%s", "unmap");
 }
 

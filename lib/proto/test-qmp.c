@@ -195,14 +195,15 @@ static void commands_are_written_as_qemu_reads_them(void **state)
 	len = qmp_end(&w);
 	assert_int_equal(len, strlen(buf));
 	assert_string_equal(
-		buf, "{\"execute\":\"blockdev-add\",\"id\":12,\"arguments\":{\"node-name\":\"disk-"
-		     "root\","
-		     "\"driver\":\"qcow2\",\"read-only\":false,\"discard\":\"unmap\",\"file\":{"
-		     "\"driver\":\"file\",\"filename\":\"/dev/fdset/4\",\"read-only\":false,"
-		     "\"aio\":\"threads\",\"discard\":\"unmap\"},\"backing\":{\"node-name\":"
-		     "\"backing1-root\",\"driver\":\"raw\",\"read-only\":true,\"discard\":"
-		     "\"unmap\",\"file\":{\"driver\":\"file\",\"filename\":\"/dev/fdset/5\","
-		     "\"read-only\":true,\"aio\":\"threads\",\"discard\":\"unmap\"}}}}\n");
+		buf,
+		"{\"execute\":\"blockdev-add\",\"id\":12,\"arguments\":{\"node-name\":\"disk-"
+		"root\","
+		"\"driver\":\"qcow2\",\"read-only\":false,\"discard\":\"unmap\",\"file\":{"
+		"\"driver\":\"file\",\"filename\":\"/dev/fdset/4\",\"read-only\":false,"
+		"\"aio\":\"threads\",\"drop-cache\":false,\"discard\":\"unmap\"},\"backing\":{\"node-name\":"
+		"\"backing1-root\",\"driver\":\"raw\",\"read-only\":true,\"discard\":"
+		"\"unmap\",\"file\":{\"driver\":\"file\",\"filename\":\"/dev/fdset/5\","
+		"\"read-only\":true,\"aio\":\"threads\",\"drop-cache\":false,\"discard\":\"unmap\"}}}}\n");
 	w = jw_of(buf, sizeof(buf));
 	qmp_begin(&w, "x", UINT64_MAX);
 	jw_key(&w, "k");
