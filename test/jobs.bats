@@ -69,15 +69,17 @@ waits() {
 	hung=$!
 	within 5 grep -q hung "$BULKHEAD_HOME/hung" || skip "no mounting here"
 
+	# the first of them: one that waited for its turn would be answered without any size
+	asked() { [ $(($(of n_jobs) + $(of n_jobs_waiting))) -ge "$1" ]; }
+	later list bulkhead.List dom0 'name\ndisk'
+	within 10 asked 1
 	later info admin.pool.Info+far dom0
 	later volume admin.vm.volume.Info+private far1
-	later list bulkhead.List dom0 'name\ndisk'
 	later revisions admin.vm.volume.ListSnapshots+private far1
 	for q in 1 2 3; do
 		later "more$q" admin.pool.UsageDetails+far dom0
 	done
 	# who leaves takes the question along
-	asked() { [ $(($(of n_jobs) + $(of n_jobs_waiting))) -ge "$1" ]; }
 	within 10 asked 7
 	for q in 1 2 3 4 5 6; do
 		printf 'admin.pool.UsageDetails+far dom0 name dom0\0' | socat -t60 - "UNIX-CONNECT:$BULKHEAD_HOME/run/qubesd.sock" 3>&- &
