@@ -81,11 +81,14 @@ waits() {
 	done
 	# who leaves takes the question along
 	within 10 asked 7
+	# its look at that pool waits for a turn that does not come
+	later behind bulkhead.List dom0 'name\ndisk'
+	within 10 asked 8
 	for q in 1 2 3 4 5 6; do
 		printf 'admin.pool.UsageDetails+far dom0 name dom0\0' | socat -t60 - "UNIX-CONNECT:$BULKHEAD_HOME/run/qubesd.sock" 3>&- &
 		leave+=($!)
 	done
-	within 10 asked 13
+	within 10 asked 14
 	kill "${leave[@]}"
 	for q in 1 2 3 4 5; do
 		later "add$q" admin.pool.Add+qcow2 dom0 "name=new$q\ndir_path=$far/new$q"
@@ -113,12 +116,13 @@ waits() {
 	[[ $(answer $n) == '2|QubesVMError||'*killed* ]]
 
 	# who asked hears in the end what there is to hear
-	for q in info volume list revisions more1 more2 more3 add1 add2 add3 add4 add5; do
+	for q in info volume list behind revisions more1 more2 more3 add1 add2 add3 add4 add5; do
 		within 60 has_answer $q
 	done
 	[[ $(answer info) == *"dir_path=$far/pool" ]]
 	[[ $(answer volume) == *$'\nusage=0\n'* ]]
 	[[ $(answer list) == *$'\nnear\t'[1-9]* ]]
+	[[ $(answer behind) == *$'\nnear\t'[1-9]* ]]
 	# without its private volume; the work file of its root is there once its start has begun
 	[[ $(answer list) == *$'\nfar1\t'[0-9]* ]]
 	[[ $(answer revisions) == '2|StoragePoolException||'*'did not answer'* ]]

@@ -19,14 +19,24 @@ struct seen {
 	uint64_t usage;
 };
 
-struct looks {
-	struct call *call;
+/* those in the instance's own folder, and all others: a look at one is not to wait for the other */
+enum { NEAR, FAR, N_PARTS };
+
+struct part {
+	struct looks *l;
 	struct request request;
 	struct seen *at;
 	size_t n, room, next; /* @next: where looks_usage() begins to search */
+	bool job;             /* one looks */
+};
+
+struct looks {
+	struct call *call;
+	struct part parts[N_PARTS];
+	unsigned n_going; /* parts that are not looked at yet, and looks_go() */
 	bool failed, outdated, damaged, to_the_end;
 	struct text revisions;
-	struct job_end end;
+	struct job_end end; /* of the first part that failed */
 	looks_fn fn;
 	void *data;
 };
@@ -38,7 +48,10 @@ struct looks *looks_new(struct call *c, looks_fn fn, void *data)
 	if (!l)
 		return NULL;
 	l->call = c;
-	l->request.source = c->source_qid;
+	for (unsigned i = 0; i < N_PARTS; i++) {
+		l->parts[i].l = l;
+		l->parts[i].request.source = c->source_qid;
+	}
 	l->fn = fn;
 	l->data = data;
 	return l;
@@ -48,9 +61,11 @@ void looks_free(struct looks *l)
 {
 	if (!l)
 		return;
-	request_done(&l->request);
+	for (unsigned i = 0; i < N_PARTS; i++) {
+		request_done(&l->parts[i].request);
+		free(l->parts[i].at);
+	}
 	text_done(&l->revisions);
-	free(l->at);
 	free(l);
 }
 
@@ -59,39 +74,50 @@ void looks_to_the_end(struct looks *l)
 	l->to_the_end = true;
 }
 
+static struct part *part_of(struct looks *l, const struct qube *q, enum disk disk)
+{
+	const struct qubesd *d = l->call->d;
+	const char *pool = model_volume_pool(d->model, q, disk);
+
+	return &l->parts[pool && volume_pool_is_near(d, pool) ? NEAR : FAR];
+}
+
 void looks_add(struct looks *l, const struct qube *q, enum disk disk, unsigned what)
 {
 	struct qubesd *d = l->call->d;
 	struct volume_place place;
 	struct storage_volume v;
+	struct part *p;
 
 	if (!volume_for_storage(d, q, disk, &place, &v))
 		return;
-	if (l->n == l->room) {
-		const size_t room = l->room > 0 ? l->room * 2 : 4;
-		struct seen *more = reallocarray(l->at, room, sizeof(*more));
+	p = part_of(l, q, disk);
+	if (p->n == p->room) {
+		const size_t room = p->room > 0 ? p->room * 2 : 4;
+		struct seen *more = reallocarray(p->at, room, sizeof(*more));
 
 		if (!more) {
 			l->failed = true;
 			return;
 		}
-		l->at = more;
-		l->room = room;
+		p->at = more;
+		p->room = room;
 	}
-	l->at[l->n++] = (struct seen){.qid = q->qid, .disk = disk};
-	request_pool(&l->request, d, model_volume_pool(d->model, q, disk));
-	look_put(&l->request, &v, what);
+	p->at[p->n++] = (struct seen){.qid = q->qid, .disk = disk};
+	request_pool(&p->request, d, model_volume_pool(d->model, q, disk));
+	look_put(&p->request, &v, what);
 }
 
 static void on_seen(void *data, const char *seen, const char *text, uint64_t volume, uint64_t value)
 {
-	struct looks *l = data;
+	struct part *p = data;
+	struct looks *l = p->l;
 
-	if (volume >= l->n)
+	if (volume >= p->n)
 		return;
 	if (str_eq(seen, "usage")) {
-		l->at[volume].known = true;
-		l->at[volume].usage = value;
+		p->at[volume].known = true;
+		p->at[volume].usage = value;
 	} else if (str_eq(seen, "outdated")) {
 		l->outdated = true;
 	} else if (str_eq(seen, "damaged")) {
@@ -102,57 +128,100 @@ static void on_seen(void *data, const char *seen, const char *text, uint64_t vol
 }
 
 /* what could not be looked at is not seen */
-static void on_end(void *data, const struct job_end *end)
+static void gone(struct looks *l)
 {
-	struct looks *l = data;
-
-	l->end = *end;
+	if (--l->n_going > 0)
+		return;
 	l->call->abandoned = NULL;
 	l->fn(l->call, l, l->data);
 	looks_free(l);
 }
 
+static void on_end(void *data, const struct job_end *end)
+{
+	struct part *p = data;
+
+	p->job = false;
+	if (p->l->end.type[0] == '\0')
+		p->l->end = *end;
+	gone(p->l);
+}
+
+/* the last of them frees @l */
+static void abandon(struct looks *l)
+{
+	struct qubesd *d = l->call->d;
+	bool job[N_PARTS];
+
+	for (unsigned i = 0; i < N_PARTS; i++)
+		job[i] = l->parts[i].job;
+	for (unsigned i = 0; i < N_PARTS; i++)
+		if (job[i])
+			job_abandon(d, &l->parts[i]);
+}
+
 static void on_abandoned(void *data)
 {
-	struct looks *l = data;
+	abandon(data);
+}
 
-	job_abandon(l->call->d, l);
+static int begin(struct part *p, bool at_once)
+{
+	static const struct job_events events = {on_seen, on_end};
+	int r;
+
+	if (p->n == 0)
+		return 0;
+	if (at_once)
+		return look_each(&p->request, on_seen, p);
+	r = job_start(p->l->call->d, "look", &p->request, &events, p);
+	if (r == 0) {
+		p->job = true;
+		p->l->n_going++;
+	}
+	return r;
 }
 
 int looks_go(struct looks *l)
 {
-	static const struct job_events events = {on_seen, on_end};
-	static const struct job_end well = {0};
+	struct part *near = &l->parts[NEAR], *far = &l->parts[FAR];
 	struct call *c = l->call;
-	int r = l->failed || l->request.body.failed ? -ENOMEM : 0;
+	int r = l->failed || near->request.body.failed || far->request.body.failed ? -ENOMEM : 0;
 
-	if (r == 0 && l->n <= AT_ONCE && l->request.pools[0][0] == '\0') {
-		r = look_each(&l->request, on_seen, l);
-		if (r == 0)
-			on_end(l, &well);
-	} else if (r == 0) {
-		r = job_start(c->d, "look", &l->request, &events, l);
-		if (r == 0 && !l->to_the_end) {
-			c->abandoned = on_abandoned;
-			c->ended_data = l;
-		}
-	}
+	l->n_going = 1;
 	if (r == 0)
-		return CALL_LATER;
-	looks_free(l);
-	return r == JOB_E_MANY ? call_refuse_many(c) : r;
+		r = begin(near, near->n <= AT_ONCE);
+	if (r == 0)
+		r = begin(far, false);
+	if (r != 0) {
+		abandon(l);
+		looks_free(l);
+		return r == JOB_E_MANY ? call_refuse_many(c) : r;
+	}
+	if (l->n_going > 1 && !l->to_the_end) {
+		c->abandoned = on_abandoned;
+		c->ended_data = l;
+	}
+	gone(l);
+	return CALL_LATER;
 }
 
 bool looks_usage(struct looks *l, const struct qube *q, enum disk disk, uint64_t *ret)
 {
-	for (size_t i = 0; i < l->n; i++) {
-		const struct seen *s = &l->at[(l->next + i) % l->n];
+	for (unsigned k = 0; k < 2 * N_PARTS; k++) {
+		struct part *p = &l->parts[k % N_PARTS];
+		/* what comes next in each of them, then all */
+		const size_t n = k < N_PARTS && p->n > 0 ? 1 : p->n;
 
-		if (s->qid != q->qid || s->disk != disk)
-			continue;
-		l->next = (l->next + i + 1) % l->n;
-		*ret = s->usage;
-		return s->known;
+		for (size_t i = 0; i < n; i++) {
+			const struct seen *s = &p->at[(p->next + i) % p->n];
+
+			if (s->qid != q->qid || s->disk != disk)
+				continue;
+			p->next = (p->next + i + 1) % p->n;
+			*ret = s->usage;
+			return s->known;
+		}
 	}
 	return false;
 }

@@ -12,7 +12,6 @@
 #include "room.h"
 #include "store/property.h"
 #include "version.h"
-#include "volume.h"
 
 #include "base/io.h"
 
@@ -233,7 +232,7 @@ static bool is_asked_about(const struct call *c, const struct qube *q)
 	return !q->hidden && (c->dest_qid == 0 || q->qid == c->dest_qid);
 }
 
-static void add_looks(struct looks *l, const struct call *c, unsigned disks, bool near)
+static void add_looks(struct looks *l, const struct call *c, unsigned disks)
 {
 	const struct model *m = c->d->model;
 
@@ -241,9 +240,7 @@ static void add_looks(struct looks *l, const struct call *c, unsigned disks, boo
 		const struct qube *q = m->by_name[i];
 
 		for (unsigned k = 0; k < N_DISKS && is_asked_about(c, q); k++)
-			if (disks & 1U << k && q->volumes[k].pool &&
-			    volume_pool_is_near(c->d, model_volume_pool(m, q, (enum disk)k)) ==
-				    near)
+			if (disks & 1U << k && q->volumes[k].pool)
 				looks_add(l, q, (enum disk)k, LOOK_USAGE);
 	}
 }
@@ -256,11 +253,8 @@ static int look_first(struct call *c, const struct fields *f, looks_fn fn)
 
 	if (!l)
 		return -ENOMEM;
-	/* one that does not answer comes last, so that the others are seen */
-	if (disks != 0) {
-		add_looks(l, c, disks, true);
-		add_looks(l, c, disks, false);
-	}
+	if (disks != 0)
+		add_looks(l, c, disks);
 	return looks_go(l);
 }
 
