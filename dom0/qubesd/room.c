@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LOOK_MS  5000
+#define LOOK_MS  UINT64_C(5000)
 #define FAR_MS   30000 /* a look by a job, unless somebody stands still */
 #define LATER_MS 60000 /* where the file system did not answer */
 /** LEAST - with less than that nobody goes on: it would stop again at once */
