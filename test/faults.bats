@@ -279,7 +279,7 @@ dies_at_start() {
 	once_more() { [ "$(said 'q showed no sign of life within 30 s; booting once more')" = $((before + 1)) ]; }
 	within 120 once_more
 	timeout $answer_s qvm-kill q
-	run wait $!
+	waited $!
 	cat "$BATS_TEST_TMPDIR/out"
 	[ "$status" = 1 ]
 	grep -q 'killed while it started' "$BATS_TEST_TMPDIR/out"

@@ -68,6 +68,12 @@ appliance_begin() {
 	done
 }
 
+# waited PID: until that child ends; $status is how. `run wait` is in a subshell, which has it as its child only once it has ended
+waited() {
+	status=0
+	wait "$1" || status=$?
+}
+
 # within SECONDS COMMAND...: until the command succeeds, at most so long
 within() {
 	local end=$((SECONDS + $1))

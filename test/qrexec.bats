@@ -315,7 +315,8 @@ teardown() {
 	local caller=$!
 	until_true test -s "$dir/out"
 	kill -9 "$(pgrep -P "$agent")"
-	run -255 wait "$caller"
+	waited "$caller"
+	[ "$status" = 255 ]
 	kill -9 "$agent"
 	until_true test ! -e "$dir/qrexec.42"
 	run -125 call true

@@ -333,11 +333,13 @@ liar() {
 
 @test "hostile: refused without end, and it is cut off with exit code 3" {
 	liar refused
-	run -3 wait "$dom0_pid"
+	waited "$dom0_pid"
+	[ "$status" = 3 ]
 	grep -q 'closed to this qube' "$dir/dom0.log"
 }
 
 @test "hostile: reconnecting without end, and it is cut off with exit code 3" {
 	liar reconnect
-	run -3 wait "$dom0_pid"
+	waited "$dom0_pid"
+	[ "$status" = 3 ]
 }
