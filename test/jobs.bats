@@ -269,3 +269,14 @@ waits() {
 	rm "$BULKHEAD_HOME/state/log/guest-work.log"
 	daemon_start
 }
+
+@test "where no inotify instance is left it serves all the same" {
+	local bare='echo 0 >/proc/sys/user/max_inotify_instances; exec "$@"'
+	unshare --user --map-root-user sh -c "$bare" sh true || skip "no namespaces for users here"
+	daemon_kill
+	# shellcheck disable=SC2154
+	unshare --user --map-root-user sh -c "$bare" sh "$qubesd" 2>>"$BULKHEAD_HOME/log" 3>&- &
+	daemon=$!
+	within 20 answers
+	grep -q 'no inotify instance is left' "$BULKHEAD_HOME/log"
+}

@@ -620,7 +620,9 @@ static void on_event(struct monitor *m, const struct qmp_msg *msg)
 		monitor_set_state(m, MONITOR_STOPPING);
 		break;
 	case QMP_EVENT_STOP:
-		if (q->running && q->running->type == MONITOR_PAUSE)
+		if (q->running && q->running->type == MONITOR_PAUSE && m->state == MONITOR_PAUSED)
+			set_reason(m, &q->told_to_stop);
+		else if (q->running && q->running->type == MONITOR_PAUSE)
 			q->told_to_stop = true;
 		if (m->state == MONITOR_RUNNING)
 			monitor_set_state(m, MONITOR_PAUSED);

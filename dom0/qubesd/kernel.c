@@ -2,6 +2,7 @@
 #include "kernel.h"
 
 #include "api/text.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "qubesd.h"
 #include "store/model.h"
@@ -12,6 +13,9 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+
+/** AGAIN_US - how often kernels are looked for where no watch tells of them */
+#define AGAIN_US UINT64_C(5000000)
 
 int kernel_dir(const struct qubesd *d, char *to, size_t size)
 {
@@ -94,15 +98,41 @@ static int on_change(sd_event_source *s, const struct inotify_event *e, void *da
 	return 0;
 }
 
-int kernel_watch(struct qubesd *d)
+static int watch(struct qubesd *d)
 {
 	char path[4096];
 	int r = kernel_dir(d, path, sizeof(path));
 
-	if (r < 0)
+	if (r == 0)
+		r = sd_event_add_inotify(d->event, NULL, path,
+					 IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO,
+					 on_change, d);
+	return r < 0 ? r : 0;
+}
+
+static int on_time(sd_event_source *s, uint64_t usec, void *data)
+{
+	int r = watch(data);
+
+	(void)usec;
+	kernel_refresh(data);
+	if (r != -EMFILE)
 		return r;
-	r = sd_event_add_inotify(d->event, NULL, path,
-				 IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO, on_change, d);
+	r = sd_event_source_set_time_relative(s, AGAIN_US);
+	r = r < 0 ? r : sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+	return r < 0 ? r : 0;
+}
+
+int kernel_watch(struct qubesd *d)
+{
+	int r = watch(d);
+
 	kernel_refresh(d);
+	if (r != -EMFILE)
+		return r;
+	log_warn(
+		NULL,
+		"no inotify instance is left to this user (fs.inotify.max_user_instances): kernels are looked for now and then");
+	r = sd_event_add_time_relative(d->event, NULL, CLOCK_MONOTONIC, AGAIN_US, 0, on_time, d);
 	return r < 0 ? r : 0;
 }

@@ -287,7 +287,7 @@ const char *room_least(struct qubesd *d, unsigned *ret_percent)
 	for (struct place *p = d->room->places; p; p = p->next) {
 		if (volume_pool_is_near(d, p->name))
 			look_near(p);
-		if (!least || p->percent > least->percent)
+		if (model_pool(d->model, p->name) && (!least || p->percent > least->percent))
 			least = p;
 	}
 	if (!least)

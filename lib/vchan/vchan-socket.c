@@ -31,6 +31,8 @@
 #define RETRY_MAX_MS 50
 /** RECHECK_MS - a client with a watch looks anyway this often (its directory may be a new one) */
 #define RECHECK_MS 1000
+/** WATCH_MS - how long a client has a watch: a user has few inotify instances, and who has not come by then may not come */
+#define WATCH_MS 1000
 
 /** BULK - bytes after which a channel tries for rings: small talk is not worth the move */
 #define BULK (32u << 10)
@@ -160,7 +162,10 @@ static int connect_retry(const char *dir, const char *path, unsigned timeout_ms,
 		passed = io_now_ms() - start;
 		if (passed >= timeout_ms)
 			return -ETIMEDOUT;
-		if (!watched) {
+		if (passed >= WATCH_MS) {
+			close_fd(&watch_fd);
+			watched = false;
+		} else if (!watched) {
 			if (watch_fd < 0)
 				watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 			watched = watch_fd >= 0 &&

@@ -89,11 +89,26 @@ bool power_is_full(const struct qube *q)
 	return q->power && q->power->full && q->power->vmm && !q->power->pausers.first;
 }
 
+static void on_tried(void *data, int r, const char *error)
+{
+	struct power *p = data;
+
+	(void)r, (void)error; /* the state says it */
+	p->trying = false;
+}
+
 void power_try_again(const struct qube *q)
 {
+	struct power *p = q->power;
+
+	if (p->trying)
+		return;
 	/* it is asked again in a while; meanwhile the log says that it stands still */
-	if (vmm_unpause(q->power->vmm, NULL, NULL) < 0)
+	p->trying = true;
+	if (vmm_unpause(p->vmm, on_tried, p) < 0) {
+		p->trying = false;
 		log_debug(q->name, "does not take the command to go on");
+	}
 }
 
 bool power_is_unwanted(const struct qube *q)
@@ -310,9 +325,26 @@ void power_started(struct power *p)
 	memory_watch(p->d);
 	room_watch(p->d);
 	tell_go(p->d, q);
-	power_answer(&p->starters, NULL);
 	if (p->full)
 		set_paused(p);
+	power_answer(&p->starters, NULL);
+}
+
+/* who waits for its shutdown hears that it takes as long as there is no room */
+static void answer_stoppers(struct power *p)
+{
+	const char *name = power_qube(p)->name;
+	struct refusal why;
+
+	p->after = false;
+	if (!p->stoppers.first)
+		return;
+	(void)refuse(
+		&why, "QubesVMShutdownTimeoutError",
+		"'%s' stands still: no room is left for what it writes. It goes on when there is some; or "
+		"kill it with qvm-kill %s",
+		name, name);
+	power_answer(&p->stoppers, &why);
 }
 
 /* @full: nobody told it to */
@@ -331,6 +363,8 @@ static void stands_still(struct power *p, bool full)
 		room_wanted(p->d, q);
 	else
 		power_answer(&p->pausers, NULL);
+	if (full)
+		answer_stoppers(p);
 }
 
 /* an earlier qubesd was shutting it down, and had not given up */

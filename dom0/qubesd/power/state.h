@@ -34,6 +34,7 @@ struct power {
 	bool job;           /* a start or stop job works on it */
 	bool begun;         /* a start job has begun: its volumes are to be put away */
 	bool suspended;     /* PAUSED is for that */
+	bool trying;        /* it was told to go on, and has not answered */
 	bool full;          /* its guest stands still: there was no room for what it wrote */
 	bool kill_wanted;   /* before there was anything to kill */
 	bool announced;     /* domain-start was told */

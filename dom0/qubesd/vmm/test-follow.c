@@ -75,7 +75,8 @@ static void be_monitor(int listen_fd, int tell_fd, int end_fd, size_t len)
 	_exit(0);
 }
 
-static void a_monitor_that_says_what_nobody_understands_is_left_alive_until_it_ends(void **state)
+static void a_monitor_that_says_what_nobody_understands_is_left_alive_until_it_ends_or_is_killed(
+	void **state)
 {
 	/* no message, and one that is longer than any */
 	static const size_t lens[] = {3, 4096};
@@ -111,13 +112,19 @@ static void a_monitor_that_says_what_nobody_understands_is_left_alive_until_it_e
 		assert_int_equal(byte, 'x');
 		assert_int_not_equal(heard, VMM_GONE);
 		assert_int_equal(access(path, F_OK), 0);
-		(void)close(end[1]);
+		/* it ends by itself, or is told to */
+		if (i == 0)
+			(void)close(end[1]);
+		else
+			assert_int_equal(vmm_kill(v), 0);
 		for (unsigned n = 0; n < TURNS && heard != VMM_GONE; n++)
 			assert_true(sd_event_run(event, TURN_US) >= 0);
 		assert_int_equal(heard, VMM_GONE);
 		assert_int_equal(access(dir, F_OK), -1);
 		assert_int_equal(waitpid(pid, &status, 0), pid);
-		assert_int_equal(status, 0);
+		assert_int_equal(status, i == 0 ? 0 : SIGTERM);
+		if (i != 0)
+			(void)close(end[1]);
 		vmm_free(v);
 		sd_event_unref(event);
 		(void)close(tell[0]);
@@ -129,7 +136,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
-			a_monitor_that_says_what_nobody_understands_is_left_alive_until_it_ends),
+			a_monitor_that_says_what_nobody_understands_is_left_alive_until_it_ends_or_is_killed),
 	};
 
 	return cmocka_run_group_tests(tests, make_run_dir, remove_run_dir);

@@ -5,7 +5,7 @@
  * A monitor that was killed tells no GONE: its socket closes while the kernel is still killing its
  * children. We then wait for the end of QEMU, by a pidfd taken when its pid was told, so that who
  * hears GONE can touch the qube's files. A monitor that lives on though we parted (it speaks in another
- * way, or found that we do not listen) is not swept away below its qube: its own end is waited for.
+ * way, or found that we do not listen) is not swept away below its qube: its own end is waited for, and QEMU's.
  */
 #include "found.h"
 #include "qemu/qemu.h"
@@ -15,6 +15,8 @@
 #include "base/sweep.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -26,7 +28,8 @@
 #define MESSAGES_PER_TURN 16
 
 struct vmm {
-	int fd, qemu_fd; /* the monitor's socket; pidfd of QEMU, or of the monitor when we have parted */
+	int fd, qemu_fd,
+		monitor_fd; /* the monitor's socket; pidfds, the monitor's when we have parted */
 	unsigned domid;
 	char run_dir[UNIX_PATH_MAX + 1], name[QUBE_NAME_MAX + 1];
 	sd_event *event;
@@ -109,28 +112,38 @@ static bool finish_all(struct vmm *v)
 
 static int on_gone(sd_event_source *source, int fd, uint32_t revents, void *data);
 
-/* Return: it lives, and its end will be heard */
-static bool monitor_lives(struct vmm *v)
+/* Return: it lives, or did so when we parted, and @v->monitor_fd is its pidfd */
+static bool find_monitor(struct vmm *v)
 {
 	AUTO_CLOSE int fd = NO_FD;
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 
+	if (v->monitor_fd >= 0)
+		return true;
 	if (monitor_connect(v->run_dir, v->domid, &fd) < 0 ||
 	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
 		return false;
-	close_fd(&v->qemu_fd);
-	v->qemu_fd = pidfd_open(peer.pid, 0);
-	return v->qemu_fd >= 0 &&
-	       sd_event_add_io(v->event, &v->end, v->qemu_fd, EPOLLIN, on_gone, v) >= 0;
+	v->monitor_fd = pidfd_open(peer.pid, 0);
+	return v->monitor_fd >= 0;
 }
 
+/* Return: its end will be heard; false: it has ended, or was never there */
+static bool await(struct vmm *v, int pidfd)
+{
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+	return pidfd >= 0 && poll(&p, 1, 0) == 0 &&
+	       sd_event_add_io(v->event, &v->end, pidfd, EPOLLIN, on_gone, v) >= 0;
+}
+
+/* the monitor is awaited before QEMU, which dies with it */
 static void end_now(struct vmm *v)
 {
 	int r;
 
 	v->end = sd_event_source_disable_unref(v->end);
-	if (monitor_lives(v))
+	if ((find_monitor(v) && await(v, v->monitor_fd)) || await(v, v->qemu_fd))
 		return;
 	r = sweep_qube(v->run_dir, v->domid, v->name[0] != '\0' ? v->name : NULL);
 	if (r < 0)
@@ -155,9 +168,6 @@ static void lost(struct vmm *v)
 	v->source = sd_event_source_disable_unref(v->source);
 	close_fd(&v->fd);
 	if (!finish_all(v))
-		return;
-	if (v->qemu_fd >= 0 &&
-	    sd_event_add_io(v->event, &v->end, v->qemu_fd, EPOLLIN, on_gone, v) >= 0)
 		return;
 	end_now(v);
 }
@@ -252,6 +262,7 @@ int vmm_attach(sd_event *event, const char *run_dir, unsigned domid,
 		return -ENOMEM;
 	*v = (struct vmm){.fd = NO_FD,
 			  .qemu_fd = NO_FD,
+			  .monitor_fd = NO_FD,
 			  .domid = domid,
 			  .event = event,
 			  .events = events,
@@ -282,6 +293,7 @@ void vmm_free(struct vmm *v)
 	v->end = sd_event_source_disable_unref(v->end);
 	close_fd(&v->fd);
 	close_fd(&v->qemu_fd);
+	close_fd(&v->monitor_fd);
 	free(v);
 }
 
@@ -327,7 +339,12 @@ int vmm_shutdown(struct vmm *v)
 
 int vmm_kill(struct vmm *v)
 {
-	return simple(v, MONITOR_KILL, NULL, NULL);
+	if (v->fd >= 0)
+		return simple(v, MONITOR_KILL, NULL, NULL);
+	/* one that we have parted from ends its qube as well when it is told to end */
+	if (find_monitor(v))
+		return pidfd_send_signal(v->monitor_fd, SIGTERM, NULL, 0) < 0 ? fail_errno() : 0;
+	return v->end ? 0 : -ESHUTDOWN;
 }
 
 int vmm_pause(struct vmm *v, vmm_done_fn done, void *data)
