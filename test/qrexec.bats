@@ -315,8 +315,10 @@ teardown() {
 	local caller=$!
 	until_true test -s "$dir/out"
 	kill -9 "$(pgrep -P "$agent")"
-	waited "$caller"
-	[ "$status" = 255 ]
+	# not by run, in whose subshell it is no child
+	local code=0
+	wait "$caller" || code=$?
+	[ $code = 255 ]
 	kill -9 "$agent"
 	until_true test ! -e "$dir/qrexec.42"
 	run -125 call true
