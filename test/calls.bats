@@ -936,7 +936,7 @@ waits_by_inotify() {
 	# the agent, who would tell it where to listen, is stopped when the policy answers
 	printf '#!/bin/sh\nkill -STOP %s; cat "%s"\n' "$agent" "$dir/answer.test.Echo.dom0" >"$dir/policy"
 	call_vm dom0 test.Echo <<<"text" >"$dir/out" 3>&- &
-	until_true waits_by_inotify
+	until_true eval 'pgrep -P "$(broker_of_work)" qrexec-broker'
 	until_true eval '! waits_by_inotify'
 	run ! waits_by_inotify
 	pgrep -P "$(broker_of_work)" qrexec-broker

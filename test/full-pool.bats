@@ -86,7 +86,7 @@ a_round() {
 	local q=$1 dir=$2 folder=$3 said=$BATS_TEST_TMPDIR/said writer n
 	[ "$(state "$q")" = Running ] || timeout 300 qvm-start "$q"
 	leave $room_mib "$dir"
-	writes "$q" "$folder" >"$said" &
+	writes "$q" "$folder" >"$said" 3>&- &
 	writer=$!
 	within 600 eval '[ "$(state "$q")" = Paused ]'
 	n=$(grep -c . "$said" || true)

@@ -142,6 +142,7 @@ click() {
 	}
 	within 40 chosen
 	answered 1 'allowed bank'
+	within 20 no_window work
 	ask_as work 60000 - "${qubes[@]}"
 	focus "$(window work)"
 	xdotool key Down Down Down Return
@@ -259,11 +260,16 @@ click() {
 	focus "$(window calm)"
 	xdotool key Return
 	answered 9 'allowed vault'
-	for i in 2 3; do
-		focus "$(window loud)"
-		xdotool key Escape
-		within 20 eval '[ "$(grep -l denied "$BULKHEAD_HOME"/answer.* | wc -l)" -ge "$i" ]'
-	done
+	# the window that is found may be the one before, which goes
+	denied() {
+		[ "$(grep -l denied "$BULKHEAD_HOME"/answer.* | wc -l)" -ge "$1" ]
+	}
+	deny() {
+		denied "$1" || { focus "$(window loud)" && xdotool key Escape && sleep 1; }
+		denied "$1"
+	}
+	within 40 deny 2
+	within 40 deny 3
 	# refused three times: for a while it may not ask
 	grep -q 'loud: refused 3 times' "$BULKHEAD_HOME/log"
 	answered 4 busy

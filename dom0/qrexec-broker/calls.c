@@ -175,6 +175,14 @@ static int caller_tell(struct call *c)
 	return r == 0 ? -EAGAIN : r;
 }
 
+/* One that is refused although its caller may know of it: what has begun of it ends. Not where the daemon that would tell has ended
+ * itself, which the other side could bring about */
+static void take_back(struct broker *b, const struct call *c)
+{
+	if (c->state == CALL_CALLER && !c->to_dom0 && c->asked)
+		tickets_revoke(b, c);
+}
+
 static void caller_turn(struct broker *b, struct call *c)
 {
 	int r = caller_tell(c);
@@ -183,6 +191,8 @@ static void caller_turn(struct broker *b, struct call *c)
 		return;
 	if (r == 0 && c->to_dom0)
 		r = callee_serve_dom0(b, c);
+	if (r > 0)
+		take_back(b, c);
 	if (r != 0) {
 		call_refuse(b, c, "its own daemon gives no port: %s",
 			    r > 0 ? qrexec_outcome_str(r) : log_errno_str(r));
@@ -402,11 +412,13 @@ int calls_turn(struct broker *b, const struct pollfd *p, unsigned n)
 			again(b, c);
 		else if (!is_paused(c))
 			call_turn(b, c, revents);
-		if (c->until_ms > 0 && now >= c->until_ms)
+		if (c->until_ms > 0 && now >= c->until_ms) {
+			take_back(b, c);
 			call_refuse(b, c,
 				    c->state == CALL_QUEUED
 					    ? "too many others of its calls wait for the same qube"
 					    : "it takes too long");
+		}
 		if (c->state == CALL_REFUSED && qrexec_peer_idle(b->daemon))
 			r = refusal_send(b, c);
 	}

@@ -267,6 +267,35 @@ static void a_caller_that_may_know_of_the_call_keeps_it_when_its_daemon_is_gone(
 	}
 }
 
+/* whose daemon lives and does not answer: what began with its tickets ends with it */
+static void a_caller_that_is_told_for_too_long_is_refused_and_nothing_of_the_call_goes_on(
+	void **state)
+{
+	struct broker b = {.name = "work"};
+	struct call *c;
+	int pair[2][2];
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(
+			socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair[i]),
+			0);
+	assert_int_equal(local_peer_new(&pair[0][0], &b.daemon), 0);
+	n_revoked = 0;
+	c = call_begin(&b);
+	assert_int_equal(local_peer_new(&pair[1][0], &c->caller), 0);
+	c->state = CALL_CALLER;
+	c->asked = true;
+	c->until_ms = 1;
+	(void)turn(&b);
+	assert_int_equal(n_revoked, 1);
+	calls_drop_all(&b);
+	assert_int_equal(n_revoked, 1);
+	qrexec_peer_free(b.daemon);
+	(void)close(pair[0][1]);
+	(void)close(pair[1][1]);
+}
+
 static void calls_with_long_names_are_fewer(void **state)
 {
 	static char name[60000];
@@ -300,6 +329,8 @@ int main(void)
 		cmocka_unit_test(a_callee_that_ends_while_the_caller_is_told_is_one_of_a_live_call),
 		cmocka_unit_test(
 			a_caller_that_may_know_of_the_call_keeps_it_when_its_daemon_is_gone),
+		cmocka_unit_test(
+			a_caller_that_is_told_for_too_long_is_refused_and_nothing_of_the_call_goes_on),
 		cmocka_unit_test(calls_with_long_names_are_fewer),
 	};
 
