@@ -272,7 +272,8 @@ click() {
 	within 40 deny 3
 	# refused three times: for a while it may not ask
 	grep -q 'loud: refused 3 times' "$BULKHEAD_HOME/log"
-	answered 4 busy
+	# whichever of them came fourth
+	within 30 eval '[ "$(sort "$BULKHEAD_HOME"/answer.* | uniq -c | tr -s " " | tr "\n" ";")" = " 1 allowed vault; 5 busy; 3 denied;" ]'
 	ask_as loud 60000 0 "${qubes[@]}"
 	answered 10 busy
 	ask_as other 60000 0 "${qubes[@]}"
