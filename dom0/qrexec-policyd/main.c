@@ -188,9 +188,8 @@ static int least(int a, int b)
 	return a < b ? a : b;
 }
 
-static int timeout_ms(const struct policyd *d)
+static int timeout_ms(const struct policyd *d, uint64_t now)
 {
-	const uint64_t now = io_now_ms();
 	int ms = clients_timeout_ms(d);
 
 	if (!is_ready(d))
@@ -201,9 +200,11 @@ static int timeout_ms(const struct policyd *d)
 static int turn(struct policyd *d)
 {
 	static struct pollfd p[3 + CLIENTS_MAX + PROMPTS_MAX];
+	/* looked at once: while the listener is left out there is an end to the wait */
+	const uint64_t now = io_now_ms();
 	const bool whole = qubes_are_whole(&d->qubes);
 	const bool accepting =
-		whole && is_ready(d) && d->n_clients < CLIENTS_MAX && io_now_ms() >= d->accept_ms;
+		whole && is_ready(d) && d->n_clients < CLIENTS_MAX && now >= d->accept_ms;
 	const unsigned n_clients = whole ? clients_poll(d, p + 3) : 0;
 	int r = 0;
 
@@ -212,7 +213,7 @@ static int turn(struct policyd *d)
 	p[2] = (struct pollfd){accepting ? d->listen_fd : NO_FD, POLLIN, 0};
 	if (d->qubes.out_len > 0)
 		p[0].events |= POLLOUT;
-	if (poll(p, 3 + n_clients, whole ? timeout_ms(d) : -1) < 0)
+	if (poll(p, 3 + n_clients, whole ? timeout_ms(d, now) : -1) < 0)
 		return errno == EINTR ? 0 : fail_errno();
 	/* first what has changed, so that no question is answered by what was before. It was looked at before the questions:
 	 * one may have come in between, and what it is about before that */
