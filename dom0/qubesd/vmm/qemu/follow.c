@@ -342,8 +342,9 @@ int vmm_kill(struct vmm *v)
 	if (v->fd >= 0)
 		return simple(v, MONITOR_KILL, NULL, NULL);
 	/* one that we have parted from ends its qube as well when it is told to end */
-	if (find_monitor(v))
-		return pidfd_send_signal(v->monitor_fd, SIGTERM, NULL, 0) < 0 ? fail_errno() : 0;
+	if (find_monitor(v) && pidfd_send_signal(v->monitor_fd, SIGTERM, NULL, 0) == 0)
+		return 0;
+	/* it has ended, and QEMU is about to */
 	return v->end ? 0 : -ESHUTDOWN;
 }
 
