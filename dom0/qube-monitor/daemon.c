@@ -300,7 +300,7 @@ static void on_end(void *data, const struct child_end *end)
 	log_warn(m->name, "%s ended (%s), starting it again", program, how);
 	if (d->kind == DAEMON_VCHAND)
 		knock(d);
-	if (sd_event_add_time_relative(m->event, &d->again, CLOCK_MONOTONIC, RESTART_DELAY_US, 0,
+	if (sd_event_add_time_relative(m->event, &d->again, CLOCK_MONOTONIC, RESTART_DELAY_US, 1000,
 				       on_again, d) < 0)
 		monitor_end(m, false, ENOMEM, "%s could not be started again", program);
 }

@@ -400,7 +400,7 @@ void qemu_work(struct monitor *m)
 		case STEP_PAUSE:
 			if (!op->timer &&
 			    sd_event_add_time_relative(m->event, &op->timer, CLOCK_MONOTONIC,
-						       POLL_US, 0, on_pause_end, op) < 0)
+						       POLL_US, POLL_US / 4, on_pause_end, op) < 0)
 				cut_off(m, "no timer for its state");
 			return;
 		case STEP_DONE:

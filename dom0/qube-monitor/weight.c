@@ -58,6 +58,6 @@ int weight_lower(struct monitor *m)
 	if (m->mode == MONITOR_FORK &&
 	    setpriority(PRIO_PGRP, (id_t)m->qemu.pid, QEMU_NICENESS) < 0 && errno != ESRCH)
 		return fail_errno();
-	return sd_event_add_time_relative(m->event, &m->qemu.weight, CLOCK_MONOTONIC, 0, 0,
+	return sd_event_add_time_relative(m->event, &m->qemu.weight, CLOCK_MONOTONIC, 0, 1,
 					  on_again, m);
 }
