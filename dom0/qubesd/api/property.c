@@ -147,11 +147,13 @@ static void tell(struct call *c, struct qube *q, const struct property *p)
 static void emit_dependants(struct call *c, const struct qube *q, const struct property *p)
 {
 	const struct model *m = c->d->model;
+	/* a qube's property is only followed by the same one of others (property_depends()) */
+	const unsigned first = q ? p->id : 0, end = q ? first + 1 : N_PROPERTIES;
 
 	if (q && (p->id == PROP_label || p->id == PROP_provides_network))
 		emit(c, q, "property-reset", "icon", NULL, NULL);
 	for (size_t i = 0; i < m->n_qubes; i++)
-		for (unsigned n = 0; n < N_PROPERTIES; n++) {
+		for (unsigned n = first; n < end; n++) {
 			const struct property *other = property_at(false, n);
 
 			if (m->by_name[i] != q && property_has(m->by_name[i], other) &&

@@ -88,7 +88,10 @@ bool property_interfaces_are(const char *text);
 /** property_may_reset() - the default is acceptable now; 0 or REFUSED */
 MUST_CHECK int property_may_reset(const struct model *m, const struct qube *q,
 				  const struct property *p, struct refusal *why);
-/** property_depends() - the value of @q follows that of @on of @from (its template or the system)
+/**
+ * property_depends() - the value of @q follows that of @on of @from (its template or the system)
+ *
+ * Only the same property of another qube is followed, but any of the system's.
  */
 bool property_depends(const struct model *m, const struct qube *q, const struct property *p,
 		      const struct qube *from, const struct property *on);
