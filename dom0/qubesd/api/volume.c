@@ -188,6 +188,7 @@ struct work {
 	bool import;
 	uint64_t new_size; /* 0: as it was */
 	unsigned from_qid; /* a clone's source, which must stay; 0: none */
+	bool again;        /* a clone that was cut off, and is done once more */
 };
 
 static void work_progress(void *data, const char *stage, const char *text, uint64_t done,
@@ -199,6 +200,8 @@ static void work_progress(void *data, const char *stage, const char *text, uint6
 		call_progress(w->call, stage, text, done, total);
 }
 
+static int clone_start(struct work *w);
+
 static void work_done(void *data, const struct job_end *end)
 {
 	struct work *w = data;
@@ -209,6 +212,13 @@ static void work_done(void *data, const struct job_end *end)
 	bool well = end->type[0] == '\0';
 	int r = 0;
 
+	/* what was there has gone already: it becomes the clone, as it does when qubesd begins anew */
+	if (end->cut_off && w->from_qid > 0 && !w->again) {
+		w->again = true;
+		log_warn(q->name, "volume %s: %s; once more", disk_name(w->disk), end->text);
+		if (clone_start(w) == 0)
+			return;
+	}
 	q->n_busy--;
 	if (w->from_qid > 0)
 		model_get(w->d->model, w->from_qid)->n_busy--;
@@ -237,6 +247,17 @@ static void work_done(void *data, const struct job_end *end)
 }
 
 static const struct job_events work_events = {work_progress, work_done};
+
+/* the job alone: of one that stands in the store */
+static int clone_start(struct work *w)
+{
+	struct request AUTO(request_done) request = {0};
+	struct qubesd *d = w->d;
+
+	request_put_volume(&request, "volume", d, model_get(d->model, w->qid), w->disk);
+	request_put_volume(&request, "from", d, model_get(d->model, w->from_qid), w->disk);
+	return fault(job_start(d, "clone", &request, &work_events, w));
+}
 
 static void hold(struct qubesd *d, const struct work *w)
 {
@@ -664,7 +685,6 @@ static bool detail_parse(const char *detail, unsigned *ret_disk, unsigned *ret_f
 int volume_finish(struct qubesd *d, const struct operation *op)
 {
 	struct changes AUTO(changes_done) changes = {0};
-	struct request AUTO(request_done) request = {0};
 	struct qube *q = model_get(d->model, op->qid), *from = NULL;
 	struct work *w = NULL;
 	unsigned disk = 0, from_qid = 0;
@@ -687,9 +707,7 @@ int volume_finish(struct qubesd *d, const struct operation *op)
 			   .operation = op->id,
 			   .new_size = from->volumes[disk].size,
 			   .from_qid = from_qid};
-	request_put_volume(&request, "volume", d, q, disk);
-	request_put_volume(&request, "from", d, from, disk);
-	r = fault(job_start(d, "clone", &request, &work_events, w));
+	r = clone_start(w);
 	if (r < 0) {
 		free(w);
 		return r;

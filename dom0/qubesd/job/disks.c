@@ -120,16 +120,19 @@ int run_import(const struct request *request)
 int run_clone(const struct request *request)
 {
 	struct storage_volume v, from;
-	char error[512] = "";
+	char error[512] = "", none[512] = "";
 	int r;
 
 	if (!request_get_volume(request, "volume", &v) ||
 	    !request_get_volume(request, "from", &from))
 		return -EINVAL;
-	/* the volume was made empty with its qube; what it becomes replaces that */
+	/* the volume was made empty with its qube; what it becomes replaces that, and if that fails it is empty again */
 	r = storage_remove(&v, error, sizeof(error));
-	if (r == 0 || r == STORAGE_E_ABSENT)
-		r = storage_clone(&v, &from, error, sizeof(error));
+	if (r != 0 && r != STORAGE_E_ABSENT)
+		return storage_failed(r, error);
+	r = storage_clone(&v, &from, error, sizeof(error));
+	if (r != 0 && storage_create(&v, none, sizeof(none)) != 0)
+		log_err(NULL, "after a clone that failed: %s", none);
 	return r == 0 ? 0 : storage_failed(r, error);
 }
 

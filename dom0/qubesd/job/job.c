@@ -155,6 +155,7 @@ static void finish(struct job *j)
 	if (!j->ended || j->source)
 		return;
 	if (!j->told) {
+		end.cut_off = true;
 		(void)snprintf(end.type, sizeof(end.type), "QubesException");
 		(void)snprintf(end.text, sizeof(end.text),
 			       "the operation '%s' was ended before it was done", j->kind->name);

@@ -14,8 +14,10 @@
 
 struct qubesd;
 
-/** struct job_end - how it went: @type "" = well, else an exception's type and a sentence */
+/** struct job_end - how it went: @type "" = well, else an exception's type and a sentence. @cut_off: it was killed, and can be
+ * done again */
 struct job_end {
+	bool cut_off;
 	char type[64];
 	char text[768];
 };

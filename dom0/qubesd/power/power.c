@@ -261,6 +261,13 @@ static void stop_done(void *data, const struct job_end *end)
 	struct power *p = data;
 
 	p->job = false;
+	/* a job that was killed leaves unfinished what is to be a revision: who shut it down would clone, or start, an older one */
+	if (end->cut_off && !p->put_again) {
+		p->put_again = true;
+		log_warn(power_qube(p)->name, "putting its volumes away: %s; once more", end->text);
+		power_put_away(p);
+		return;
+	}
 	if (end->type[0] != '\0')
 		log_err(power_qube(p)->name, "putting its volumes away: %s", end->text);
 	halted(p);

@@ -40,6 +40,7 @@ struct power {
 	bool announced;     /* domain-start was told */
 	bool gone;          /* the monitor has ended */
 	bool clean;         /* and the guest had powered itself off */
+	bool put_again;     /* its volumes are put away for the second time */
 	bool failed;        /* it did not start; @why says it */
 	bool after;         /* RUNNING, and shut down as soon as its clients have ended */
 	struct call *ahead; /* the start of its netvm, which it waits for; NULL: none */

@@ -112,6 +112,7 @@ MUST_CHECK int storage_probe(const char *driver, const char *pool_dir, char *err
 /* Each returns 0, an outcome, or -errno; @error (may be NULL) gets a sentence that names file and
  * cause. After 0 it is empty, or says what could not be tidied up this time (worth a warning). */
 MUST_CHECK int storage_create(const struct storage_volume *v, char *error, size_t error_size);
+/* storage_remove(): once it has returned 0 or STORAGE_E_ABSENT nothing of it comes back, not even after a power cut */
 MUST_CHECK int storage_remove(const struct storage_volume *v, char *error, size_t error_size);
 /**
  * storage_start() - make it ready for a guest and open its chain

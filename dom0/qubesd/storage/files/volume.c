@@ -203,15 +203,24 @@ static int open_halted(const struct storage_volume *v, struct folder *ret, const
 	return r;
 }
 
-/* the qube's own folder, once its last volume is gone; @path is cut there */
-static void remove_parent(const struct storage_volume *v, char *path)
+/* The qube's own folder, once its last volume is gone; @path is cut there. A qube is forgotten as soon as its volumes are
+ * removed: what came back after a power cut would be nobody's. */
+static int remove_parent(const struct storage_volume *v, char *path)
 {
+	AUTO_CLOSE int fd = NO_FD;
 	char *slash = strrchr(path, '/');
 
 	if (slash && (size_t)(slash - path) > strlen(v->pool_dir)) {
 		*slash = '\0';
-		(void)rmdir(path);
+		if (rmdir(path) == 0 || errno == ENOENT)
+			slash = strrchr(path, '/');
 	}
+	*slash = '\0';
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* no pool, no folder in it */
+	if (fd < 0)
+		return errno == ENOENT ? 0 : fail_errno();
+	return fsync(fd) < 0 ? fail_errno() : 0;
 }
 
 int files_remove(const struct storage_volume *v, const struct say *to)
@@ -241,8 +250,8 @@ int files_remove(const struct storage_volume *v, const struct say *to)
 	if (io_remove_tree(AT_FDCWD, new) < 0)
 		return say_result(to, -EIO, "cannot remove", NULL, new);
 	if (!found) {
-		remove_parent(v, path);
-		return STORAGE_E_ABSENT;
+		r = remove_parent(v, path);
+		return r < 0 ? say_result(to, r, "cannot remove", NULL, path) : STORAGE_E_ABSENT;
 	}
 	if (r == 0) {
 		r = io_remove_tree(AT_FDCWD, old);
@@ -256,8 +265,8 @@ int files_remove(const struct storage_volume *v, const struct say *to)
 	r = io_remove_tree(AT_FDCWD, old);
 	if (r < 0)
 		return say_result(to, r, "cannot remove", NULL, old);
-	remove_parent(v, path);
-	return say(to, 0, "%s", "");
+	r = remove_parent(v, path);
+	return r < 0 ? say_result(to, r, "cannot remove", NULL, path) : say(to, 0, "%s", "");
 }
 
 /* --- start and stop --- */
