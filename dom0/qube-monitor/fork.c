@@ -221,9 +221,12 @@ void fork_begin(struct monitor *m)
 		monitor_set_state(m, MONITOR_RUNNING);
 }
 
-void fork_on_port(struct monitor *m, const char *device)
+void fork_on_port(struct monitor *m, const char *device, bool open)
 {
-	if (m->mode == MONITOR_ZYGOTE && m->qemu.ready && m->state_fd >= 0 &&
-	    str_eq(device, STAGE_DEVICE))
+	if (!str_eq(device, STAGE_DEVICE))
+		return;
+	if (open && m->mode == MONITOR_ZYGOTE && m->qemu.ready && m->state_fd >= 0)
 		queue(m, OP_SAVE);
+	if (!open && m->mode == MONITOR_FORK)
+		weight_settle(m);
 }

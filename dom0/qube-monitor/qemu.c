@@ -652,10 +652,8 @@ static void on_event(struct monitor *m, const struct qmp_msg *msg)
 		memory_has(m, msg->size);
 		break;
 	case QMP_EVENT_VSERPORT_CHANGE:
-		if (!msg->open)
-			break;
-		fork_on_port(m, msg->device);
-		if (str_eq(msg->device, VCHAN_DEVICE))
+		fork_on_port(m, msg->device, msg->open);
+		if (msg->open && str_eq(msg->device, VCHAN_DEVICE))
 			monitor_awake(m);
 		break;
 	case QMP_EVENT_RESET:
@@ -875,6 +873,7 @@ void qemu_done(struct qemu *q)
 	q->notes = sd_event_source_disable_unref(q->notes);
 	q->answer_timer = sd_event_source_disable_unref(q->answer_timer);
 	q->weight = sd_event_source_disable_unref(q->weight);
+	q->settle = sd_event_source_disable_unref(q->settle);
 	for (size_t i = 0; i < ARRAY_LEN(q->ops); i++)
 		if (q->ops[i].state != OP_FREE)
 			op_free(&q->ops[i]);

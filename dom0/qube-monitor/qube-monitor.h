@@ -115,7 +115,8 @@ struct qemu {
 	struct child *child, *reader;
 	pid_t pid;
 	int qmp_fd, notes_fd;
-	sd_event_source *notes, *answer_timer, *weight;
+	sd_event_source *notes, *answer_timer, *weight, *settle;
+	int niceness; /* what it is to have */
 	bool greeted, ready, shut_down, guest_asked, rebooted;
 	uint64_t next_id, waiting_id; /* 0: no command is out */
 	uint64_t next_seq;
@@ -162,8 +163,8 @@ void fork_answer(struct op *op, const struct qmp_msg *msg);
 void fork_done(struct monitor *m, struct op *op);
 /** fork_begin() - QEMU answers: make it a fork, or wait for the end of the generic stage */
 void fork_begin(struct monitor *m);
-/** fork_on_port() - the guest has opened the port with the id @device */
-void fork_on_port(struct monitor *m, const char *device);
+/** fork_on_port() - the guest has opened or closed the port with the id @device */
+void fork_on_port(struct monitor *m, const char *device, bool open);
 
 /** qemu_ask_memory() - ask for what the guest says of its memory, unless that is under way */
 void qemu_ask_memory(struct monitor *m);
@@ -197,8 +198,10 @@ void memory_done(struct monitor *m);
 
 #define QEMU_NICENESS 10
 
-/** weight_lower() - let QEMU give way to dom0's programs, soon. Return: 0; -errno */
+/** weight_lower() - let QEMU give way to dom0's programs, soon; a fork less so until weight_settle(). Return: 0; -errno */
 MUST_CHECK int weight_lower(struct monitor *m);
+/** weight_settle() - a fork has answered, or has had its time: it weighs what others do */
+void weight_settle(struct monitor *m);
 
 /* daemon.c */
 

@@ -54,7 +54,7 @@
 #define MAX_GROUPS   256
 /* at rest: so many looks in a row, LOOK_MS apart, at which nobody but us runs */
 #define LOOKS   8
-#define LOOK_MS 100
+#define LOOK_MS 50
 /* a system that never rests is no zygote */
 #define REST_TIMEOUT_MS 600000
 /* how long the disks of a fork may take to appear with their size */
@@ -65,6 +65,9 @@
 #define ANSWERED_TIMES  4
 #define ANSWERED_MIN_MS 500
 #define ANSWERED_MAX_MS 5000
+/* a first answer within that is of a machine with little else to do */
+#define QUICK_MS        500
+#define GIVE_WAY_MAX_MS 3000
 
 enum turn { FIRST, LATER }; /* in which groups are thawed */
 
@@ -443,6 +446,16 @@ static void become_fork(int port, uint64_t *ret_ms)
 	disk_wait("/dev/vdc");
 }
 
+/* Others who began with us may still be waited for: on a machine where the first answer took long the rest does not wake up in their midst */
+static void give_way(uint64_t since_ms)
+{
+	const uint64_t ms = io_now_ms() - since_ms;
+
+	if (ms > QUICK_MS)
+		pause_ms(ms - QUICK_MS < GIVE_WAY_MAX_MS ? (unsigned)(ms - QUICK_MS)
+							 : GIVE_WAY_MAX_MS);
+}
+
 static int answered_timeout_ms(uint64_t since_ms)
 {
 	const uint64_t ms = (io_now_ms() - since_ms) * ANSWERED_TIMES;
@@ -475,14 +488,16 @@ int main(int argc, char **argv)
 	if (r < 0)
 		give_up("the port " FORK_PORT, r);
 	become_fork(port, &began_ms);
-	close_fd(&port);
 	thaw(FIRST);
 	r = path_await(NAMED, PERSONAL_TIMEOUT_MS);
 	if (r < 0)
 		log_warn(NULL, "stage-personal: %s; all others go on", log_errno_str(r));
 	/* whom the user's rc.local may ask is to be there; else the first to be answered is who waits for this start */
-	if (r == 0 && access(RC_LOCAL, X_OK) < 0)
-		(void)!path_await(ANSWERED, answered_timeout_ms(began_ms));
+	if (r == 0 && access(RC_LOCAL, X_OK) < 0 &&
+	    path_await(ANSWERED, answered_timeout_ms(began_ms)) == 0)
+		give_way(began_ms);
+	/* for dom0: from here on this qube is one of many */
+	close_fd(&port);
 	thaw(LATER);
 	groups_leave();
 	return 0;
