@@ -14,7 +14,7 @@
  * the folder in which the next part of its way is to appear.
  *
  * A user has few inotify instances, and each caller that a service of dom0 waits for takes one. While there is none for us
- * the files are read every LOOK_MS instead, and what is new is told.
+ * the files are read every LOOK_MS instead, and what is new is told once it has been read twice: nobody says that a file is closed.
  */
 #include "policyd.h"
 
@@ -66,7 +66,9 @@ struct loader {
 	struct way ways[WAYS_MAX];
 	unsigned n_ways;
 	bool look;     /* not all could be watched, or read: it is looked at again */
-	uint64_t told; /* hash of what was told last */
+	bool unsure;   /* what was seen then is new, and may be half of it */
+	uint64_t told; /* hash of what was told last; 0: nothing */
+	uint64_t seen; /* of what was read last */
 };
 
 /* ---- watching */
@@ -131,7 +133,20 @@ static int watch_above(struct loader *l, const char *path, char ret[PATH_MAX])
 
 static int watch_way(struct loader *l, const char *path, unsigned n_links);
 
-/* the folders of @path that are links; one that cannot be watched is no fault. Return: 0; -ENOMEM */
+/* the user has no more of what watches are made from: no fault of the policy's */
+static bool is_short(int r)
+{
+	return r == -EMFILE || r == -ENFILE || r == -ENOSPC;
+}
+
+/* a link that cannot be watched is no fault, but where it leads is looked at then. Return: 0; -ENOMEM */
+static int passed_over(struct loader *l, int r)
+{
+	l->look |= is_short(r) || r == -E2BIG;
+	return r == -ENOMEM ? r : 0;
+}
+
+/* the folders of @path that are links. Return: 0; -ENOMEM */
 static int watch_links(struct loader *l, char *path, unsigned n_links)
 {
 	char to[1];
@@ -139,9 +154,8 @@ static int watch_links(struct loader *l, char *path, unsigned n_links)
 
 	for (char *slash = path; r == 0 && *slash && (slash = strchr(slash + 1, '/'));) {
 		*slash = '\0';
-		if (readlink(path, to, sizeof(to)) > 0 &&
-		    watch_way(l, path, n_links + 1) == -ENOMEM)
-			r = -ENOMEM;
+		if (readlink(path, to, sizeof(to)) > 0)
+			r = passed_over(l, watch_way(l, path, n_links + 1));
 		*slash = '/';
 	}
 	return r;
@@ -176,6 +190,7 @@ static int watch_entry(struct loader *l, const char *path, const char *name, uns
 {
 	char below[PATH_MAX];
 	struct stat st, own;
+	int r = 0;
 
 	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
 	    str_format(below, sizeof(below), "%s/%s", path, name) < 0)
@@ -183,16 +198,16 @@ static int watch_entry(struct loader *l, const char *path, const char *name, uns
 	/* a way that cannot be gone or watched is no fault of the policy's; what came meanwhile is there now */
 	if (lstat(below, &own) < 0)
 		return 0;
-	if (S_ISLNK(own.st_mode) && watch_way(l, below, 0) == -ENOMEM)
-		return -ENOMEM;
-	if (stat(below, &st) < 0)
-		return 0;
+	if (S_ISLNK(own.st_mode))
+		r = passed_over(l, watch_way(l, below, 0));
+	if (r < 0 || stat(below, &st) < 0)
+		return r;
 	if (S_ISDIR(st.st_mode))
 		return watch_below(l, below, depth + 1);
 	if (S_ISREG(st.st_mode) && S_ISLNK(own.st_mode) &&
-	    inotify_add_watch(l->watch_fd, below, CHANGES) < 0 && errno == ENOMEM)
-		return -ENOMEM;
-	return 0;
+	    inotify_add_watch(l->watch_fd, below, CHANGES) < 0)
+		r = passed_over(l, fail_errno());
+	return r;
 }
 
 static int watch_below(struct loader *l, const char *path, unsigned depth)
@@ -339,10 +354,20 @@ static void set_timer(const struct loader *l, int64_t until)
 	(void)timerfd_settime(l->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
-/* the user has no more of what watches are made from: no fault of the policy's */
-static bool is_short(int r)
+/* what is read where nothing says that a file is closed is told when it has been read twice the same. 0; -errno */
+static int tell(struct loader *l, const struct loader_note *note, int fd, uint64_t hash,
+		bool only_news)
 {
-	return r == -EMFILE || r == -ENFILE || r == -ENOSPC;
+	const bool known = l->told == 0 || hash == l->told || hash == l->seen;
+	int r = 0;
+
+	l->unsure = l->look && !known;
+	l->seen = hash;
+	if (l->unsure || (only_news && hash == l->told))
+		return 0;
+	r = io_send_msg(l->notes_fd, note, sizeof(*note), &fd, note->kind == LOADER_TABLE ? 1 : 0);
+	l->told = hash;
+	return r;
 }
 
 /* read everything and say what came of it; if this is only one more look, what is new */
@@ -356,9 +381,11 @@ static int load(struct loader *l)
 	struct loader_note note = {0};
 	struct policy_error error = {0};
 	AUTO_CLOSE int fd = NO_FD;
-	int r = watch_all(l);
+	int r;
 
-	l->look = r < 0;
+	l->look = false;
+	r = watch_all(l);
+	l->look |= r < 0;
 	if (r == 0 || is_short(r))
 		r = ruleset_read(l->places->folders, l->places->legacy, &rules, &path);
 	if (r == 0)
@@ -374,11 +401,7 @@ static int load(struct loader *l)
 	set_timer(l, rules.until);
 	note.kind = r == 0 ? LOADER_TABLE : LOADER_FAULT;
 	hash = hash_of(hash, note.text, strlen(note.text));
-	if (!only_news || hash != l->told)
-		r = io_send_msg(l->notes_fd, &note, sizeof(note), &fd, r == 0 ? 1 : 0);
-	else
-		r = 0;
-	l->told = hash;
+	r = tell(l, &note, fd, hash, only_news);
 	/* watches take the kernel many milliseconds to end: after all else */
 	close_fd(&past_fd);
 	close_fd(&past_ways_fd);
@@ -510,7 +533,7 @@ static int wait_ms(uint64_t due_ms)
 /* 0: never, unless something changes */
 static uint64_t next_look_ms(const struct loader *l)
 {
-	return l->look ? io_now_ms() + LOOK_MS : 0;
+	return l->look ? io_now_ms() + (l->unsure ? CREATED_MS : LOOK_MS) : 0;
 }
 
 /* until policyd is gone */

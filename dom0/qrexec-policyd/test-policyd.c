@@ -176,10 +176,12 @@ static void within_allowed(bool allowed, const char *source, const char *target,
 
 /* ---- its life */
 
-/* a user namespace that has no inotify instance, for what is executed in it */
+/* user namespaces for what is executed in them: one has no inotify instance, one can watch what the policy is in, but no more */
 #define WITHOUT_INOTIFY "echo 0 >/proc/sys/user/max_inotify_instances && exec \"$@\""
+#define FEW_WATCHES     "echo 6 >/proc/sys/user/max_inotify_watches && exec \"$@\""
 
-static int begin_with(bool inotify)
+/* @limited: NULL, or one of those */
+static int begin_with(const char *limited)
 {
 	char program[PATH_MAX], policy_dir[PATH_MAX], prompt[PATH_MAX];
 	char *argv[] = {(char *)"/usr/bin/unshare",
@@ -187,7 +189,7 @@ static int begin_with(bool inotify)
 			(char *)"--map-root-user",
 			(char *)"sh",
 			(char *)"-c",
-			(char *)WITHOUT_INOTIFY,
+			(char *)limited,
 			(char *)"sh",
 			program,
 			(char *)"--feed-fd",
@@ -203,7 +205,7 @@ static int begin_with(bool inotify)
 			(char *)"--prompt-socket",
 			prompt,
 			NULL};
-	char **from = inotify ? argv + 7 : argv;
+	char **from = limited ? argv : argv + 7;
 	int feed[2], listen_fd = NO_FD, log_fd;
 
 	f = (struct fixture){.dir = "/tmp/test-policyd.XXXXXX", .pidfd = NO_FD};
@@ -235,7 +237,7 @@ static int begin_with(bool inotify)
 static int begin(void **state)
 {
 	(void)state;
-	return begin_with(true);
+	return begin_with(NULL);
 }
 
 /* it ends with its qubesd, whatever became of it */
@@ -431,13 +433,13 @@ static unsigned n_policies(void)
 	return n;
 }
 
-static int begin_without_inotify(void **state)
+static int begin_if_limited(void **state, const char *limited)
 {
 	const struct spawn may = {.path = "/usr/bin/unshare",
 				  .argv = (char *[]){(char *)"unshare", (char *)"--user",
 						     (char *)"--map-root-user", (char *)"sh",
-						     (char *)"-c", (char *)WITHOUT_INOTIFY,
-						     (char *)"sh", (char *)"true", NULL}};
+						     (char *)"-c", (char *)limited, (char *)"sh",
+						     (char *)"true", NULL}};
 	struct child_end how;
 	int pidfd, r;
 
@@ -449,7 +451,17 @@ static int begin_without_inotify(void **state)
 		return 0;
 	close_fd(&pidfd);
 	*state = &f;
-	return begin_with(false);
+	return begin_with(limited);
+}
+
+static int begin_without_inotify(void **state)
+{
+	return begin_if_limited(state, WITHOUT_INOTIFY);
+}
+
+static int begin_with_few_watches(void **state)
+{
+	return begin_if_limited(state, FEW_WATCHES);
 }
 
 static int end_if_begun(void **state)
@@ -468,6 +480,23 @@ static void a_policy_that_cannot_be_watched_is_looked_at(void **state)
 	put_policy("policy.d/30-user.policy", "a.B * @tag:trusted @anyvm allow\n");
 	within_allowed(true, "work", "vault", "a.B");
 	assert_int_equal(n_policies(), 3);
+}
+
+/* what a link leads to is elsewhere, where there is no watch left for it */
+static void a_link_that_cannot_be_watched_is_looked_at(void **state)
+{
+	char link[PATH_MAX];
+
+	if (!*state)
+		skip(); /* it needs a user namespace whose limits can be set */
+	tell_few();
+	within_allowed(true, "work", "vault", "a.B");
+	memcpy(link, path("policy.d/20-link.policy"), sizeof(link));
+	put_policy("elsewhere", "a.B * @tag:trusted @anyvm deny\n");
+	assert_int_equal(symlink("../elsewhere", link), 0);
+	within_allowed(false, "work", "vault", "a.B");
+	put_policy("elsewhere", "a.B * @tag:trusted @anyvm allow\n");
+	within_allowed(true, "work", "vault", "a.B");
 }
 
 static void what_is_told_takes_effect_together(void **state)
@@ -914,6 +943,8 @@ int main(void)
 			begin, end),
 		cmocka_unit_test_setup_teardown(a_policy_that_cannot_be_watched_is_looked_at,
 						begin_without_inotify, end_if_begun),
+		cmocka_unit_test_setup_teardown(a_link_that_cannot_be_watched_is_looked_at,
+						begin_with_few_watches, end_if_begun),
 		cmocka_unit_test_setup_teardown(a_target_that_does_not_run_is_started_first, begin,
 						end),
 		cmocka_unit_test_setup_teardown(
