@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -75,11 +76,31 @@ static void be_monitor(int listen_fd, int tell_fd, int end_fd, size_t len)
 	_exit(0);
 }
 
+/* no descriptor is to be had, as in a qubesd with too many clients */
+static void set_descriptors(bool short_of_them)
+{
+	static struct rlimit had;
+	struct rlimit now;
+
+	if (short_of_them)
+		assert_int_equal(getrlimit(RLIMIT_NOFILE, &had), 0);
+	now = had;
+	if (short_of_them)
+		now.rlim_cur = 3;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+}
+
+static int on_nothing(sd_event_source *s, uint64_t usec, void *data)
+{
+	(void)s, (void)usec, (void)data;
+	return 0;
+}
+
 static void a_monitor_that_says_what_nobody_understands_is_left_alive_until_it_ends_or_is_killed(
 	void **state)
 {
-	/* no message, and one that is longer than any */
-	static const size_t lens[] = {3, 4096};
+	/* no message, one that is longer than any, and one while it cannot be found out whether it lives */
+	static const size_t lens[] = {3, 4096, 3};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
@@ -106,14 +127,23 @@ static void a_monitor_that_says_what_nobody_understands_is_left_alive_until_it_e
 		(void)close(end[0]);
 		heard = VMM_STARTING;
 		assert_true(sd_event_new(&event) >= 0);
+		/* a loop has timers already, and needs no descriptor for one more */
+		assert_true(sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, 1, 1,
+						       on_nothing, NULL) >= 0);
 		assert_int_equal(vmm_attach(event, run_dir, DOMID, &events, NULL, &v), 0);
+		if (i == 2)
+			set_descriptors(true);
 		for (unsigned n = 0; n < TURNS && read(tell[0], &byte, 1) != 1; n++)
 			assert_true(sd_event_run(event, TURN_US) >= 0);
 		assert_int_equal(byte, 'x');
+		if (i == 2) {
+			assert_int_equal(vmm_kill(v), -EMFILE);
+			set_descriptors(false);
+		}
 		assert_int_not_equal(heard, VMM_GONE);
 		assert_int_equal(access(path, F_OK), 0);
 		/* it ends by itself, or is told to */
-		if (i == 0)
+		if (i != 1)
 			(void)close(end[1]);
 		else
 			assert_int_equal(vmm_kill(v), 0);
@@ -122,8 +152,8 @@ static void a_monitor_that_says_what_nobody_understands_is_left_alive_until_it_e
 		assert_int_equal(heard, VMM_GONE);
 		assert_int_equal(access(dir, F_OK), -1);
 		assert_int_equal(waitpid(pid, &status, 0), pid);
-		assert_int_equal(status, i == 0 ? 0 : SIGTERM);
-		if (i != 0)
+		assert_int_equal(status, i != 1 ? 0 : SIGTERM);
+		if (i == 1)
 			(void)close(end[1]);
 		vmm_free(v);
 		sd_event_unref(event);

@@ -26,6 +26,7 @@
 #define MAX_PENDING       32
 #define SCAN_TIMEOUT_MS   2000
 #define MESSAGES_PER_TURN 16
+#define AGAIN_US          1000000
 
 struct vmm {
 	int fd, qemu_fd,
@@ -112,20 +113,25 @@ static bool finish_all(struct vmm *v)
 
 static int on_gone(sd_event_source *source, int fd, uint32_t revents, void *data);
 
-/* Return: it lives, or did so when we parted, and @v->monitor_fd is its pidfd */
-static bool find_monitor(struct vmm *v)
+/* Return: 0: it lives, or did so when we parted, and @v->monitor_fd is its pidfd; -ESRCH: it does not; -errno: that cannot be
+ * told now */
+static int find_monitor(struct vmm *v)
 {
 	AUTO_CLOSE int fd = NO_FD;
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
+	int r;
 
 	if (v->monitor_fd >= 0)
-		return true;
-	if (monitor_connect(v->run_dir, v->domid, &fd) < 0 ||
-	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
-		return false;
-	v->monitor_fd = pidfd_open(peer.pid, 0);
-	return v->monitor_fd >= 0;
+		return 0;
+	r = monitor_connect(v->run_dir, v->domid, &fd);
+	if (r == 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		r = fail_errno();
+	if (r == 0)
+		v->monitor_fd = pidfd_open(peer.pid, 0);
+	if (r == 0 && v->monitor_fd < 0)
+		r = fail_errno();
+	return r == -ENOENT || r == -ECONNREFUSED || r == -ECONNRESET ? -ESRCH : r;
 }
 
 /* Return: its end will be heard; false: it has ended, or was never there */
@@ -137,13 +143,23 @@ static bool await(struct vmm *v, int pidfd)
 	       sd_event_add_io(v->event, &v->end, pidfd, EPOLLIN, on_gone, v) >= 0;
 }
 
+static int on_again(sd_event_source *source, uint64_t usec, void *data);
+
 /* the monitor is awaited before QEMU, which dies with it */
 static void end_now(struct vmm *v)
 {
 	int r;
 
 	v->end = sd_event_source_disable_unref(v->end);
-	if ((find_monitor(v) && await(v, v->monitor_fd)) || await(v, v->qemu_fd))
+	r = find_monitor(v);
+	if (r == 0 && await(v, v->monitor_fd))
+		return;
+	/* what we are short of says nothing of it: it may live, and its qube with it */
+	if (r < 0 && r != -ESRCH &&
+	    sd_event_add_time_relative(v->event, &v->end, CLOCK_MONOTONIC, AGAIN_US, 0, on_again,
+				       v) >= 0)
+		return;
+	if (await(v, v->qemu_fd))
 		return;
 	r = sweep_qube(v->run_dir, v->domid, v->name[0] != '\0' ? v->name : NULL);
 	if (r < 0)
@@ -158,6 +174,14 @@ static int on_gone(sd_event_source *source, int fd, uint32_t revents, void *data
 	(void)source;
 	(void)fd;
 	(void)revents;
+	end_now(data);
+	return 0;
+}
+
+static int on_again(sd_event_source *source, uint64_t usec, void *data)
+{
+	(void)source;
+	(void)usec;
 	end_now(data);
 	return 0;
 }
@@ -339,11 +363,16 @@ int vmm_shutdown(struct vmm *v)
 
 int vmm_kill(struct vmm *v)
 {
+	int r;
+
 	if (v->fd >= 0)
 		return simple(v, MONITOR_KILL, NULL, NULL);
 	/* one that we have parted from ends its qube as well when it is told to end */
-	if (find_monitor(v) && pidfd_send_signal(v->monitor_fd, SIGTERM, NULL, 0) == 0)
+	r = find_monitor(v);
+	if (r == 0 && pidfd_send_signal(v->monitor_fd, SIGTERM, NULL, 0) == 0)
 		return 0;
+	if (r < 0 && r != -ESRCH)
+		return r;
 	/* it has ended, and QEMU is about to */
 	return v->end ? 0 : -ESHUTDOWN;
 }
