@@ -379,6 +379,16 @@ heard() {
 	[ "$(call admin.pool.Add+qcow2 dom0 "name=dark\ndir_path=$dir/dark/pool")" = '0|' ]
 	chmod 700 "$dir/dark"
 	[ -d "$dir/dark/pool" ]
+	# each is looked at again and again, so there are not any number of them
+	local n=0
+	while [[ $(call "admin.pool.Add+qcow2" dom0 "name=p$n\ndir_path=$dir/p$n") == '0|' ]]; do
+		n=$((n + 1))
+		[ "$n" -le 64 ]
+	done
+	[[ $(call "admin.pool.Add+qcow2" dom0 "name=p$n\ndir_path=$dir/p$n") == '2|StoragePoolException||'*'64 pools'* ]]
+	[ ! -e "$dir/p$n" ]
+	[ "$(call admin.pool.Remove+p0 dom0)" = '0|' ]
+	[ "$(call "admin.pool.Add+qcow2" dom0 "name=p$n\ndir_path=$dir/p$n")" = '0|' ]
 }
 
 # removed QUBE: it is, now

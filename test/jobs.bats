@@ -65,6 +65,9 @@ waits() {
 		[ "$(call admin.vm.CreateInPool.AppVM+tmpl dom0 "name=far$q label=red pool:private=far")" = '0|' ]
 		[ "$(call admin.vm.property.Set+memory "far$q" 32)" = '0|' ]
 	done
+	# another pool that is elsewhere, where nothing hangs
+	[ "$(call admin.pool.Add+qcow2 dom0 "name=beside\ndir_path=$BULKHEAD_HOME/beside\n")" = '0|' ]
+	[ "$(call admin.vm.CreateInPool.AppVM+tmpl dom0 "name=beside1 label=red pool:root=beside pool:private=beside")" = '0|' ]
 	"$top/build/test/hung" "$far" >"$BULKHEAD_HOME/hung" 2>&1 3>&- &
 	hung=$!
 	within 5 grep -q hung "$BULKHEAD_HOME/hung" || skip "no mounting here"
@@ -123,6 +126,7 @@ waits() {
 	[[ $(answer volume) == *$'\nusage=0\n'* ]]
 	[[ $(answer list) == *$'\nnear\t'[1-9]* ]]
 	[[ $(answer behind) == *$'\nnear\t'[1-9]* ]]
+	[[ $(answer behind) == *$'\nbeside1\t'[1-9]* ]]
 	# without its private volume; the work file of its root is there once its start has begun
 	[[ $(answer list) == *$'\nfar1\t'[0-9]* ]]
 	[[ $(answer revisions) == '2|StoragePoolException||'*'did not answer'* ]]

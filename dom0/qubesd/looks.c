@@ -7,6 +7,7 @@
 #include "qubesd.h"
 #include "volume.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /** AT_ONCE - so many volumes cost less than a job: 0.05 ms each */
@@ -19,12 +20,16 @@ struct seen {
 	uint64_t usage;
 };
 
-/* those in the instance's own folder, and all others: a look at one is not to wait for the other */
-enum { NEAR, FAR, N_PARTS };
+/* those in the instance's own folder, and those of each other pool: a look at one is not to wait for another. So many pools at once have
+ * a part of their own, more share the last */
+#define NEAR    0
+#define N_PARTS 9
 
+/* @pool: "" = free yet, or NEAR */
 struct part {
 	struct looks *l;
 	struct request request;
+	char pool[64];
 	struct seen *at;
 	size_t n, room, next; /* @next: where looks_usage() begins to search */
 	bool job;             /* one looks */
@@ -78,8 +83,15 @@ static struct part *part_of(struct looks *l, const struct qube *q, enum disk dis
 {
 	const struct qubesd *d = l->call->d;
 	const char *pool = model_volume_pool(d->model, q, disk);
+	struct part *p = &l->parts[NEAR + 1];
 
-	return &l->parts[pool && volume_pool_is_near(d, pool) ? NEAR : FAR];
+	if (!pool || volume_pool_is_near(d, pool))
+		return &l->parts[NEAR];
+	while (p < &l->parts[N_PARTS - 1] && p->pool[0] != '\0' && !str_eq(p->pool, pool))
+		p++;
+	if (p->pool[0] == '\0')
+		(void)snprintf(p->pool, sizeof(p->pool), "%s", pool);
+	return p;
 }
 
 void looks_add(struct looks *l, const struct qube *q, enum disk disk, unsigned what)
@@ -184,15 +196,14 @@ static int begin(struct part *p, bool at_once)
 
 int looks_go(struct looks *l)
 {
-	struct part *near = &l->parts[NEAR], *far = &l->parts[FAR];
 	struct call *c = l->call;
-	int r = l->failed || near->request.body.failed || far->request.body.failed ? -ENOMEM : 0;
+	int r = l->failed ? -ENOMEM : 0;
 
 	l->n_going = 1;
-	if (r == 0)
-		r = begin(near, near->n <= AT_ONCE);
-	if (r == 0)
-		r = begin(far, false);
+	for (unsigned i = 0; r == 0 && i < N_PARTS; i++)
+		r = l->parts[i].request.body.failed
+			    ? -ENOMEM
+			    : begin(&l->parts[i], i == NEAR && l->parts[i].n <= AT_ONCE);
 	if (r != 0) {
 		abandon(l);
 		looks_free(l);

@@ -240,9 +240,31 @@ static int refuse_name(struct call *c, const char *name)
 	return refuse(&c->why, "QubesPoolInUseError", "there is a pool '%s' already", name);
 }
 
+/** MAX_POOLS - each is looked at again and again */
+#define MAX_POOLS 64
+
+static bool is_one_too_many(const struct model *m)
+{
+	unsigned n = 0;
+
+	for (const struct pool *p = m->pools; p; p = p->next)
+		n++;
+	return n >= MAX_POOLS;
+}
+
+static int refuse_number(struct call *c)
+{
+	return refuse(
+		&c->why, "StoragePoolException",
+		"there are %u pools, which is as many as there may be; qvm-pool remove one that is not in use",
+		MAX_POOLS);
+}
+
 /* others may have been added since the job began */
 static int check_again(struct call *c, const struct adding *a)
 {
+	if (is_one_too_many(c->d->model))
+		return refuse_number(c);
 	if (model_pool(c->d->model, a->wish.name))
 		return refuse_name(c, a->wish.name);
 	for (const struct pool *p = c->d->model->pools; p; p = p->next)
@@ -345,6 +367,8 @@ int pool_add(struct call *c)
 		return refuse_ephemeral(c);
 	if (model_pool(c->d->model, w.name))
 		return refuse_name(c, w.name);
+	if (is_one_too_many(c->d->model))
+		return refuse_number(c);
 	return start_adding(c, &w);
 }
 
