@@ -36,6 +36,12 @@ in_work() {
 	timeout 120 qvm-run -p -u root work "$1"
 }
 
+@test "a fork's private volume grows while it runs" {
+	forked work
+	grows work private /rw
+	timeout 120 qvm-shutdown --wait work
+}
+
 @test "a fork answers under its own name, all of its services run, and it goes down when asked" {
 	local now guest
 	forked work

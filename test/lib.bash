@@ -94,6 +94,28 @@ begun() {
 	grep -E "qubesd: $1: (is forked from|the fork failed|running, domain)" "$BULKHEAD_HOME/state/log/qubesd.log" | tail -n 2 | head -n 1 | grep -q 'is forked from' && echo fork || echo boot
 }
 
+# room_in QUBE PLACE: KiB of the file system there
+room_in() {
+	timeout 120 qvm-run -p -u root "$1" "df -k $2 | awk 'END { print \$2 }'"
+}
+
+# larger QUBE VOLUME MIB: so much larger than it is
+larger() {
+	local size
+	size=$(ask "admin.vm.volume.Info+$2 dom0 name $1\0" | grep -ao '^size=[0-9]*' | cut -d= -f2)
+	timeout 200 qvm-volume resize "$1:$2" $((size + ($3 << 20)))
+}
+
+# grows QUBE VOLUME PLACE: made larger while it runs, its disk and the file system on it are so at once
+grows() {
+	local before after
+	before=$(room_in "$1" "$3")
+	larger "$1" "$2" 512
+	after=$(room_in "$1" "$3")
+	echo "$1 $3: $before KiB, then $after KiB"
+	[ $((after - before)) -ge $((400 << 10)) ]
+}
+
 # services_settle QUBE: its systemd has started all it wanted to; says how it is ("running" if nothing failed) and what failed
 services_settle() {
 	# until there is a bus there is no answer

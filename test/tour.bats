@@ -51,6 +51,7 @@ teardown_file() {
 	timeout 300 qvm-start debian-12
 	qvm-run -p -u root debian-12 'echo new > /usr/share/template-mark; sync'
 	run ! qvm-run -p work 'cat /usr/share/template-mark'
+	grows debian-12 private /rw
 	timeout 300 qvm-shutdown --wait debian-12
 	run ! qvm-run -p work 'cat /usr/share/template-mark'
 	timeout 300 qvm-shutdown --wait work

@@ -492,13 +492,15 @@ const struct command qvm_volume = {
 		"PROPERTY; \"revisions\"\n"
 		"are their names, oldest first.\n\n"
 		"config (c, set, s) sets revisions_to_keep, rw or ephemeral. resize (extend) makes "
-		"a volume larger. A\n"
-		"size is a number of bytes, or with a unit: 20GiB.\n\n"
+		"a volume larger: at\n"
+		"once, with the file system on it, if the qube runs, else at its next start. A size "
+		"is a number of bytes,\n"
+		"or with a unit: 20GiB.\n\n"
 		"revert (rv, r) goes back to a revision, or to the newest one; what was written "
 		"since then is lost.\n"
 		"import replaces what a volume holds by a raw image; one that is larger makes the "
 		"volume larger. clear\n"
-		"empties it. For all of these the qube must be halted.",
+		"empties it. For these three the qube must be halted.",
 	.sections = {{"EXAMPLES",
 		      "\tqvm-volume info work:private\n"
 		      "\tqvm-volume resize work:private 20GiB\n"

@@ -24,6 +24,7 @@
 #include "begin.h"
 #include "defaults.h"
 #include "disposable.h"
+#include "growth.h"
 #include "job/job.h"
 #include "job/run.h"
 #include "kernel.h"
@@ -357,6 +358,7 @@ static int run(const struct options *o)
 	stats_done(&d);
 	memory_done(&d);
 	suspend_end(&d);
+	growths_end(&d);
 	sleep_end(&d);
 	menus_end(&d);
 	quota_end(&d);

@@ -44,7 +44,7 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *data)
 
 	(void)s, (void)usec;
 	m->timer = sd_event_source_disable_unref(m->timer);
-	r = tool_start(m->d, argv, on_child, m, &m->child);
+	r = tool_start(m->d, argv, NO_FD, on_child, m, &m->child);
 	/* an installation without the tools, or a test's */
 	if (r == -ENOENT)
 		log_debug(NULL, "qvm-appmenus is not installed: no menus");

@@ -10,6 +10,7 @@
 
 struct child;
 struct client;
+struct growth;
 struct memory;
 struct menus;
 struct policyd;
@@ -59,7 +60,8 @@ struct qubesd {
 	unsigned n_jobs, n_jobs_waiting;
 	bool pools_apart; /* state/pools is on another file system than the store */
 	struct suspend
-		*suspend; /* NULL: the machine is not about to sleep, nor has it just slept */
+		*suspend;       /* NULL: the machine is not about to sleep, nor has it just slept */
+	struct growth *growths; /* api/volume.c; NULL: none is under way */
 	struct child *sleep_watch; /* NULL: none runs */
 	struct menus *menus;       /* NULL: as policyd */
 	struct quota *quotas;      /* of qubes that said something of themselves lately */

@@ -86,7 +86,7 @@ static void go_on(struct qubesd *d)
 	struct suspend *s = d->suspend;
 
 	for (; s->step->argv[0]; s->step++) {
-		int r = tool_start(d, s->step->argv, on_child, d, &s->child);
+		int r = tool_start(d, s->step->argv, NO_FD, on_child, d, &s->child);
 
 		if (r == 0)
 			r = sd_event_add_time_relative(d->event, &s->timer, CLOCK_MONOTONIC,

@@ -12,10 +12,11 @@ struct qubesd;
 /**
  * tool_start() - start a command of qvm's
  * @argv:	"qvm-run" and its arguments, ends with NULL
+ * @in:		what it reads, borrowed; what it says, which may be a qube's, is not kept then. NO_FD: it has our streams
  *
  * Return: 0; -ENOENT: the tools are not installed; -errno.
  */
-MUST_CHECK int tool_start(const struct qubesd *d, const char *const *argv, child_fn fn, void *data,
-			  struct child **ret);
+MUST_CHECK int tool_start(const struct qubesd *d, const char *const *argv, int in, child_fn fn,
+			  void *data, struct child **ret);
 /** tool_kill() - end it unheard; NULL is fine */
 void tool_kill(struct child *c);

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/oom.h"
 #include "base/str.h"
+#include "grow.h"
 #include "identity.h"
 #include "qdb.h"
 #include "run.h"
@@ -28,7 +29,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#define DONE "/run/qubes/personal.done"
+#define ROOT_DEVICE "/dev/vda"
+#define DONE        "/run/qubes/personal.done"
 /* this system is the qube that dom0 says; rc.local is still to come */
 #define NAMED          "/run/qubes/personal.named"
 #define MACHINE_ID     RW "/config/machine-id"
@@ -147,6 +149,9 @@ static int personal(void)
 	if (value)
 		report("hostname", identity_hostname(value));
 	private_use(qdb_fd);
+	if (root_is_kept(qdb_fd))
+		report("the root's file system stays smaller than its disk",
+		       grow_mounted(ROOT_DEVICE, "/"));
 	value = root_is_kept(qdb_fd) ? NULL : ask(qdb_fd, "/qubes-timezone");
 	r = value ? identity_timezone(value) : 0;
 	/* a small root has no zones, and then nothing that asks for one */

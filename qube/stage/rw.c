@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "binds.h"
+#include "grow.h"
 #include "run.h"
 #include "tree.h"
 
@@ -19,25 +20,12 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
-/* as the kernel's fs/ext4/ext4.h; no header for programs has it */
-#define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t)
 /* as e2fsck(8) */
 #define E2FSCK_UNCORRECTED 4
-/* a volume that is larger than its file system by less than this is no volume that has grown */
-#define GROWTH_MIN ((uint64_t)4 << 20)
 /* how much of a volume is looked at to call it blank */
 #define BLANK_LEN  65536
 #define CONF_MAX   65536
 #define BINDS_KEPT RW "/bind-dirs"
-
-static int device_size(const char *device, uint64_t *ret)
-{
-	AUTO_CLOSE int fd = open(device, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0 || ioctl(fd, BLKGETSIZE64, ret) < 0)
-		return fail_errno();
-	return 0;
-}
 
 static int device_is_blank(const char *device, bool *ret)
 {
@@ -83,19 +71,6 @@ static int device_check(void)
 	return status < E2FSCK_UNCORRECTED ? 0 : -EUCLEAN;
 }
 
-/* the kernel does it, mounted as it is */
-static int grow(const struct ext4 *fs, uint64_t size)
-{
-	uint64_t n_blocks = size / fs->block_size;
-	AUTO_CLOSE int fd = open(RW, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0 || ioctl(fd, EXT4_IOC_RESIZE_FS, &n_blocks) < 0)
-		return fail_errno();
-	log_info(NULL, "the private volume has grown to %llu MiB",
-		 (unsigned long long)(size >> 20));
-	return 0;
-}
-
 /* by an attempt before ours, in the same start */
 static bool is_mounted(void)
 {
@@ -108,26 +83,19 @@ static bool is_mounted(void)
 int rw_mount(void)
 {
 	struct ext4 fs;
-	uint64_t size;
 	bool blank;
 	int r;
 
 	if (is_mounted())
 		return 0;
-	r = device_size(RW_DEVICE, &size);
-	if (r < 0)
-		return r == -ENOENT ? -ENXIO : r;
 	r = ext4_read(RW_DEVICE, &fs);
 	if (r < 0)
-		return r;
+		return r == -ENOENT ? -ENXIO : r;
 	if (fs.state == EXT4_NONE) {
 		r = device_is_blank(RW_DEVICE, &blank);
 		if (r < 0)
 			return r;
 		r = blank ? device_format() : -EUCLEAN;
-		if (r < 0)
-			return r;
-		r = ext4_read(RW_DEVICE, &fs);
 		if (r < 0)
 			return r;
 	} else if (fs.state == EXT4_ERRORS) {
@@ -140,12 +108,10 @@ int rw_mount(void)
 	/* no thread that writes, behind every start, the tables that mke2fs left for later */
 	if (mount(RW_DEVICE, RW, "ext4", MS_NOATIME | MS_NODEV, "noinit_itable") < 0)
 		return fail_errno();
-	if (size > fs.size && size - fs.size >= GROWTH_MIN) {
-		r = grow(&fs, size);
-		if (r < 0)
-			log_warn(NULL, "the private volume does not grow to its %llu MiB (%s)",
-				 (unsigned long long)(size >> 20), log_errno_str(r));
-	}
+	r = grow_mounted(RW_DEVICE, RW);
+	if (r < 0)
+		log_warn(NULL, "the private volume's file system stays smaller than its disk (%s)",
+			 log_errno_str(r));
 	return 0;
 }
 

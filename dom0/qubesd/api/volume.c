@@ -7,6 +7,7 @@
 #include "api/method.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "growth.h"
 #include "job/job.h"
 #include "kernel.h"
 #include "looks.h"
@@ -189,6 +190,7 @@ struct work {
 	uint64_t new_size; /* 0: as it was */
 	unsigned from_qid; /* a clone's source, which must stay; 0: none */
 	bool again;        /* a clone that was cut off, and is done once more */
+	bool grows;        /* of a qube that runs */
 };
 
 static void work_progress(void *data, const char *stage, const char *text, uint64_t done,
@@ -242,8 +244,11 @@ static void work_done(void *data, const struct job_end *end)
 	if (w->import)
 		event_emit(w->d, q, "domain-volume-import-end", "volume", disk_name(w->disk),
 			   "success", truth(r == 0), NULL);
+	if (r == 0 && w->grows)
+		r = growth_begin(c, q, w->disk, w->new_size);
 	free(w);
-	call_end(c, r);
+	if (r != CALL_LATER)
+		call_end(c, r);
 }
 
 static const struct job_events work_events = {work_progress, work_done};
@@ -343,7 +348,14 @@ int volume_resize(struct call *c)
 	if (c->dest->volumes[w.disk].snap_on_start)
 		return refuse(&c->why, "StoragePoolException",
 			      "'%s' has the size of its source: resize that", c->q.arg);
-	r = power_refuse_busy(c->dest, &c->why);
+	w.grows = power_is_running(c->dest);
+	if (w.grows && size < c->dest->volumes[w.disk].size)
+		return refuse(&c->why, "QubesVMNotHaltedError",
+			      "'%s' runs, and a disk in use becomes no smaller: shut it down first",
+			      c->dest_name);
+	/* one after the other: never from a larger size to a smaller one */
+	r = w.grows ? power_refuse_worked_on(c->dest, &c->why)
+		    : power_refuse_busy(c->dest, &c->why);
 	if (r != 0)
 		return r;
 	w.new_size = size;

@@ -10,6 +10,7 @@
 #include "api/event.h"
 #include "base/log.h"
 #include "disposable.h"
+#include "growth.h"
 #include "job/job.h"
 #include "power/memory.h"
 #include "power/tell.h"
@@ -51,6 +52,11 @@ const char *power_state_name(const struct qube *q)
 	return q->power ? names[q->power->state] : "Halted";
 }
 
+bool power_is_running(const struct qube *q)
+{
+	return q->power && q->power->state == RUNNING && q->power->vmm;
+}
+
 bool power_is_ending(const struct qube *q)
 {
 	return q->power && (q->power->state == HALTING || q->power->state == STOPPING);
@@ -61,6 +67,11 @@ int power_refuse_busy(const struct qube *q, struct refusal *why)
 	if (q->power)
 		return refuse(why, "QubesVMNotHaltedError",
 			      "'%s' is not halted: shut it down first", q->name);
+	return power_refuse_worked_on(q, why);
+}
+
+int power_refuse_worked_on(const struct qube *q, struct refusal *why)
+{
 	if (q->n_busy > 0)
 		return refuse(why, "QubesVMInUseError",
 			      "another operation works on the volumes of '%s'; try again later",
@@ -291,6 +302,7 @@ void power_put_away(struct power *p)
 	power_timer_off(p);
 	vmm_free(p->vmm);
 	p->vmm = NULL;
+	growth_halted(p->d, p->qid);
 	power_set_state(p, STOPPING);
 	p->job = true;
 	if (!p->begun) {

@@ -36,10 +36,14 @@ struct vmm;
 
 /** power_state_name() - "Halted", "Running"... */
 const char *power_state_name(const struct qube *q);
+/** power_is_running() - its guest is up, and neither paused nor on its way down */
+bool power_is_running(const struct qube *q);
 /** power_is_ending() - being shut down, or gone and being put away: a start waits for that */
 bool power_is_ending(const struct qube *q);
 /** power_refuse_busy() - refuse unless @q is halted and nobody works on its volumes; 0 or REFUSED */
 MUST_CHECK int power_refuse_busy(const struct qube *q, struct refusal *why);
+/** power_refuse_worked_on() - only the latter: it may run */
+MUST_CHECK int power_refuse_worked_on(const struct qube *q, struct refusal *why);
 /** power_memory_kib(), power_cputime_ms() - of a running qube; 0 for one that does not run */
 uint64_t power_memory_kib(const struct qube *q);
 uint64_t power_cputime_ms(const struct qube *q);

@@ -196,6 +196,7 @@ MUST_CHECK int vmm_unpause(struct vmm *v, vmm_done_fn done, void *data);
 MUST_CHECK int vmm_disk_add(struct vmm *v, const struct vmm_disk *disk, vmm_done_fn done,
 			    void *data);
 MUST_CHECK int vmm_disk_remove(struct vmm *v, const char *name, vmm_done_fn done, void *data);
+/** vmm_disk_resize() - -EFBIG: so large a file it may not make, until it is started again */
 MUST_CHECK int vmm_disk_resize(struct vmm *v, const char *name, uint64_t size, vmm_done_fn done,
 			       void *data);
 MUST_CHECK int vmm_nic_add(struct vmm *v, const struct vmm_nic *nic, vmm_done_fn done, void *data);

@@ -408,8 +408,40 @@ int vmm_disk_remove(struct vmm *v, const char *name, vmm_done_fn done, void *dat
 		       NULL, 0, done, data);
 }
 
+/* QEMU may make no file larger than the largest of its disks needed when it was started (limit_files()), and is ended if it
+ * tries. We have given up the right to let it. */
+static int allow_file(const struct vmm *v, uint64_t size)
+{
+	static const char label[] = "Max file size";
+	AUTO_FREE char *text = NULL;
+	uint64_t limit;
+	char path[64], *at;
+	int r;
+
+	if (v->qemu_pid == 0)
+		return -ESHUTDOWN;
+	(void)snprintf(path, sizeof(path), "/proc/%u/limits", v->qemu_pid);
+	r = io_read_file(AT_FDCWD, path, 4096, &text, NULL);
+	if (r < 0)
+		return r == -ENOENT || r == -ESRCH ? -ESHUTDOWN : r;
+	at = strstr(text, label);
+	if (!at)
+		return -EIO;
+	at += sizeof(label) - 1;
+	at += strspn(at, " ");
+	at[strcspn(at, " \n")] = '\0';
+	if (str_eq(at, "unlimited"))
+		return 0;
+	r = str_u64(at, UINT64_MAX, &limit);
+	return r < 0 ? r : limit < size + VMM_FILE_SPARE(size) ? -EFBIG : 0;
+}
+
 int vmm_disk_resize(struct vmm *v, const char *name, uint64_t size, vmm_done_fn done, void *data)
 {
+	const int r = allow_file(v, size);
+
+	if (r < 0)
+		return r;
 	return command(v,
 		       &(struct monitor_msg){.type = MONITOR_DISK_RESIZE,
 					     .device = {.name = name, .size = size}},
