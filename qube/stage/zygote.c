@@ -53,7 +53,7 @@
 #define SYSTEMD_SEED "/var/lib/systemd/random-seed"
 #define MAX_GROUPS   256
 /* at rest: so many looks in a row, LOOK_MS apart, at which nobody but us runs */
-#define LOOKS   8
+#define LOOKS   5
 #define LOOK_MS 50
 /* a system that never rests is no zygote */
 #define REST_TIMEOUT_MS 600000
