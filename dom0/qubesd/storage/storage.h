@@ -184,7 +184,7 @@ MUST_CHECK int storage_revert(const struct storage_volume *v, const char *revisi
  */
 MUST_CHECK int storage_revisions(const struct storage_volume *v, struct storage_revision *ret,
 				 unsigned *ret_n);
-/** storage_usage() - bytes on disk of all its files. Quick */
+/** storage_usage() - bytes on disk of all its files, also of those that a clone shares. Quick */
 MUST_CHECK int storage_usage(const struct storage_volume *v, uint64_t *ret);
 /** storage_is_outdated() - a started snap_on_start volume whose source has a newer revision. Quick
  */

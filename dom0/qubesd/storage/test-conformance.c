@@ -419,6 +419,58 @@ static void a_clone_has_the_content_and_goes_its_own_way(void **state)
 	remove_all(&b);
 }
 
+/* whatever a clone shares with its source, each has what was committed to it */
+static void a_clone_and_its_source_go_on_for_long(void **state)
+{
+	struct storage_volume a = saved("vm/a/root"), b = saved("vm/b/root"),
+			      c = saved("vm/c/root");
+	AUTO(storage_chain_done) struct storage_chain running = {0};
+
+	(void)state;
+	DO(storage_create(&a, ERR));
+	for (unsigned i = 1; i < 5; i++)
+		cycle(&a, i, i, true);
+	DO(storage_clone(&b, &a, ERR));
+	DO(storage_start(&b, &running, ERR));
+	for (unsigned i = 1; i < 9; i++) {
+		cycle(&a, 0, 10 + i, true);
+		if (i == 4)
+			storage_chain_done(&running);
+		if (i >= 4)
+			cycle(&b, 0, 20 + i, true);
+		expect(&a, 0, 10 + i);
+	}
+	expect(&b, 0, 28);
+	DO(storage_revert(&b, NULL, ERR));
+	expect(&b, 0, 27);
+	DO(storage_clone(&c, &b, ERR));
+	/* what is written in place is nobody else's */
+	b.revisions_to_keep = c.revisions_to_keep = -1;
+	cycle(&b, 0, 31, true);
+	cycle(&c, 0, 32, true);
+	cycle(&b, 1, 33, true);
+	expect(&a, 0, 18);
+	expect(&b, 0, 31);
+	expect(&c, 0, 32);
+	/* a source may go while its clone runs */
+	DO(storage_start(&c, &running, ERR));
+	remove_all(&a);
+	remove_all(&b);
+	assert_true(guest_reads(&running, 1, 1, 1));
+	guest_writes(&running, 5, 1, 34);
+	storage_chain_done(&running);
+	DO(storage_stop(&c, true, ERR));
+	c.revisions_to_keep = 1;
+	for (unsigned i = 1; i < 4; i++)
+		cycle(&c, 6, 40 + i, true);
+	for (unsigned i = 1; i < 5; i++)
+		expect(&c, i, i);
+	expect(&c, 0, 32);
+	expect(&c, 5, 34);
+	expect(&c, 6, 43);
+	remove_all(&c);
+}
+
 static void sizes_grow_and_shrink_only_while_empty(void **state)
 {
 	struct storage_volume v = saved("vm/a/private");
@@ -569,6 +621,7 @@ static int run(const char *its_driver, const char *its_pool, const char *where)
 		TEST(a_volatile_volume_is_empty_at_each_start),
 		TEST(what_is_imported_is_what_is_exported),
 		TEST(a_clone_has_the_content_and_goes_its_own_way),
+		TEST(a_clone_and_its_source_go_on_for_long),
 		TEST(sizes_grow_and_shrink_only_while_empty),
 		TEST(what_a_guest_discards_the_pool_has_again),
 		TEST(one_in_use_is_not_removed),

@@ -74,6 +74,9 @@ int __real_fallocate64(int fd, int mode, off_t at, off_t len);
 int __real_fchmod(int fd, mode_t mode);
 int __real_fsync(int fd);
 int __real_renameat(int a, const char *from, int b, const char *to);
+int __real_fstat64(int fd, struct stat *ret);
+int __real_fstatat64(int at, const char *path, struct stat *ret, int flags);
+int __real_linkat(int a, const char *from, int b, const char *to, int flags);
 int __real_rename(const char *from, const char *to);
 int __real_unlinkat(int at, const char *path, int flags);
 int __real_mkdir(const char *path, mode_t mode);
@@ -85,6 +88,9 @@ int __wrap_fallocate64(int fd, int mode, off_t at, off_t len);
 int __wrap_fchmod(int fd, mode_t mode);
 int __wrap_fsync(int fd);
 int __wrap_renameat(int a, const char *from, int b, const char *to);
+int __wrap_fstat64(int fd, struct stat *ret);
+int __wrap_fstatat64(int at, const char *path, struct stat *ret, int flags);
+int __wrap_linkat(int a, const char *from, int b, const char *to, int flags);
 int __wrap_rename(const char *from, const char *to);
 int __wrap_unlinkat(int at, const char *path, int flags);
 int __wrap_mkdir(const char *path, mode_t mode);
@@ -345,8 +351,8 @@ int __wrap_openat64(int at, const char *path, int flags, ...)
 		BUG_ON(fstat(fd, &st) < 0);
 		n = node_add(&st);
 		(void)snprintf(link_path, sizeof(link_path), "/proc/self/fd/%d", fd);
-		BUG_ON(linkat(AT_FDCWD, link_path, AT_FDCWD, shadow("links", n->ino),
-			      AT_SYMLINK_FOLLOW) < 0);
+		BUG_ON(__real_linkat(AT_FDCWD, link_path, AT_FDCWD, shadow("links", n->ino),
+				     AT_SYMLINK_FOLLOW) < 0);
 		copy(shadow("links", n->ino), shadow("copies", n->ino));
 		n->changed = true; /* nothing of it is synced */
 		change_dir(node_of_fd(at), "", path, n->ino);
@@ -414,6 +420,41 @@ int __wrap_renameat(int a, const char *from, int b, const char *to)
 	if (watching && fstatat(a, from, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		change_dir(node_of_fd(a), from, to, st.st_ino);
 	return __real_renameat(a, from, b, to);
+}
+
+/* but for the one in links/ */
+static void uncount(struct stat *st)
+{
+	if (watching && !S_ISDIR(st->st_mode) && node_of(st->st_ino))
+		st->st_nlink--;
+}
+
+int __wrap_fstat64(int fd, struct stat *ret)
+{
+	int r = __real_fstat64(fd, ret);
+
+	if (r == 0)
+		uncount(ret);
+	return r;
+}
+
+int __wrap_fstatat64(int at, const char *path, struct stat *ret, int flags)
+{
+	int r = __real_fstatat64(at, path, ret, flags);
+
+	if (r == 0)
+		uncount(ret);
+	return r;
+}
+
+int __wrap_linkat(int a, const char *from, int b, const char *to, int flags)
+{
+	struct stat st;
+
+	call();
+	if (watching && fstatat(a, from, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		change_dir(node_of_fd(b), "", to, st.st_ino);
+	return __real_linkat(a, from, b, to, flags);
 }
 
 /* folder of @path, and its last part */
@@ -704,7 +745,7 @@ static void prepare(const struct scenario *s)
 static int run_cut(const struct scenario *s, unsigned cut, bool power, unsigned with_seed)
 {
 	struct storage_chain locked[2] = {0};
-	char root[80] = "";
+	char root[80] = "", links[80];
 	struct storage_volume v = volume(root, "vm/a/private", s->keep);
 	int status;
 	pid_t pid;
@@ -741,6 +782,9 @@ static int run_cut(const struct scenario *s, unsigned cut, bool power, unsigned 
 		_exit(r == 0 ? 0 : 1);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
+	/* a file that has another name is shared by a clone */
+	(void)snprintf(links, sizeof(links), "%s/links", base);
+	assert_int_equal(io_remove_tree(AT_FDCWD, links), 0);
 	if (!WIFEXITED(status))
 		fail_msg("%s: cut %u: the child died by signal %d", s->name, cut, WTERMSIG(status));
 	return WEXITSTATUS(status);

@@ -13,6 +13,9 @@
  * afterwards
  *	*.tmp		unfinished; removed by the next change
  *
+ * Where files cannot share blocks a clone has the same revisions under names of its own: a file with more than one
+ * name is never written.
+ *
  * Locks: on the folder (flock), shared to open a chain, exclusive to change which files there are.
  * On the first byte of a file (OFD locks, which can be asked about without being taken; QEMU's own
  * are on bytes 100 to 299), for reading by each chain that rests on it, for writing by the one that
@@ -27,6 +30,7 @@
 #include <limits.h>
 
 #define LIVE_NAME "live.qcow2"
+#define LINK_NAME "link.tmp"
 /** FILE_NAME_SIZE - room for the name of a revision or work file */
 #define FILE_NAME_SIZE 24
 

@@ -39,18 +39,20 @@ static unsigned chain_len(const struct folder *f, const struct file *file)
 	return n;
 }
 
-/* open @file to write it, unless somebody reads it: -EWOULDBLOCK */
+/* open @file to write it, unless somebody reads it or it is in another volume, too: -EWOULDBLOCK */
 static int open_alone(const struct folder *f, const struct file *file, int *ret_fd)
 {
 	char name[FILE_NAME_SIZE];
 	AUTO_CLOSE int fd = openat(f->dir, file_name(f, name, file->number, false),
 				   O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	AUTO_CLOSE int fd_write = NO_FD;
+	struct stat st;
 	int r;
 
-	if (fd < 0)
+	if (fd < 0 || fstat(fd, &st) < 0)
 		return fail_errno();
-	if (file_is_locked(fd)) /* nobody new can come: the folder is locked */
+	/* nobody new can come: the folder is locked, and to be cloned it must be */
+	if (file_is_locked(fd) || st.st_nlink > 1)
 		return -EWOULDBLOCK;
 	/* from here on it is no revision any more, also after a crash */
 	r = folder_drop(f, file);

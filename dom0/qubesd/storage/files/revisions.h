@@ -5,7 +5,7 @@
  *
  * The newest revision and the `keep` numbers below it stay. A file that is not kept is removed
  * once nothing rests on it; while exactly one other revision does, that one is merged down into it
- * and the result takes that one's name. A file that a running qube has open is never written: it
+ * and the result takes that one's name. A file that a running qube has open is never written, nor one that is a clone's, too: it
  * stays until a later call. If chains grow too long meanwhile, the newest revision is rewritten
  * without a backing file (who has the old one open goes on with it).
  */

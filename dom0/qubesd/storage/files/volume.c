@@ -183,6 +183,14 @@ static bool is_in_use(const struct folder *f, const char *name)
 	return fd >= 0 && file_is_locked(fd);
 }
 
+/* true if @name is in another volume, too, which was cloned from this one or the other way round */
+static bool is_shared(const struct folder *f, const char *name)
+{
+	struct stat st;
+
+	return fstatat(f->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink > 1;
+}
+
 /* true if the volume is started: its written file is open somewhere */
 static bool is_started(const struct folder *f)
 {
@@ -241,7 +249,9 @@ int files_remove(const struct storage_volume *v, const struct say *to)
 	for (size_t i = 0; i < f.n; i++) {
 		char name[FILE_NAME_SIZE];
 
-		if (is_in_use(&f, file_name(&f, name, f.files[i].number, f.files[i].work)))
+		(void)file_name(&f, name, f.files[i].number, f.files[i].work);
+		/* who reads one that is shared may do so by way of the other volume, and loses nothing in any case */
+		if (!is_shared(&f, name) && is_in_use(&f, name))
 			return say(to, STORAGE_E_IN_USE,
 				   "volume %s is in use by a running qube that starts from it",
 				   v->vid);
@@ -413,13 +423,14 @@ static int begin_work(struct folder *f, const struct file *newest, uint64_t size
 	return chain_top(c, &fd, f->kind->format, f, to);
 }
 
-/* revisions_to_keep -1: the only revision itself is written, if nobody else reads it */
+/* revisions_to_keep -1: the only revision itself is written, if nobody else reads it and it is nobody else's */
 static int begin_direct(struct folder *f, const struct file *newest, const struct say *to)
 {
 	char from[FILE_NAME_SIZE], name[24];
 	int r;
 
-	if (newest->backing != 0 || is_in_use(f, file_name(f, from, newest->number, false)))
+	(void)file_name(f, from, newest->number, false);
+	if (newest->backing != 0 || is_shared(f, from) || is_in_use(f, from))
 		return 0;
 	if (renameat(f->dir, from, f->dir, file_name(f, name, newest->number + 1, true)) < 0)
 		return say_result(to, fail_errno(), "cannot rename", f->path, from);
@@ -697,14 +708,12 @@ int files_import(const struct storage_volume *v, struct content *from, uint64_t 
 	return 0;
 }
 
-/* a whole file, holes staying holes; shares blocks where the file system can */
+/* a whole file, holes staying holes */
 static int copy_file(int from, int to_fd)
 {
 	struct stat st;
 	off_t at = 0;
 
-	if (ioctl(to_fd, FICLONE, from) == 0)
-		return 0;
 	if (fstat(from, &st) < 0 || ftruncate(to_fd, st.st_size) < 0)
 		return fail_errno();
 	while (at < st.st_size) {
@@ -733,7 +742,29 @@ static int copy_file(int from, int to_fd)
 	return 0;
 }
 
-/* file by file under the same names */
+/*
+ * The committed file @file_fd of @from becomes one of @f by the same @name: a file that shares its blocks, where the file system
+ * can do that; the same file under another name, in a layered kind, where a file that has two is never written; or a copy.
+ */
+static int clone_file(const struct folder *from, int file_fd, const struct folder *f,
+		      const char *name)
+{
+	AUTO_CLOSE int fd = NO_FD;
+	int r = folder_tmp(f, name, &fd);
+
+	if (r < 0)
+		return r;
+	if (ioctl(fd, FICLONE, file_fd) < 0) {
+		if (f->kind->layered && linkat(from->dir, name, f->dir, LINK_NAME, 0) == 0)
+			return renameat(f->dir, LINK_NAME, f->dir, name) < 0 ? fail_errno() : 0;
+		r = copy_file(file_fd, fd);
+	}
+	if (r == 0 && (fchmod(fd, 0400) < 0 || fsync(fd) < 0))
+		r = fail_errno();
+	return r;
+}
+
+/* file by file under the same names; what the newest rests on are no revisions of the clone */
 static int clone_chain(const struct folder *from, const struct file *file, struct folder *f,
 		       const struct say *to)
 {
@@ -742,14 +773,11 @@ static int clone_chain(const struct folder *from, const struct file *file, struc
 
 	r = folder_open_chain(from, file, &chain, to);
 	for (unsigned i = 0; r == 0 && i < chain.n; i++) {
-		AUTO_CLOSE int fd = NO_FD;
 		char name[FILE_NAME_SIZE];
 
-		r = folder_tmp(f, file_name(f, name, file->number, false), &fd);
-		if (r == 0)
-			r = copy_file(chain.fds[i], fd);
-		if (r == 0 && (fchmod(fd, 0400) < 0 || fsync(fd) < 0))
-			r = fail_errno();
+		r = clone_file(from, chain.fds[i], f, file_name(f, name, file->number, false));
+		if (r == 0 && i > 0)
+			r = folder_drop(f, file);
 		if (r < 0)
 			r = say_result(to, r, "cannot write", f->path, name);
 		if (i + 1 < chain.n)
@@ -782,7 +810,6 @@ int files_clone(const struct storage_volume *v, const struct storage_volume *fro
 		return r;
 	if (newest)
 		r = clone_chain(&source, newest, &f, to);
-	/* what it rests on are no revisions of the clone */
 	if (r == 0 && newest)
 		r = revisions_tidy(&f, 0, to);
 	return volume_publish(v, r, to);
