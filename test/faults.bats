@@ -478,3 +478,18 @@ committed() {
 		round_done everything
 	done
 }
+
+@test "kill -9 of anything while a qube is started, stopped, cloned, reverted, imported to: nothing that was flushed or answered is lost" {
+	local name=kills n seed=${BATS_SEED:-$$}
+	command -v qemu-img >/dev/null || skip "qemu-img is missing (package qemu-utils)"
+	n=$(rounds $name 5 500)
+	[ "$n" -gt 0 ] || return 0
+	! full_counts || seed=$((500 - n))
+	timeout 30 qvm-create --template appliance --label red a
+	timeout 30 qvm-create --template appliance --label red b
+	qvm-prefs a fork True
+	qvm-prefs b fork True
+	python3 "$top/test/kills.py" "$n" "$seed" ${BULKHEAD_TEST_STATE:+"$BULKHEAD_TEST_STATE/rounds-$name"} 3>&-
+	timeout 60 qvm-kill a b
+	timeout 60 qvm-remove -f a b
+}
