@@ -12,6 +12,7 @@
 
 #include "base/io.h"
 #include "base/paths.h"
+#include "base/slice.h"
 #include "base/str.h"
 #include "client/client.h"
 
@@ -145,6 +146,7 @@ static int reads(uint64_t seconds)
 	    str_format(path, sizeof(path), "%s/qubesd.sock", paths.run) < 0)
 		give_up("BULKHEAD_HOME is too long");
 	paths_done(&paths);
+	slice_be_short(); /* as the tools do */
 	while (n < max && now_ms() < end && poll(&in, 1, PACE_MS) == 0) {
 		t[n] = now_ms();
 		read_once(path, "dom0");

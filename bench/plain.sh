@@ -99,9 +99,9 @@ plain_prepare() {
 	rm "$work/root.raw"
 }
 
-# As heavy as a qube's QEMU on a machine that has other work: nice 10, in a session (so a scheduling group) of its own
+# As heavy as a qube's QEMU: nice 10, in a session (so, maybe, a scheduling group) that is not the caller's
 as_a_qube() {
-	exec setsid nice -n 10 bash -c 'echo 10 >/proc/self/autogroup 2>/dev/null; exec "$@"' bash "$@"
+	exec setsid nice -n 10 "$@"
 }
 
 # plain_once [WORD]: microseconds until it says so

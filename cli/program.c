@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* From argv to a command: by the program's name (qvm-ls), or by its first word (qvm ls). */
 #include "args.h"
+#include "base/slice.h"
 #include "base/str.h"
 
 #include <signal.h>
@@ -64,6 +65,7 @@ int program_main(const struct program *p, int argc, char **argv)
 
 	/* what a shell script left blocked or ignored does not concern us */
 	(void)signal(SIGPIPE, SIG_DFL);
+	slice_be_short();
 	c = p->links ? find(p, name) : NULL;
 	if (c && c->whole)
 		return run(p, c, argv + 1);

@@ -31,7 +31,7 @@ process() {
 the_monitor() {
 	local p
 	for p in $(process qube-monitor); do
-		[ "$(ps -o sess= -p "$p" | tr -d ' ')" != "$p" ] || echo "$p"
+		[ "$(ps -o pgid= -p "$p" | tr -d ' ')" != "$p" ] || echo "$p"
 	done
 }
 

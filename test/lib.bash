@@ -43,18 +43,18 @@ instance_processes() {
 	local run marked
 	run=$(readlink "$BULKHEAD_HOME/run" || true)
 	# Most carry BULKHEAD_HOME. But who is not root may not read the environment of what is confined: qube-monitor has the run
-	# directory for an argument and leads its children's session. Those of a session whose leader is gone, and which a
-	# process outside of it has taken over, are a dead monitor's. One whose memory is gone, so that ps has no arguments but
+	# directory for an argument, leads the process group of its daemons and is the parent of QEMU. Those of a group whose leader
+	# is gone, and which a process outside of it has taken over, are a dead monitor's. One whose memory is gone, so that ps has no arguments but
 	# its name in brackets, has ended.
 	marked=$(grep -slzxF -e "BULKHEAD_HOME=$BULKHEAD_HOME" ${run:+-e "$run"} /proc/[0-9]*/{environ,cmdline} | tr -dc '0-9\n' | tr '\n' ' ')
-	ps -e -o pid=,ppid=,euid=,sess=,comm=,args= | awk -v marked="$marked" -v me=$EUID '
+	ps -e -o pid=,ppid=,euid=,pgid=,comm=,args= | awk -v marked="$marked" -v me=$EUID '
 		BEGIN { split(marked, words); for (i in words) ours[words[i]] }
-		$6 !~ /^\[/ { parent[$1] = $2; uid[$1] = $3; session[$1] = $4; name[$1] = $5 }
-		function left(p) { return me != 0 && uid[p] == me && !(session[p] in name) && session[parent[p]] != session[p] }
+		$6 !~ /^\[/ { parent[$1] = $2; uid[$1] = $3; group[$1] = $4; name[$1] = $5 }
+		function left(p) { return me != 0 && uid[p] == me && !(group[p] in name) && group[parent[p]] != group[p] }
 		END {
 			for (p in name)
 				if (name[p] ~ /^(qubesd|qrexec-policyd|policy-loader|bulkhead-prompt|prompt-window|qube-monitor|vchand|qubesdb-daemon|qrexec-daemon|qrexec-broker|qemu-system-x86)$/ &&
-				    (p in ours || session[p] in ours || left(p)))
+				    (p in ours || group[p] in ours || parent[p] in ours || left(p)))
 					print p
 		}' | sort -n
 }

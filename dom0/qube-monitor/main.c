@@ -301,7 +301,7 @@ static int start_qemu(struct monitor *m, struct started *s)
 				  .uid = geteuid() == 0 ? m->uid : 0,
 				  .gid = geteuid() == 0 ? (gid_t)m->uid : 0,
 				  .death_signal = SIGKILL,
-				  .new_session = true,
+				  .new_group = true,
 				  .no_new_privs = true,
 				  /* one that takes up a saved machine runs no guest yet */
 				  .niceness = m->mode == MONITOR_FORK ? 0 : QEMU_NICENESS,
@@ -345,9 +345,6 @@ static int serve(struct monitor *m, struct started *s)
 	if (r < 0)
 		return r;
 	r = qemu_serve(m, s->qemu_pidfd, s->qemu_pid, s->reader_pidfd);
-	if (r < 0)
-		return r;
-	r = m->mode == MONITOR_FORK ? 0 : weight_lower(m);
 	if (r < 0)
 		return r;
 	r = memory_serve(m);

@@ -872,7 +872,6 @@ void qemu_done(struct qemu *q)
 {
 	q->notes = sd_event_source_disable_unref(q->notes);
 	q->answer_timer = sd_event_source_disable_unref(q->answer_timer);
-	q->weight = sd_event_source_disable_unref(q->weight);
 	q->settle = sd_event_source_disable_unref(q->settle);
 	for (size_t i = 0; i < ARRAY_LEN(q->ops); i++)
 		if (q->ops[i].state != OP_FREE)

@@ -115,8 +115,7 @@ struct qemu {
 	struct child *child, *reader;
 	pid_t pid;
 	int qmp_fd, notes_fd;
-	sd_event_source *notes, *answer_timer, *weight, *settle;
-	int niceness; /* what it is to have */
+	sd_event_source *notes, *answer_timer, *settle;
 	bool greeted, ready, shut_down, guest_asked, rebooted;
 	uint64_t next_id, waiting_id; /* 0: no command is out */
 	uint64_t next_seq;
@@ -198,7 +197,7 @@ void memory_done(struct monitor *m);
 
 #define QEMU_NICENESS 10
 
-/** weight_lower() - let QEMU give way to dom0's programs, soon; a fork less so until weight_settle(). Return: 0; -errno */
+/** weight_lower() - let a QEMU that has taken up a saved machine give way to dom0's programs, wholly with weight_settle(). Return: 0; -errno */
 MUST_CHECK int weight_lower(struct monitor *m);
 /** weight_settle() - a fork has answered, or has had its time: it weighs what others do */
 void weight_settle(struct monitor *m);

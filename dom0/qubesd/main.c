@@ -20,6 +20,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/machine.h"
+#include "base/slice.h"
 #include "base/str.h"
 #include "begin.h"
 #include "defaults.h"
@@ -345,6 +346,8 @@ static int run(const struct options *o)
 	int r;
 
 	(void)signal(SIGPIPE, SIG_IGN);
+	/* who waits for an answer does not wait for QEMUs too (doc/decisions/0055) */
+	slice_be_short();
 	r = acquire(&d, o->anew);
 	if (r == 0)
 		r = confine(&d);

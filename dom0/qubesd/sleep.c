@@ -31,7 +31,7 @@ static int start(struct qubesd *d, const char *dir)
 		.path = program,
 		.argv = argv,
 		.death_signal = SIGKILL,
-		.new_session = true,
+		.new_group = true,
 		.no_new_privs = true,
 	};
 	AUTO_CLOSE int pidfd = NO_FD;

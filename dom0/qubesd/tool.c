@@ -22,7 +22,7 @@ int tool_start(const struct qubesd *d, const char *const *argv, int in, child_fn
 		.path = program,
 		.argv = (char *const *)argv,
 		.death_signal = SIGKILL,
-		.new_session = true,
+		.new_group = true,
 		.no_new_privs = true,
 		.niceness = NICENESS,
 	};

@@ -78,6 +78,8 @@ static int child_run(const struct spawn *s, pid_t parent, int *report_fd)
 
 	if (r < 0)
 		return r;
+	if (s->new_group && setpgid(0, 0) < 0)
+		return fail_errno();
 	if (s->new_session && setsid() < 0)
 		return fail_errno();
 	r = place_fds(s, report_fd);

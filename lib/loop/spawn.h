@@ -25,6 +25,7 @@ struct spawn_fd {
  * @uid, @gid:	ids to become, with no other groups; 0 = stay. Needs root
  * @death_signal: what it gets when we end; 0 = it outlives us
  * @new_session: setsid(): no terminal's signals reach it
+ * @new_group:	setpgid(): likewise, but it stays in our session, and so in what the kernel weighs as one (sched_autogroup)
  * @no_new_privs: no set-id program below it gains anything
  * @at_once:	for a loop that serves others: not to wait until it runs its program. One that cannot be executed ends with
  *		code 127 then
@@ -41,7 +42,7 @@ struct spawn {
 	uid_t uid;
 	gid_t gid;
 	int death_signal;
-	bool new_session, no_new_privs, at_once;
+	bool new_session, new_group, no_new_privs, at_once;
 	int niceness;
 	int (*prepare)(void *data);
 	void *data;

@@ -151,6 +151,25 @@ static void a_child_dies_with_its_parent(void **state)
 	(void)close(p[0]);
 }
 
+static void a_group_of_its_own_is_in_our_session(void **state)
+{
+	char *argv[] = {(char *)"sleep", (char *)"60", NULL};
+	AUTO_CLOSE int pidfd = NO_FD;
+	struct child_end end;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(
+		spawn(&(struct spawn){.path = "/bin/sleep", .argv = argv, .new_group = true}, &pid,
+		      &pidfd),
+		0);
+	assert_int_equal(getpgid(pid), pid);
+	assert_int_equal(getsid(pid), getsid(0));
+	spawn_signal(pidfd, SIGKILL);
+	assert_int_equal(spawn_wait(pidfd, -1, &end), 0);
+	assert_int_equal(end.signal, SIGKILL);
+}
+
 static int refuse(void *data)
 {
 	(void)data;
@@ -224,6 +243,7 @@ int main(void)
 		cmocka_unit_test(a_program_that_is_not_there_and_not_waited_for_ends_with_127),
 		cmocka_unit_test(a_child_has_the_mapped_descriptors_and_no_others),
 		cmocka_unit_test(a_child_dies_with_its_parent),
+		cmocka_unit_test(a_group_of_its_own_is_in_our_session),
 		cmocka_unit_test(a_failing_preparation_stops_the_start),
 		cmocka_unit_test(waiting_has_an_end),
 		cmocka_unit_test(the_loop_hears_of_the_end),

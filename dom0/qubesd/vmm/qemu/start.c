@@ -248,7 +248,7 @@ static int spawn_monitor(struct start *s)
 				     .argv = argv,
 				     .fds = &map,
 				     .n_fds = 1,
-				     .new_session = true,
+				     .new_group = true,
 				     .no_new_privs = true,
 				     .prepare = limit_files,
 				     .data = (void *)s->spec},
