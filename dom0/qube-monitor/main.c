@@ -361,9 +361,10 @@ static void done(struct monitor *m)
 	daemons_done(m);
 	memory_done(m);
 	qemu_done(&m->qemu);
-	rundir_remove(&m->dir, m->name);
+	/* before: a qubesd that begins just now and finds no socket looks for it once */
 	if (m->clean && m->stage == MONITOR_READY && rundir_note_clean(&m->dir, m->uuid) < 0)
 		log_warn(m->name, "that it ended cleanly cannot be noted");
+	rundir_remove(&m->dir, m->name);
 	m->state = MONITOR_GONE;
 	clients_tell(m); /* only now: who hears it finds nothing left */
 	clients_done(m);
