@@ -558,7 +558,9 @@ n_of_disposables() {
 	within 10 no_disposable
 	gone() { find "$BULKHEAD_HOME/state/pools" | sort | cmp -s - "$BATS_TEST_TMPDIR/before"; }
 	within 10 gone
-	[ "$(heard events | grep -c '^1||domain-delete|vm|disp')" = 4 ]
+	# said when the store knows them no more, which is after their volumes are gone
+	deleted() { [ "$(heard events | grep -c '^1||domain-delete|vm|disp')" = 4 ]; }
+	within 10 deleted
 	# kept on purpose: it is killed, and stays
 	hold dvm four
 	within 10 is_held four
