@@ -302,7 +302,7 @@ leave_behind() {
 		[ $way = up ] || daemon_stop
 		leave_behind $uuid
 		cp "$(command -v sleep)" "$BULKHEAD_HOME/vchand"
-		# its session's leader ends, it stays
+		# it has no monitor for a parent
 		setsid --fork sh -c "'$BULKHEAD_HOME/vchand' 300 >/dev/null 2>&1 3>&- & echo \$! >'$BULKHEAD_HOME/pid'"
 		within 10 test -s "$BULKHEAD_HOME/pid"
 		pid=$(cat "$BULKHEAD_HOME/pid")

@@ -22,7 +22,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#define N_LOST 1000 /* names tried for one that is put aside */
+#define MAX_PARENTS 8    /* from a program of a qube up to its monitor */
+#define N_LOST      1000 /* names tried for one that is put aside */
 
 enum what { POOL_FOLDER, RUN_FOLDER, RUN_NOTE, RUN_SOCKET, RUN_LINK, MONITOR, PROCESS };
 
@@ -148,35 +149,47 @@ static void look_at_q(struct suspects *s, const char *dir, const char *name)
 
 /* ---- processes ---- */
 
-/* "comm" and session of a process; one that has ended and is not collected yet is none */
-static bool process_read(const char *pid, char *comm, size_t size, pid_t *ret_session)
+/* "comm" and parent of a process; one that has ended and is not collected yet is none */
+static bool process_read(const char *pid, char *comm, size_t size, pid_t *ret_parent)
 {
 	AUTO_FREE char *text = NULL;
 	char path[64];
 	const char *open, *close;
-	char *at;
 
 	if (str_format(path, sizeof(path), "/proc/%s/stat", pid) < 0 ||
 	    io_read_file(AT_FDCWD, path, 4096, &text, NULL) < 0)
 		return false;
 	open = strchr(text, '(');
 	close = strrchr(text, ')');
-	/* PID (COMM) STATE PARENT GROUP SESSION */
+	/* PID (COMM) STATE PARENT */
 	if (!open || !close || strlen(close) < 4 || close[2] == 'Z' || close[2] == 'X')
 		return false;
-	(void)strtol(close + 3, &at, 10);
-	(void)strtol(at, &at, 10);
-	*ret_session = (pid_t)strtol(at, NULL, 10);
+	*ret_parent = (pid_t)strtol(close + 3, NULL, 10);
 	return str_copy(comm, size, open + 1, (size_t)(close - open - 1)) == 0;
 }
 
 static bool runs(pid_t pid)
 {
 	char number[16], comm[64];
-	pid_t session;
+	pid_t parent;
 
 	(void)snprintf(number, sizeof(number), "%d", pid);
-	return process_read(number, comm, sizeof(comm), &session);
+	return process_read(number, comm, sizeof(comm), &parent);
+}
+
+/* is a monitor that lives among those whose child or grandchild it is? */
+static bool has_monitor(pid_t parent)
+{
+	char number[16], comm[64];
+
+	for (unsigned i = 0; i < MAX_PARENTS && parent > 1; i++) {
+		(void)snprintf(number, sizeof(number), "%d", parent);
+		if (!process_read(number, comm, sizeof(comm), &parent))
+			return false;
+		if (str_eq(comm, "qube-monitor"))
+			return true;
+	}
+	return false;
 }
 
 /* @word is @path or below it, or an option that has such a value */
@@ -247,17 +260,17 @@ static bool is_of_a_qube(const char *comm)
 	return false;
 }
 
-/* A qube's processes are in the session that its monitor leads, and the kernel ends them with it. One whose leader is gone
- * is nobody's. @dir: the run directory */
+/* A qube's processes are its monitor's children and theirs, and the kernel ends them with it. One that has no monitor any more is
+ * nobody's. @run: the run directory */
 static void look_at_process(struct suspects *s, const char *run, const char *pid)
 {
 	const char *home = getenv("BULKHEAD_HOME");
 	char comm[64], words[PATH_MAX + 16];
 	struct suspect *one;
-	pid_t session;
+	pid_t parent;
 
-	if (!isdigit((unsigned char)pid[0]) || !process_read(pid, comm, sizeof(comm), &session) ||
-	    !is_of_a_qube(comm) || runs(session))
+	if (!isdigit((unsigned char)pid[0]) || !process_read(pid, comm, sizeof(comm), &parent) ||
+	    !is_of_a_qube(comm) || has_monitor(parent))
 		return;
 	if (str_format(words, sizeof(words), "BULKHEAD_HOME=%s", home ? home : "") < 0 ||
 	    !((home && process_has(pid, "environ", is_same, words)) ||
@@ -393,12 +406,12 @@ static int end_process(const struct suspect *s)
 {
 	AUTO_CLOSE int fd = pidfd_open(s->pid, 0);
 	char number[16], comm[64];
-	pid_t session;
+	pid_t parent;
 
 	if (fd < 0)
 		return errno == ESRCH ? 0 : fail_errno();
 	(void)snprintf(number, sizeof(number), "%d", s->pid);
-	if (!process_read(number, comm, sizeof(comm), &session))
+	if (!process_read(number, comm, sizeof(comm), &parent))
 		return 0;
 	if (!str_eq(comm, s->what == MONITOR ? "qube-monitor" : s->name))
 		return s->what == MONITOR ? -EPERM : 0;
