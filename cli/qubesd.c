@@ -374,8 +374,9 @@ static int choose_all(const struct args *a, struct choice *c)
 	}
 	for (unsigned row = 0; row < c->table.n_rows; row++) {
 		const char *name = table_cell(&c->table, row, 0);
+		const char *class = table_cell(&c->table, row, 2);
 
-		if (!str_eq(table_cell(&c->table, row, 2), "AdminVM") &&
+		if (!str_eq(class, "AdminVM") && !(c->here && str_eq(class, "RemoteVM")) &&
 		    !args_given_is(a, c->exclude, name) &&
 		    state_fits(table_cell(&c->table, row, 1), c->state))
 			c->names[c->n++] = name;

@@ -113,12 +113,14 @@ void calls_done(struct calls *c);
 /**
  * struct choice - the qubes a command line names
  * @all, @exclude: keys of its options --all and --exclude
+ * @here:	with --all only qubes that can run here: none of class RemoteVM
  * @state:	with --all only qubes in this state; a leading '!' inverts; NULL = any
  * @table:	fields name, state, class of all qubes
  * @names:	borrowed from the table
  */
 struct choice {
 	int all, exclude;
+	bool here;
 	const char *state;
 	struct table table;
 	const char **names;

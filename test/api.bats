@@ -124,6 +124,16 @@ heard() {
 	[[ $(call admin.vm.List work) == *state=Running* ]]
 }
 
+@test "qvm-run that cannot reach a qube says so, without -p too" {
+	make_template tmpl
+	make_app work tmpl
+	kernel_set
+	run -125 timeout 20 qvm-run work true
+	[[ $output == *'could not be run'* ]]
+	run -125 timeout 20 qvm-run -q work true
+	[ -z "$output" ]
+}
+
 @test "a qube outlives qubesd" {
 	make_template tmpl
 	make_app work tmpl
@@ -684,6 +694,14 @@ n_of_disposables() {
 	[ "$(call admin.vm.property.Set+relayvm far dom0)" = '0|' ]
 	[[ $(call admin.vm.property.Get+netvm far) == '2|QubesNoSuchPropertyError||'* ]]
 	[[ $(call admin.vm.Start far) == '2|QubesVMError||'* ]]
+	qvm-create -C RemoteVM -l red --property remote_name=work beyond
+	[ "$(property beyond remote_name)" = work ]
+	qvm-create --help-classes | grep -q '^RemoteVM '
+	refused 1 'runs elsewhere' qvm-create -C RemoteVM -l red -t far other
+	refused 1 'runs elsewhere' qvm-create -C RemoteVM -l red -P default other
+	# all that can be started, and all that commands can run in
+	timeout 20 qvm-start --all
+	timeout 20 qvm-run --all true
 	[[ $(ask 'internal.GetSystemInfo dom0 name dom0\0' qubesd.internal.sock) == *'"far": {'*'"relayvm": "dom0"'* ]]
 	daemon_kill
 	daemon_start
@@ -1360,6 +1378,18 @@ qdb() {
 	[ "$(call admin.property.Set+default_audiovm dom0 gui)" = '0|' ]
 	[ "$(call admin.vm.tag.List work)" = $'0|audiovm-gui\ncreated-by-dom0\nguivm-gui' ]
 	[[ $(call admin.vm.Remove gui) == '2|QubesVMInUseError||'* ]]
+	# one that is made now has them from the beginning, and so has a disposable, whose template has a guivm of its own
+	make_app later tmpl
+	[ "$(call admin.vm.tag.List later)" = $'0|audiovm-gui\ncreated-by-dom0' ]
+	[ "$(call admin.vm.property.Set+template_for_dispvms work True)" = '0|' ]
+	[ "$(call admin.property.Set+default_guivm dom0 other)" = '0|' ]
+	[ "$(call admin.vm.Create.DispVM+work dom0 'name=disp label=red')" = '0|' ]
+	[ "$(call admin.vm.tag.List disp)" = $'0|audiovm-gui\ncreated-by-dom0\nguivm-gui' ]
+	make_app last tmpl
+	[ "$(call admin.vm.tag.List last)" = $'0|audiovm-gui\ncreated-by-dom0\nguivm-other' ]
+	[ "$(call admin.property.Reset+default_guivm dom0)" = '0|' ]
+	[ "$(call admin.vm.tag.List last)" = $'0|audiovm-gui\ncreated-by-dom0' ]
+	[ "$(call admin.vm.Remove disp)" = '0|' ]
 	[ "$(call admin.vm.property.Reset+guivm work)" = '0|' ]
 	[ "$(call admin.property.Reset+default_audiovm dom0)" = '0|' ]
 	[ "$(call admin.vm.tag.List work)" = '0|created-by-dom0' ]

@@ -133,6 +133,9 @@ teardown_file() {
 		trusted side|qvm-clone dom0 other
 		no name for a qube|qvm-clone work 1other
 		already|qvm-clone work tmpl
+		qvm-clone tmpl other|qvm-create -C TemplateVM -t tmpl -l red other
+		drives for a start are not available|qvm-start --cdrom dom0:/x.iso work
+		drives for a start are not available|qvm-start --install-windows-tools work
 		no qube 'nosuch'|qvm-volume list nosuch
 		no volume 'nosuch'|qvm-volume info work:nosuch
 		shows what it has|qvm-volume info work:root nosuch

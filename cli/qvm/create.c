@@ -31,6 +31,7 @@ static const struct {
 	{"StandaloneVM", "everything is its own; with a template it begins as a copy of it"},
 	{"TemplateVM", "what AppVMs are made from"},
 	{"DispVM", "forgets everything at shutdown; its template is an AppVM for disposables"},
+	{"RemoteVM", "runs elsewhere: a name for policies, reached through its relayvm"},
 };
 
 /* what the options ask for, looked through before anything is done */
@@ -135,7 +136,12 @@ static int plan(struct plan *p)
 	if (str_eq(p->class, "TemplateVM") && p->template)
 		return ui_fail(
 			a,
-			"a template has no template; a copy of one is made with -C StandaloneVM");
+			"a template has no template; a copy of one is made with: qvm-clone %s %s",
+			p->template, p->name);
+	if (str_eq(p->class, "RemoteVM") &&
+	    (p->template || args_has(a, POOL) || args_has(a, POOLS)))
+		return ui_fail(a, "a qube of class RemoteVM runs elsewhere: here it has neither a "
+				  "template nor volumes in pools");
 	based = str_eq(p->class, "AppVM") || str_eq(p->class, "DispVM");
 	if (based && str_eq(p->template, "")) {
 		(void)ui_usage(a,
@@ -150,7 +156,7 @@ static int plan(struct plan *p)
 		(void)ui_usage(a, "--root-copy-from and --root-move-from exclude each other");
 		return 2;
 	}
-	if (p->root_file && based)
+	if (p->root_file && (based || str_eq(p->class, "RemoteVM")))
 		return ui_fail(a, "a qube of class %s has no root of its own to import into",
 			       p->class);
 	if (str_format(p->payload, sizeof(p->payload), "name=%s label=%s", p->name, p->label) < 0)
@@ -282,7 +288,10 @@ const struct command qvm_create = {
 			 "has a name and stays, but forgets all at each shutdown; its "
 			 "template is an AppVM\n"
 			 "whose template_for_dispvms is True. qvm-run --dispvm makes those "
-			 "for one use."},
+			 "for one use. RemoteVM: a\n"
+			 "qube that runs elsewhere and is known here by its name: properties relayvm, "
+			 "transport_rpc and\n"
+			 "remote_name; it is not started."},
 			{"EXAMPLES",
 			 "\tqvm-create --label blue work\n"
 			 "\tqvm-create -t debian-12 -l red --property memory=600 untrusted\n"

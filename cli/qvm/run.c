@@ -4,7 +4,7 @@
  *
  * The command goes to the qube's agent as "user:command" (or a service as "user:QUBESRPC ..."), by
  * qrexec-client, so its standard streams are the command's own from the first byte to the last.
- * With one qube and nothing to do afterwards we become qrexec-client: no process stands between.
+ * With one qube, -p and nothing to do afterwards we become qrexec-client: no process stands between.
  */
 #include "qvm.h"
 
@@ -291,7 +291,12 @@ static void explain(const struct run *r, const char *qube, int code)
 	if (args_has(r->a, SERVICE) && code >= 125 && code <= 127)
 		ui_note(r->a, "%s: %s ended with %d: %s, unless it ends so by itself", qube,
 			r->shown, code, why[code]);
-	else if (code != 0 && r->n_qubes > 1)
+	else if (code == EXIT_TROUBLE && !r->pass_io)
+		ui_note(r->a,
+			"%s: exit code %d: the command could not be run, unless it ends so by itself; "
+			"qvm-run -p says why",
+			qube, code);
+	else if (code != 0 && (r->n_qubes > 1 || !r->pass_io))
 		ui_note(r->a, "%s: exit code %d", qube, code);
 }
 
@@ -379,8 +384,9 @@ static int run_in(struct run *r, const struct choice *choice)
 		for (unsigned i = 0; i < r->n_qubes; i++)
 			(void)fprintf(stderr, "Running '%s' on %s\n", r->shown, r->qubes[i]);
 	}
-	if (r->n_qubes == 1 && !r->colour_output && !r->colour_stderr && !args_has(r->a, SERVICE) &&
-	    !r->hold) {
+	/* without -p nobody else would say that it failed */
+	if (r->n_qubes == 1 && r->pass_io && !r->colour_output && !r->colour_stderr &&
+	    !args_has(r->a, SERVICE) && !r->hold) {
 		(void)fflush(NULL);
 		(void)become_client(r, client, r->qubes[0]);
 		return EXIT_TROUBLE;
@@ -452,7 +458,7 @@ static int run(const struct args *a)
 	/* the qube's name is what choice_make() looks at; the rest is the command */
 	struct args names = *a;
 	struct run r = {.a = a, .pass_io = args_has(a, PASS_IO)};
-	struct choice choice = {.all = ALL, .exclude = EXCLUDE};
+	struct choice choice = {.all = ALL, .exclude = EXCLUDE, .here = true};
 	int code;
 
 	code = check(&r, all || args_has(a, DISPVM) ? 1 : 2);

@@ -8,12 +8,12 @@
 
 #include <stdio.h>
 
-enum { ALL = OPTION_OWN, EXCLUDE, SKIP };
+enum { ALL = OPTION_OWN, EXCLUDE, SKIP, DRIVE };
 
 static int run(const struct args *a)
 {
 	AUTO(choice_done)
-	struct choice choice = {.all = ALL, .exclude = EXCLUDE, .state = "Halted"};
+	struct choice choice = {.all = ALL, .exclude = EXCLUDE, .here = true, .state = "Halted"};
 	AUTO_FREE struct call *list = NULL;
 	struct calls calls = {.args = a,
 			      .method = "bulkhead.vm.Start",
@@ -21,6 +21,9 @@ static int run(const struct args *a)
 			      .n_at_once = QVM_STARTS_AT_ONCE};
 	int r, result = 0;
 
+	if (args_has(a, DRIVE))
+		return ui_fail(a, "drives for a start are not available in this version of "
+				  "Bulkhead; nothing was started");
 	r = choice_make(a, &choice);
 	if (r != 0)
 		return r;
@@ -47,6 +50,8 @@ static const struct option options[] = {
 	{ALL, 0, "all", NULL, "start all qubes that are halted"},
 	{EXCLUDE, 0, "exclude", "QUBE", "with --all, leave this one out (may be repeated)",
 	 .words = WORDS_QUBE},
+	{DRIVE, 0, "drive,hddisk,cdrom", "DRIVE", "not available yet: nothing is started"},
+	{DRIVE, 0, "install-windows-tools", NULL, "not available yet: nothing is started"},
 	{0},
 };
 

@@ -344,7 +344,22 @@ static void inherit(struct changes *changes, unsigned qid, const struct qube *t)
 			changes_set_tag(changes, qid, tag->key, true);
 }
 
-static void describe(struct changes *changes, const struct wish *w, unsigned qid, const char *uuid)
+/* The tag that policies know its guivm or audiovm by, where that is the system's: api/follow.c keeps it from now on. What is
+ * set of a disposable's template has been taken over with its tags. */
+static void add_default_tag(struct changes *changes, const struct model *m, const struct wish *w,
+			    unsigned qid, enum property_id id, enum global_id global,
+			    const char *prefix)
+{
+	const struct qube *of = global_qube(m, global);
+	const bool has = property_at(false, id)->classes & 1U << w->klass;
+	const bool set = w->klass == KLASS_DISP && w->template->values[id];
+
+	if (has && !set && of && of->qid != 0)
+		add_tag(changes, qid, prefix, of->name);
+}
+
+static void describe(struct changes *changes, const struct model *m, const struct wish *w,
+		     unsigned qid, const char *uuid)
 {
 	changes_add_qube(changes, qid, w->klass, w->name, uuid);
 	if (w->klass == KLASS_DISP) {
@@ -355,6 +370,8 @@ static void describe(struct changes *changes, const struct wish *w, unsigned qid
 	if (w->template)
 		set_number(changes, qid, PROP_template, w->template->qid);
 	add_tag(changes, qid, "created-by-", w->creator->name);
+	add_default_tag(changes, m, w, qid, PROP_guivm, GLOBAL_default_guivm, "guivm-");
+	add_default_tag(changes, m, w, qid, PROP_audiovm, GLOBAL_default_audiovm, "audiovm-");
 	if (w->cleanup) {
 		changes_set_property(changes, qid, PROP_auto_cleanup, "True");
 		add_tag(changes, qid, "disp-created-by-", w->creator->name);
@@ -399,7 +416,7 @@ int making_create(struct qubesd *d, const struct wish *w, const struct making_ev
 	changes_begin(&changes, mk->operation, qid, "create", "");
 	if (w->held)
 		changes_begin(&changes, mk->operation + 1, qid, "hold", "");
-	describe(&changes, w, qid, uuid);
+	describe(&changes, d->model, w, qid, uuid);
 	r = store_change(d->store, &changes, why);
 	if (r != 0)
 		return r;
