@@ -34,13 +34,15 @@ static int open_patiently(struct qubesd *d, bool begin, char *error, size_t erro
 static bool finds_running(const struct qubesd *d, char *ret, size_t size)
 {
 	AUTO_FREE struct vmm_found *found = NULL;
+	const char *name;
 	size_t n = 0;
 
 	if (vmm_scan(d->paths.run, &found, &n) < 0 || n == 0)
 		return false;
-	(void)snprintf(ret, size, "'%s' runs (domain %u)", found[0].name, found[0].domid);
+	name = found[0].name[0] != '\0' ? found[0].name : "one that does not say its name";
+	(void)snprintf(ret, size, "'%s' runs (domain %u)", name, found[0].domid);
 	if (n > 1)
-		(void)snprintf(ret, size, "'%s' and %zu more qubes run", found[0].name, n - 1);
+		(void)snprintf(ret, size, "'%s' and %zu more qubes run", name, n - 1);
 	return true;
 }
 

@@ -560,8 +560,9 @@ static int on_recover_timeout(sd_event_source *s, uint64_t usec, void *data)
 	log_warn(power_qube(p)->name, "taken back while it started, and it never answered: killed");
 	p->failed = true;
 	(void)refuse(&p->why, "QubesVMError", "it never answered");
+	/* its volumes are its own until VMM_GONE */
 	if (vmm_kill(p->vmm) < 0)
-		power_put_away(p);
+		log_err(power_qube(p)->name, "it cannot be killed");
 	return 0;
 }
 
@@ -569,7 +570,9 @@ static const struct vmm_found *found_as(const struct vmm_found *found, size_t n,
 					const struct qube *q, uint64_t xid)
 {
 	for (size_t i = 0; i < n; i++)
-		if (found[i].domid == xid && strcmp(found[i].uuid, q->uuid) == 0)
+		/* one that does not say who it is has its own volumes, so long as it is there */
+		if (found[i].domid == xid &&
+		    (found[i].uuid[0] == '\0' || str_eq(found[i].uuid, q->uuid)))
 			return &found[i];
 	return NULL;
 }
@@ -636,10 +639,11 @@ int power_recover(struct qubesd *d)
 	size_t n = 0;
 	int r = vmm_scan(d->paths.run, &found, &n);
 
-	if (r == -EPERM)
+	/* not knowing who runs, nobody's volumes may be put away */
+	if (r < 0) {
+		log_err(NULL, "running qubes cannot be looked for: %s", log_errno_str(r));
 		return r;
-	if (r < 0)
-		log_warn(NULL, "looking for running qubes: %s", log_errno_str(r));
+	}
 	for (const struct operation *op = d->model->operations; op; op = next) {
 		next = op->next;
 		if (!str_eq(op->kind, "run"))
@@ -652,6 +656,8 @@ int power_recover(struct qubesd *d)
 		const struct qube *q;
 		char uuid[64];
 
+		if (found[i].uuid[0] == '\0')
+			continue;
 		(void)snprintf(uuid, sizeof(uuid), "uuid:%s", found[i].uuid);
 		q = model_find(d->model, uuid);
 		if (!q || q->xid != found[i].domid)

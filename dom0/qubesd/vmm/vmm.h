@@ -158,7 +158,7 @@ struct vmm_events {
 	void (*agent)(void *data, struct vmm *v, bool up);
 };
 
-/** struct vmm_found - a running qube that vmm_scan() met */
+/** struct vmm_found - a running qube that vmm_scan() met; @name, @uuid: "" it runs, or may do so, and does not say who it is */
 struct vmm_found {
 	char name[QUBE_NAME_MAX + 1];
 	char uuid[37];
@@ -176,7 +176,8 @@ MUST_CHECK int vmm_scan(const char *run_dir, struct vmm_found **ret, size_t *ret
  */
 bool vmm_ended_clean(const char *run_dir, unsigned domid, const char *uuid);
 
-/** vmm_attach() - follow and command a running qube; @ret is owned by the caller */
+/** vmm_attach() - follow and command a running qube; @ret is owned by the caller. Where we are short of something for that, it is done later.
+ * -ENOENT, -ECONNREFUSED: it does not run */
 MUST_CHECK int vmm_attach(sd_event *event, const char *run_dir, unsigned domid,
 			  const struct vmm_events *events, void *data, struct vmm **ret);
 /** vmm_free() - stop following; the qube goes on */
@@ -184,6 +185,7 @@ void vmm_free(struct vmm *v);
 
 /* Commands: sent, not waited for, unless the comment says so; their effect arrives as an event. */
 MUST_CHECK int vmm_shutdown(struct vmm *v); /* ACPI power button */
+/** vmm_kill() - at once, or as soon as it can be told. -ESHUTDOWN: it has ended */
 MUST_CHECK int vmm_kill(struct vmm *v);
 
 /** vmm_done_fn - a command's end: @r 0 or -errno with @error a sentence */

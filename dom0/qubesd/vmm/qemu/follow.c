@@ -5,7 +5,8 @@
  * A monitor that was killed tells no GONE: its socket closes while the kernel is still killing its
  * children. We then wait for the end of QEMU, by a pidfd taken when its pid was told, so that who
  * hears GONE can touch the qube's files. A monitor that lives on though we parted (it speaks in another
- * way, or found that we do not listen) is not swept away below its qube: its own end is waited for, and QEMU's.
+ * way, or found that we do not listen) is not swept away below its qube: its own end is waited for, and QEMU's,
+ * and meanwhile it is attached to again, as it is where we could not for want of something of our own.
  */
 #include "found.h"
 #include "qemu/qemu.h"
@@ -22,11 +23,14 @@
 #include <sys/epoll.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #define MAX_PENDING       32
 #define SCAN_TIMEOUT_MS   2000
+#define SCAN_AGAIN        25
 #define MESSAGES_PER_TURN 16
-#define AGAIN_US          1000000
+#define AGAIN_US          UINT64_C(1000000) /* until it is tried again; twice as long each time, up to */
+#define AGAIN_MOST_US     UINT64_C(16000000)
 
 struct vmm {
 	int fd, qemu_fd,
@@ -35,10 +39,15 @@ struct vmm {
 	char run_dir[UNIX_PATH_MAX + 1], name[QUBE_NAME_MAX + 1];
 	sd_event *event;
 	sd_event_source *source, *end;
+	sd_event_source
+		*again; /* made beforehand, so that nothing can be short when it is wanted */
+	uint64_t again_us;
 	const struct vmm_events *events;
 	void *data;
 	enum vmm_state state;
 	bool known, agent;
+	bool parted; /* from its monitor, which has said nothing since that we understand */
+	bool kill;   /* as soon as it can be told */
 	uint32_t qemu_pid, pressed_s, next_id;
 	struct monitor_memory memory;
 	struct {
@@ -103,12 +112,20 @@ static bool finish(struct vmm *v, uint32_t id, int r, const char *text)
 	return !freed;
 }
 
-static bool finish_all(struct vmm *v)
+static bool finish_all(struct vmm *v, const char *why)
 {
 	for (size_t i = 0; i < ARRAY_LEN(v->pending); i++)
-		if (!finish(v, v->pending[i].id, -ECANCELED, "The qube ended"))
+		if (!finish(v, v->pending[i].id, -ECANCELED, why))
 			return false;
 	return true;
+}
+
+static const char ended[] = "The qube ended";
+
+/* whom nobody answers for has ended: any other fault is ours, and says nothing of it */
+static bool is_not_there(int r)
+{
+	return r == -ENOENT || r == -ECONNREFUSED;
 }
 
 static int on_gone(sd_event_source *source, int fd, uint32_t revents, void *data);
@@ -117,7 +134,8 @@ static int on_gone(sd_event_source *source, int fd, uint32_t revents, void *data
  * told now */
 static int find_monitor(struct vmm *v)
 {
-	AUTO_CLOSE int fd = NO_FD;
+	AUTO_CLOSE int fd = NO_FD, pidfd = NO_FD;
+	struct pollfd closed = {.events = 0};
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 	int r;
@@ -128,61 +146,89 @@ static int find_monitor(struct vmm *v)
 	if (r == 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
 		r = fail_errno();
 	if (r == 0)
-		v->monitor_fd = pidfd_open(peer.pid, 0);
-	if (r == 0 && v->monitor_fd < 0)
+		pidfd = pidfd_open(peer.pid, 0);
+	if (r == 0 && pidfd < 0)
 		r = fail_errno();
-	return r == -ENOENT || r == -ECONNREFUSED || r == -ECONNRESET ? -ESRCH : r;
+	if (r < 0)
+		return is_not_there(r) ? -ESRCH : r;
+	/* a connection that stands: its process had not ended when we asked for that id, so it was no other's by then */
+	closed.fd = fd;
+	if (poll(&closed, 1, 0) != 0)
+		return -EAGAIN;
+	v->monitor_fd = take_fd(&pidfd);
+	return 0;
 }
 
-/* Return: its end will be heard; false: it has ended, or was never there */
-static bool await(struct vmm *v, int pidfd)
+/* Return: 0: its end will be heard; -ESRCH: it has ended, or was never there; -errno: that cannot be told now */
+static int await(struct vmm *v, int pidfd)
 {
 	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+	int n = pidfd >= 0 ? poll(&p, 1, 0) : 1;
 
-	return pidfd >= 0 && poll(&p, 1, 0) == 0 &&
-	       sd_event_add_io(v->event, &v->end, pidfd, EPOLLIN, on_gone, v) >= 0;
+	if (n != 0)
+		return n < 0 ? fail_errno() : -ESRCH;
+	return sd_event_add_io(v->event, &v->end, pidfd, EPOLLIN, on_gone, v);
 }
 
-static int on_again(sd_event_source *source, uint64_t usec, void *data);
+static bool is_due_again(const struct vmm *v)
+{
+	return sd_event_source_get_enabled(v->again, NULL) > 0;
+}
+
+static void again_later(struct vmm *v)
+{
+	int r;
+
+	if (is_due_again(v))
+		return;
+	r = sd_event_source_set_time_relative(v->again, v->again_us);
+	r = r < 0 ? r : sd_event_source_set_enabled(v->again, SD_EVENT_ONESHOT);
+	if (r < 0)
+		log_err(v->name, "its monitor is not attached to again: %s", log_errno_str(r));
+	if (v->again_us < AGAIN_MOST_US)
+		v->again_us *= 2;
+}
 
 /* the monitor is awaited before QEMU, which dies with it */
+static int await_end(struct vmm *v)
+{
+	int r = find_monitor(v);
+
+	r = r < 0 ? r : await(v, v->monitor_fd);
+	return r == -ESRCH ? await(v, v->qemu_fd) : r;
+}
+
 static void end_now(struct vmm *v)
 {
 	int r;
 
 	v->end = sd_event_source_disable_unref(v->end);
-	r = find_monitor(v);
-	if (r == 0 && await(v, v->monitor_fd))
+	r = await_end(v);
+	/* it lives, or may do so, and its qube with it */
+	if (r != -ESRCH) {
+		again_later(v);
 		return;
-	/* what we are short of says nothing of it: it may live, and its qube with it */
-	if (r < 0 && r != -ESRCH &&
-	    sd_event_add_time_relative(v->event, &v->end, CLOCK_MONOTONIC, AGAIN_US, 0, on_again,
-				       v) >= 0)
-		return;
-	if (await(v, v->qemu_fd))
-		return;
+	}
+	(void)sd_event_source_set_enabled(v->again, SD_EVENT_OFF);
 	r = sweep_qube(v->run_dir, v->domid, v->name[0] != '\0' ? v->name : NULL);
 	if (r < 0)
 		log_warn(v->name, "something of it stays below %s: %s", v->run_dir,
 			 log_errno_str(r));
-	if (finish_all(v))
+	if (finish_all(v, ended))
 		(void)tell_state(v, VMM_GONE, false, "its monitor was killed");
 }
 
 static int on_gone(sd_event_source *source, int fd, uint32_t revents, void *data)
 {
+	struct vmm *v = data;
+
 	(void)source;
 	(void)fd;
 	(void)revents;
-	end_now(data);
-	return 0;
-}
-
-static int on_again(sd_event_source *source, uint64_t usec, void *data)
-{
-	(void)source;
-	(void)usec;
-	end_now(data);
+	v->end = sd_event_source_disable_unref(v->end);
+	/* one that was attached to again may have said more; its socket closes behind that */
+	if (v->fd < 0)
+		end_now(v);
 	return 0;
 }
 
@@ -191,7 +237,8 @@ static void lost(struct vmm *v)
 {
 	v->source = sd_event_source_disable_unref(v->source);
 	close_fd(&v->fd);
-	if (!finish_all(v))
+	v->parted = true;
+	if (!finish_all(v, "Its monitor is not listened to any more"))
 		return;
 	end_now(v);
 }
@@ -213,6 +260,31 @@ static enum vmm_state state_of(const struct monitor_status *s)
 	return VMM_GONE;
 }
 
+/* for its end, should its monitor not tell that */
+static void open_qemu(struct vmm *v, enum vmm_state state)
+{
+	struct ucred monitor;
+	socklen_t len = sizeof(monitor);
+
+	if (v->qemu_fd >= 0 || v->qemu_pid == 0 || state == VMM_GONE ||
+	    getsockopt(v->fd, SOL_SOCKET, SO_PEERCRED, &monitor, &len) < 0)
+		return;
+	if (qemu_open((pid_t)v->qemu_pid, monitor.pid, &v->qemu_fd) < 0)
+		log_debug(v->name, "its QEMU is not to be seen");
+}
+
+/* what it says is understood: we have not parted, or not for good */
+static void found_again(struct vmm *v)
+{
+	v->again_us = AGAIN_US;
+	if (!v->parted)
+		return;
+	v->parted = false;
+	v->end = sd_event_source_disable_unref(v->end);
+	close_fd(&v->monitor_fd);
+	log_info(v->name, "its monitor is followed again");
+}
+
 /* Return: the vmm is still there, and goes on */
 static bool on_status(struct vmm *v, const struct monitor_status *s)
 {
@@ -223,13 +295,13 @@ static bool on_status(struct vmm *v, const struct monitor_status *s)
 	v->qemu_pid = s->qemu_pid;
 	v->pressed_s = first ? s->pressed_s : v->pressed_s;
 	(void)snprintf(v->name, sizeof(v->name), "%s", s->name);
-	if (v->qemu_fd < 0 && s->qemu_pid > 0 && state != VMM_GONE)
-		v->qemu_fd = pidfd_open((pid_t)s->qemu_pid, 0);
+	found_again(v);
+	open_qemu(v, state);
 	if (state == VMM_GONE) {
 		v->source = sd_event_source_disable_unref(v->source);
 		close_fd(&v->fd);
 		(void)vmm_ended_clean(v->run_dir, v->domid, s->uuid); /* it is told here */
-		if (finish_all(v))
+		if (finish_all(v, ended))
 			(void)tell_state(v, state, s->clean, s->why);
 		return false;
 	}
@@ -253,11 +325,11 @@ static int on_message(sd_event_source *source, int fd, uint32_t revents, void *d
 		if (r == -EAGAIN)
 			return 0;
 		if (r < 0 || len == 0 || monitor_decode(buf, len, 0, &msg) != 0) {
-			/* its end, killed or not, says all that there is to say */
-			if (r < 0 && r != -ECONNRESET)
+			/* its end, killed or not, says all that there is to say; and that we part is said once */
+			if (!v->parted && r < 0 && r != -ECONNRESET)
 				log_warn(v->name, "its monitor is not listened to any more: %s",
 					 log_errno_str(r));
-			else if (r == 0 && len != 0)
+			else if (!v->parted && r == 0 && len != 0)
 				log_warn(
 					v->name,
 					"its monitor sends a malformed message (%zu bytes), closing",
@@ -276,10 +348,39 @@ static int on_message(sd_event_source *source, int fd, uint32_t revents, void *d
 	return 0;
 }
 
+/* Return: 0; -errno, and @v->fd is none */
+static int attach(struct vmm *v)
+{
+	int r = monitor_connect(v->run_dir, v->domid, &v->fd);
+
+	if (r == 0)
+		r = sd_event_add_io(v->event, &v->source, v->fd, EPOLLIN, on_message, v);
+	if (r < 0)
+		close_fd(&v->fd);
+	return r;
+}
+
+void vmm_free(struct vmm *v)
+{
+	if (!v)
+		return;
+	if (v->freed)
+		*v->freed = true;
+	v->source = sd_event_source_disable_unref(v->source);
+	v->end = sd_event_source_disable_unref(v->end);
+	v->again = sd_event_source_disable_unref(v->again);
+	close_fd(&v->fd);
+	close_fd(&v->qemu_fd);
+	close_fd(&v->monitor_fd);
+	free(v);
+}
+
+static int on_again(sd_event_source *source, uint64_t usec, void *data);
+
 int vmm_attach(sd_event *event, const char *run_dir, unsigned domid,
 	       const struct vmm_events *events, void *data, struct vmm **ret)
 {
-	AUTO_FREE struct vmm *v = calloc(1, sizeof(*v));
+	struct vmm *v = calloc(1, sizeof(*v));
 	int r;
 
 	if (!v)
@@ -291,34 +392,24 @@ int vmm_attach(sd_event *event, const char *run_dir, unsigned domid,
 			  .event = event,
 			  .events = events,
 			  .data = data,
+			  .again_us = AGAIN_US,
 			  .next_id = 1};
 	r = str_copy(v->run_dir, sizeof(v->run_dir), run_dir, strlen(run_dir));
-	if (r < 0)
-		return r;
-	r = monitor_connect(run_dir, domid, &v->fd);
-	if (r < 0)
-		return r;
-	r = sd_event_add_io(event, &v->source, v->fd, EPOLLIN, on_message, v);
+	r = r < 0 ? r
+		  : sd_event_add_time_relative(event, &v->again, CLOCK_MONOTONIC, 0, 0, on_again,
+					       v);
+	r = r < 0 ? r : sd_event_source_set_enabled(v->again, SD_EVENT_OFF);
+	r = r < 0 ? r : attach(v);
+	if (v->again && r < 0 && !is_not_there(r)) {
+		again_later(v);
+		r = 0;
+	}
 	if (r < 0) {
-		close_fd(&v->fd);
+		vmm_free(v);
 		return r;
 	}
-	*ret = take_ptr(&v);
+	*ret = v;
 	return 0;
-}
-
-void vmm_free(struct vmm *v)
-{
-	if (!v)
-		return;
-	if (v->freed)
-		*v->freed = true;
-	v->source = sd_event_source_disable_unref(v->source);
-	v->end = sd_event_source_disable_unref(v->end);
-	close_fd(&v->fd);
-	close_fd(&v->qemu_fd);
-	close_fd(&v->monitor_fd);
-	free(v);
 }
 
 static int command(struct vmm *v, struct monitor_msg *msg, const int *fds, size_t n_fds,
@@ -361,20 +452,43 @@ int vmm_shutdown(struct vmm *v)
 	return simple(v, MONITOR_SHUTDOWN, NULL, NULL);
 }
 
+/* One that we have parted from, or that takes no commands, ends its qube as well when it is told to end. Return: 0; -ESRCH: it
+ * has ended; -errno */
+static int end_monitor(struct vmm *v)
+{
+	int r = find_monitor(v);
+
+	return r == 0 && pidfd_send_signal(v->monitor_fd, SIGTERM, NULL, 0) < 0 ? fail_errno() : r;
+}
+
 int vmm_kill(struct vmm *v)
 {
 	int r;
 
-	if (v->fd >= 0)
-		return simple(v, MONITOR_KILL, NULL, NULL);
-	/* one that we have parted from ends its qube as well when it is told to end */
-	r = find_monitor(v);
-	if (r == 0 && pidfd_send_signal(v->monitor_fd, SIGTERM, NULL, 0) == 0)
+	v->kill = true;
+	if (v->fd >= 0 && !v->parted && simple(v, MONITOR_KILL, NULL, NULL) == 0)
 		return 0;
+	r = end_monitor(v);
 	if (r < 0 && r != -ESRCH)
-		return r;
-	/* it has ended, and QEMU is about to */
-	return v->end ? 0 : -ESHUTDOWN;
+		again_later(v);
+	/* if it has ended, QEMU is about to */
+	return v->source || v->end || is_due_again(v) ? 0 : -ESHUTDOWN;
+}
+
+static int on_again(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct vmm *v = data;
+	int r = 0;
+
+	(void)source;
+	(void)usec;
+	if (v->fd < 0)
+		r = attach(v);
+	if (r == 0 && v->kill)
+		r = vmm_kill(v);
+	if (v->fd < 0)
+		end_now(v);
+	return 0;
 }
 
 int vmm_pause(struct vmm *v, vmm_done_fn done, void *data)
@@ -500,60 +614,9 @@ bool vmm_get_pressed(const struct vmm *v, unsigned *ret_s)
 	return true;
 }
 
-/* field @n of proc(5)'s stat, counted from 1; @at is behind the second, which may hold blanks */
-static uint64_t stat_field(const char *at, unsigned n)
-{
-	for (unsigned i = 2; i < n && at; i++) {
-		at = strchr(at, ' ');
-		at = at ? at + 1 : NULL;
-	}
-	return at ? strtoull(at, NULL, 10) : 0;
-}
-
-/* what is its own: not the memory of a zygote that forks share, which each of them would count */
-static int memory_kib(unsigned pid, uint64_t *ret)
-{
-	AUTO_FREE char *text = NULL;
-	uint64_t resident, shared;
-	char path[64], *at;
-	int r;
-
-	(void)snprintf(path, sizeof(path), "/proc/%u/statm", pid);
-	r = io_read_file(AT_FDCWD, path, 256, &text, NULL);
-	if (r < 0)
-		return r;
-	/* size resident shared ... */
-	(void)strtoull(text, &at, 10);
-	resident = strtoull(at, &at, 10);
-	shared = strtoull(at, &at, 10);
-	if (shared > resident)
-		return -EIO;
-	*ret = (resident - shared) * ((uint64_t)sysconf(_SC_PAGESIZE) / 1024);
-	return 0;
-}
-
 int vmm_get_usage(const struct vmm *v, struct vmm_usage *ret)
 {
-	AUTO_FREE char *stat = NULL;
-	uint64_t kib = 0;
-	char path[64];
-	const char *at;
-	int r;
-
-	if (v->qemu_pid == 0)
-		return -EAGAIN;
-	(void)snprintf(path, sizeof(path), "/proc/%u/stat", v->qemu_pid);
-	r = io_read_file(AT_FDCWD, path, 4096, &stat, NULL);
-	r = r < 0 ? r : memory_kib(v->qemu_pid, &kib);
-	if (r < 0)
-		return r;
-	at = strrchr(stat, ')');
-	if (!at)
-		return -EIO;
-	ret->cputime_ms =
-		(stat_field(at, 14) + stat_field(at, 15)) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
-	ret->memory_kib = kib;
-	return 0;
+	return v->qemu_pid == 0 ? -EAGAIN : qemu_get_usage((pid_t)v->qemu_pid, ret);
 }
 
 /* ---- after a restart of qubesd ---- */
@@ -592,16 +655,25 @@ static int ask_monitor(const char *run_dir, unsigned domid, struct vmm_found *re
 
 static int look(const char *run_dir, unsigned domid, struct vmm_found *ret)
 {
+	const struct timespec nap = {.tv_nsec = 20000000};
 	int r = ask_monitor(run_dir, domid, ret);
 
-	if (r == -ENOENT || r == -ECONNREFUSED || r == -ECONNRESET) {
-		r = sweep_qube(run_dir, domid, NULL);
-		return r < 0 ? r : VMM_NOT_RUNNING;
+	/* it was just ending; or it lives, and has too many clients */
+	for (unsigned i = 0; r == -ECONNRESET && i < SCAN_AGAIN; i++) {
+		(void)nanosleep(&nap, NULL);
+		r = ask_monitor(run_dir, domid, ret);
 	}
-	if (r < 0) { /* it lives, and does not answer: not ours to remove */
+	if (is_not_there(r)) {
+		r = sweep_qube(run_dir, domid, NULL);
+		if (r < 0)
+			log_warn(NULL, "something of domain %u stays below %s: %s", domid, run_dir,
+				 log_errno_str(r));
+		return VMM_NOT_RUNNING;
+	}
+	if (r < 0) { /* it lives, or may do so: nothing of it is ours to touch */
 		log_warn(NULL, "the monitor of domain %u does not answer: %s", domid,
 			 log_errno_str(r));
-		return VMM_NOT_RUNNING;
+		ret->name[0] = ret->uuid[0] = '\0';
 	}
 	return 0;
 }

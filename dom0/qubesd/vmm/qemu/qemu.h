@@ -42,6 +42,16 @@ struct qemu_host {
 MUST_CHECK int qemu_argv_build(const struct vmm_spec *spec, const struct qemu_host *host,
 			       struct qemu_argv *ret);
 
+/**
+ * qemu_open() - pidfd of @pid, if that is a child of @parent
+ *
+ * The number was told, and may be another process's by now. @parent lives, or is a child of ours that was not waited for.
+ * Return: 0; -ESRCH: there is no such child; -errno.
+ */
+MUST_CHECK int qemu_open(pid_t pid, pid_t parent, int *ret_pidfd);
+/** qemu_get_usage() - what it uses, from /proc */
+MUST_CHECK int qemu_get_usage(pid_t pid, struct vmm_usage *ret);
+
 /** qemu_recv() - next message of a monitor within @timeout_ms. Return: 0; -ETIMEDOUT; -ECONNRESET
  * it closed; -EPROTO; -errno */
 MUST_CHECK int qemu_recv(int fd, int timeout_ms, uint8_t *buf, size_t size,

@@ -20,7 +20,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -105,6 +104,7 @@ static int check_readable(const struct vmm_spec *spec, char *error, size_t size)
 struct start {
 	const struct vmm_spec *spec;
 	int channel, monitor, qemu; /* socket, pidfds */
+	pid_t monitor_pid;
 	char *error;
 	size_t error_size;
 	void (*progress)(void *, enum vmm_stage);
@@ -252,7 +252,7 @@ static int spawn_monitor(struct start *s)
 				     .no_new_privs = true,
 				     .prepare = limit_files,
 				     .data = (void *)s->spec},
-		     NULL, &s->monitor);
+		     &s->monitor_pid, &s->monitor);
 }
 
 /* QEMU is no child of ours. One whose monitor died is killed by the kernel, which takes its time; the qube's files are its until then */
@@ -356,8 +356,9 @@ static int listen_until_ready(struct start *s)
 		}
 		if (msg.status.state == MONITOR_GONE)
 			return gone(s, &msg.status);
-		if (s->qemu < 0 && msg.status.qemu_pid > 0)
-			s->qemu = pidfd_open((pid_t)msg.status.qemu_pid, 0);
+		if (s->qemu < 0 && msg.status.qemu_pid > 0 &&
+		    qemu_open((pid_t)msg.status.qemu_pid, s->monitor_pid, &s->qemu) < 0)
+			log_debug(s->spec->name, "its QEMU is not to be seen");
 		if (!spawned && s->progress)
 			s->progress(s->data, VMM_STAGE_SPAWNED);
 		spawned = true;
