@@ -210,9 +210,12 @@ void power_emit_reset(struct qubesd *d, const struct qube *q, const char *proper
 
 /* The end: volumes are put away, the qube is halted. */
 
-static void power_free(struct power *p)
+void power_free(struct power *p)
 {
+	if (!p)
+		return;
 	power_timer_off(p);
+	p->end = sd_event_source_disable_unref(p->end);
 	vmm_free(p->vmm);
 	tell_free(p->tell);
 	free(p);
@@ -284,19 +287,49 @@ static void stop_done(void *data, const struct job_end *end)
 	halted(p);
 }
 
-/* there is nothing to put away */
-static int on_nothing(sd_event_source *s, uint64_t usec, void *data)
+/* no job puts anything away: there is nothing, or no job could be started */
+static int on_end(sd_event_source *s, void *data)
 {
-	(void)s, (void)usec;
-	stop_done(data, &(const struct job_end){0});
+	static const struct job_end nothing = {0}, failed = {.type = "QubesException",
+							     .text = "no job could be started"};
+	struct power *p = data;
+
+	(void)s;
+	stop_done(p, p->begun ? &failed : &nothing);
 	return 0;
+}
+
+int power_make(struct qubesd *d, unsigned qid, struct power **ret)
+{
+	struct power *p = calloc(1, sizeof(*p));
+	int r = p ? sd_event_add_defer(d->event, &p->end, on_end, p) : -ENOMEM;
+
+	r = r < 0 ? r : sd_event_source_set_enabled(p->end, SD_EVENT_OFF);
+	if (r < 0) {
+		if (p)
+			sd_event_source_disable_unref(p->end);
+		free(p);
+		return r;
+	}
+	p->d = d;
+	p->qid = qid;
+	p->state = STARTING;
+	*ret = p;
+	return 0;
+}
+
+/* In a turn of its own, as it is after a job: who had it start may be in the middle of something. It was made for that beforehand, so
+ * that nothing can be short. */
+static void end_later(struct power *p)
+{
+	if (sd_event_source_set_enabled(p->end, SD_EVENT_ONESHOT) < 0)
+		log_err(power_qube(p)->name, "it has ended, and is not halted");
 }
 
 void power_put_away(struct power *p)
 {
 	static const struct job_events events = {NULL, stop_done};
 	struct request AUTO(request_done) request = {0};
-	const struct job_end failed = {.type = "QubesException", .text = "no job could be started"};
 	const struct qube *q = power_qube(p);
 
 	power_timer_off(p);
@@ -306,10 +339,7 @@ void power_put_away(struct power *p)
 	power_set_state(p, STOPPING);
 	p->job = true;
 	if (!p->begun) {
-		/* in a turn of its own, as it is after a job: who had it start may be in the middle of something */
-		power_timer_set(p, 0, on_nothing);
-		if (!p->timer)
-			stop_done(p, &(const struct job_end){0});
+		end_later(p);
 		return;
 	}
 	power_progress(p, "commit", "the volumes are put away");
@@ -318,7 +348,7 @@ void power_put_away(struct power *p)
 	for (unsigned i = 0; i < N_DISKS; i++)
 		request_put_volume(&request, disk_name((enum disk)i), p->d, q, i);
 	if (job_start(p->d, "stop", &request, &events, p) != 0)
-		stop_done(p, &failed);
+		end_later(p);
 }
 
 /* News of the monitor. */
@@ -583,15 +613,13 @@ static int take_back(struct qubesd *d, const struct operation *op, const struct 
 	struct qube *q = model_get(d->model, op->qid);
 	struct power *p;
 	uint64_t xid;
+	int r;
 
 	if (!q || q->power || str_u64(op->detail, XID_MAX, &xid) < 0)
 		return 0;
-	p = calloc(1, sizeof(*p));
-	if (!p)
-		return -ENOMEM;
-	p->d = d;
-	p->qid = q->qid;
-	p->state = STARTING;
+	r = power_make(d, q->qid, &p);
+	if (r < 0)
+		return r;
 	p->begun = true;
 	p->operation = op->id;
 	q->power = p;

@@ -167,15 +167,12 @@ static int may_start(struct call *c, const struct qube *q)
 static int power_new(struct call *c, struct qube *q, unsigned xid, struct power **ret)
 {
 	struct changes AUTO(changes_done) changes = {0};
-	AUTO_FREE struct power *p = calloc(1, sizeof(*p));
+	struct power *p = NULL;
 	char detail[16];
-	int r;
+	int r = power_make(c->d, q->qid, &p);
 
-	if (!p)
-		return -ENOMEM;
-	p->d = c->d;
-	p->qid = q->qid;
-	p->state = STARTING;
+	if (r < 0)
+		return r;
 	p->source = c->source_qid;
 	p->operation = c->d->model->next_operation;
 	(void)snprintf(detail, sizeof(detail), "%u", xid);
@@ -186,9 +183,11 @@ static int power_new(struct call *c, struct qube *q, unsigned xid, struct power 
 	changes_begin(&changes, p->operation, q->qid, "run", detail);
 	changes_set_xid(&changes, xid);
 	r = call_apply(c, &changes);
-	if (r != 0)
+	if (r != 0) {
+		power_free(p);
 		return r;
-	*ret = take_ptr(&p);
+	}
+	*ret = p;
 	return 0;
 }
 

@@ -29,7 +29,8 @@ struct power {
 	uint64_t operation;
 	unsigned source; /* qid of who wished it to start */
 	struct vmm *vmm;
-	sd_event_source *timer;
+	sd_event_source *timer,
+		*end;       /* @end: off, until it has ended and no job puts its volumes away */
 	int64_t patience_s; /* what is left of shutdown_timeout; 0: not being shut down */
 	bool job;           /* a start or stop job works on it */
 	bool begun;         /* a start job has begun: its volumes are to be put away */
@@ -52,6 +53,9 @@ struct power {
 	struct power_memory memory;
 };
 
+/** power_make() - of the qube @qid, which starts; power_free() - and let go of its machine. Return: 0; -errno */
+MUST_CHECK int power_make(struct qubesd *d, unsigned qid, struct power **ret);
+void power_free(struct power *p);
 /** power_qube() - whose it is */
 struct qube *power_qube(const struct power *p);
 /** power_set_state() - and policyd is told in time if it matters to decisions */
@@ -67,7 +71,7 @@ void power_emit_reset(struct qubesd *d, const struct qube *q, const char *proper
 /** power_timer_off(), power_timer_set() - it has one timer */
 void power_timer_off(struct power *p);
 void power_timer_set(struct power *p, int64_t seconds, sd_event_time_handler_t fn);
-/** power_put_away() - nothing of it runs any more: the job "stop", then it is halted. May free @p */
+/** power_put_away() - nothing of it runs any more: the job "stop", then it is halted, and @p freed: never at once */
 void power_put_away(struct power *p);
 /** power_attach() - to its monitor, unless that was done or it has gone; 0, or -errno */
 MUST_CHECK int power_attach(struct power *p);
@@ -76,7 +80,7 @@ void power_started(struct power *p);
 /** power_refuse_halted() - @q has nothing to shut down, kill or pause: REFUSED; else 0 */
 MUST_CHECK int power_refuse_halted(struct call *c, const struct qube *q);
 
-/** power_start_end() - it waits for its netvm and is not to start any more: it fails. May free @p (start.c) */
+/** power_start_end() - it waits for its netvm and is not to start any more: it fails (start.c) */
 void power_start_end(struct power *p);
 /** power_down_wait() - give it what is left of @patience_s (down.c) */
 void power_down_wait(struct power *p);
