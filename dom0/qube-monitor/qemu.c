@@ -604,6 +604,15 @@ static void on_io_error(struct monitor *m, const struct qmp_msg *msg)
 		set_reason(m, &m->qemu.no_space);
 }
 
+/* an UNPAUSE that is out is why it goes on: once */
+static bool takes_resume(struct qemu *q)
+{
+	if (!q->running || q->running->type != MONITOR_UNPAUSE || q->running->resumed)
+		return false;
+	q->running->resumed = true;
+	return true;
+}
+
 static void on_event(struct monitor *m, const struct qmp_msg *msg)
 {
 	struct qemu *q = &m->qemu;
@@ -633,8 +642,7 @@ static void on_event(struct monitor *m, const struct qmp_msg *msg)
 		q->told_to_stop = q->no_space = false;
 		/* it stops by itself where a disk is full, but goes on when it is told to: one that
 		 * does both by itself would keep all who follow it busy */
-		if (!(q->running && q->running->type == MONITOR_UNPAUSE) &&
-		    ++q->n_unasked > UNASKED_MAX)
+		if (!takes_resume(q) && ++q->n_unasked > UNASKED_MAX)
 			cut_off(m, "it stops and goes on unasked");
 		else
 			monitor_set_state(m, MONITOR_RUNNING);

@@ -92,6 +92,7 @@ enum op_state { OP_FREE, OP_QUEUED, OP_WAITING };
  * @step:	of its list of QMP commands
  * @undoing:	it failed and takes back what it did
  * @again:	the same command once more, after a while
+ * @resumed:	it has made the guest go on
  * @n_sets:	descriptor sets QEMU holds for it
  */
 struct op {
@@ -100,7 +101,7 @@ struct op {
 	uint32_t id;
 	enum monitor_type type;
 	unsigned step, n_sets;
-	bool undoing, has_node, again;
+	bool undoing, has_node, again, resumed;
 	struct qmp_disk disk;
 	char name[QMP_DISK_NAME_MAX + 1], mac[18];
 	uint64_t size, began_ms;

@@ -132,6 +132,26 @@ int main(void)
 		for (unsigned i = 0; i < 2000; i++)
 			say("{\"event\": \"STOP\"}\n{\"event\": \"RESUME\"}\n");
 	}
+	if (str_eq(how, "sways")) { /* and never answers what it was told */
+		char line[8192];
+
+		behave();
+		say("{\"event\": \"STOP\"}\n");
+		if (read(MONITOR_FD_QMP, line, sizeof(line)) <= 0)
+			return 0;
+		for (unsigned i = 0; i < 20; i++)
+			say("{\"event\": \"RESUME\"}\n{\"event\": \"STOP\"}\n");
+		(void)pause();
+	}
+	if (str_eq(how,
+		   "pauses")) { /* an honest one that is told to stop, then to go on, as often as one likes */
+		behave();
+		answer("{}"); /* the press of its button */
+		for (;;) {
+			answer_after("{\"event\": \"STOP\"}\n", "{}");
+			answer_after("{\"event\": \"RESUME\"}\n", "{}");
+		}
+	}
 	if (str_eq(how, "power-off")) { /* an honest one, at the press of its button */
 		behave();
 		answer("{}");

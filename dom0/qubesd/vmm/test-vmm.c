@@ -11,6 +11,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -417,6 +418,14 @@ static void a_qube_whose_state_changes_all_the_time_is_cut_off(void **state)
 	check_nothing_left();
 }
 
+static void follow(struct heard *h, struct vmm **v, unsigned domid)
+{
+	*h = (struct heard){0};
+	*v = NULL;
+	assert_true(sd_event_new(&h->event) >= 0);
+	assert_int_equal(vmm_attach(h->event, run_dir, domid, &events, h, v), 0);
+}
+
 static void on_done(void *data, int r, const char *error)
 {
 	struct heard *h = data;
@@ -510,6 +519,23 @@ static void a_qemu_that_only_says_that_it_paused_is_found_out(void **state)
 		assert_true(sd_event_run(h.event, 20000000) > 0);
 	assert_true(vmm_get_pressed(v, &since_s)); /* who comes back learns of it */
 	kill_it(&h, v);
+}
+
+static void one_that_goes_on_and_on_while_it_is_told_to_is_cut_off(void **state)
+{
+	struct heard h;
+	struct vmm *v;
+
+	(void)state;
+	start_hostile("sways", 307);
+	follow(&h, &v, 307);
+	wait_state(&h, VMM_PAUSED);
+	assert_int_equal(vmm_unpause(v, NULL, NULL), 0);
+	assert_int_equal(run_for(&h, 20000000), 0);
+	assert_non_null(strstr(h.why, "it stops and goes on unasked"));
+	vmm_free(v);
+	sd_event_unref(h.event);
+	check_nothing_left();
 }
 
 static void a_clean_end_while_nobody_follows_is_told_once(void **state)
@@ -697,6 +723,7 @@ int main(void)
 		cmocka_unit_test(a_qube_whose_state_changes_all_the_time_is_cut_off),
 		cmocka_unit_test(a_qemu_that_only_says_that_it_paused_is_found_out),
 		cmocka_unit_test(a_guest_that_found_no_room_is_told_from_one_that_was_paused),
+		cmocka_unit_test(one_that_goes_on_and_on_while_it_is_told_to_is_cut_off),
 		cmocka_unit_test(a_clean_end_while_nobody_follows_is_told_once),
 		cmocka_unit_test(memory_that_can_be_added_is_a_device_of_its_own),
 		cmocka_unit_test(what_a_qemu_says_of_memory_stays_within_what_there_is),
