@@ -134,6 +134,31 @@ heard() {
 	[ -z "$output" ]
 }
 
+@test "a qube that is paused while it shuts down is still shutting down under another qubesd" {
+	make_template tmpl
+	make_app work tmpl
+	kernel_set
+	[[ $(call admin.vm.property.Set+kernelopts work none.deaf) == '0|' ]]
+	[[ $(call admin.vm.property.Set+shutdown_timeout work 600) == '0|' ]]
+	[[ $(call admin.vm.Start work) == '0|' ]]
+	[[ $(call admin.vm.Shutdown work) == '0|' ]]
+	[[ $(call admin.vm.Pause work) == '0|' ]]
+	daemon_kill
+	daemon_start
+	within 20 eval '[[ $(call admin.vm.List work) == *state=Paused* ]]'
+	[[ $(call admin.vm.Unpause work) == '0|' ]]
+	[[ $(call admin.vm.List work) == *state=Halting* ]]
+	[[ $(call admin.vm.Kill work) == '0|' ]]
+	# one that was only paused is not
+	[[ $(call admin.vm.Start work) == '0|' ]]
+	[[ $(call admin.vm.Pause work) == '0|' ]]
+	daemon_kill
+	daemon_start
+	within 20 eval '[[ $(call admin.vm.List work) == *state=Paused* ]]'
+	[[ $(call admin.vm.Unpause work) == '0|' ]]
+	[[ $(call admin.vm.List work) == *state=Running* ]]
+}
+
 @test "a qube outlives qubesd" {
 	make_template tmpl
 	make_app work tmpl

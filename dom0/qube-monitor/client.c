@@ -43,8 +43,11 @@ static void client_send(struct client *c, const struct monitor_msg *msg)
 
 static uint32_t pressed_s(const struct monitor *m)
 {
-	return m->pressed_ms == 0 ? MONITOR_NEVER
-				  : (uint32_t)((io_now_ms() - m->pressed_ms) / 1000);
+	const uint64_t until_ms = m->state == MONITOR_PAUSED ? m->paused_ms : io_now_ms();
+
+	if (m->pressed_ms == 0)
+		return MONITOR_NEVER;
+	return until_ms > m->pressed_ms ? (uint32_t)((until_ms - m->pressed_ms) / 1000) : 0;
 }
 
 /*

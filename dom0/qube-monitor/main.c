@@ -81,8 +81,16 @@ void monitor_check_end(struct monitor *m)
 
 void monitor_set_state(struct monitor *m, enum monitor_state state)
 {
+	const uint64_t now_ms = io_now_ms();
+
 	if (m->state == MONITOR_GONE || (m->state == MONITOR_STOPPING && state != MONITOR_GONE))
 		return;
+	if (state == MONITOR_PAUSED && m->state != MONITOR_PAUSED)
+		m->paused_ms = now_ms;
+	/* a guest that stands still cannot be late */
+	else if (m->state == MONITOR_PAUSED && m->pressed_ms > 0)
+		m->pressed_ms +=
+			now_ms - (m->paused_ms > m->pressed_ms ? m->paused_ms : m->pressed_ms);
 	m->state = state;
 	clients_tell(m);
 }

@@ -263,7 +263,9 @@ struct monitor {
 	enum monitor_state state;
 	enum monitor_stage stage;
 	bool clean, agent, ending;
-	uint64_t pressed_ms; /* when the power button was last pressed; 0: never */
+	uint64_t
+		pressed_ms; /* when the power button was last pressed, later by what it was paused since; 0: never */
+	uint64_t paused_ms; /* MONITOR_PAUSED: since when */
 	uint32_t error;
 	char why[WHY_MAX];
 	struct rundir dir;

@@ -135,7 +135,7 @@ enum monitor_stage {
  * @error:	MONITOR_GONE: why a start failed, a positive errno; MONITOR_PAUSED: ENOSPC: it stopped by itself, since there was no
  *		room for what it wrote; else 0
  * @why:	MONITOR_GONE, MONITOR_STOPPING: a sentence; may be empty
- * @pressed_s:	seconds since the guest's power button was last pressed; MONITOR_NEVER
+ * @pressed_s:	seconds since the guest's power button was last pressed, without those that it was paused; MONITOR_NEVER
  */
 struct monitor_status {
 	enum monitor_state state;

@@ -396,26 +396,6 @@ static void answer_stoppers(struct power *p)
 	power_answer(&p->stoppers, &why);
 }
 
-/* @full: nobody told it to */
-static void stands_still(struct power *p, bool full)
-{
-	struct qube *q = power_qube(p);
-
-	if (p->state == STARTING && !p->job)
-		power_started(p);
-	if (p->state == RUNNING || p->state == HALTING)
-		set_paused(p);
-	else if (p->state == PAUSED && p->full && !full)
-		event_emit(p->d, q, "domain-paused", NULL); /* now somebody did */
-	p->full = full;
-	if (full)
-		room_wanted(p->d, q);
-	else
-		power_answer(&p->pausers, NULL);
-	if (full)
-		answer_stoppers(p);
-}
-
 /* an earlier qubesd was shutting it down, and had not given up */
 static void go_on_halting(struct power *p)
 {
@@ -427,6 +407,32 @@ static void go_on_halting(struct power *p)
 	power_set_state(p, HALTING);
 	p->patience_s = patience_s - since_s;
 	power_down_wait(p);
+}
+
+static void taken_back(struct power *p)
+{
+	power_started(p);
+	go_on_halting(p);
+}
+
+/* @full: nobody told it to */
+static void stands_still(struct power *p, bool full)
+{
+	struct qube *q = power_qube(p);
+
+	if (p->state == STARTING && !p->job)
+		taken_back(p);
+	if (p->state == RUNNING || p->state == HALTING)
+		set_paused(p);
+	else if (p->state == PAUSED && p->full && !full)
+		event_emit(p->d, q, "domain-paused", NULL); /* now somebody did */
+	p->full = full;
+	if (full)
+		room_wanted(p->d, q);
+	else
+		power_answer(&p->pausers, NULL);
+	if (full)
+		answer_stoppers(p);
 }
 
 static void on_state(void *data, struct vmm *v, enum vmm_state state, bool clean, const char *why)
@@ -451,8 +457,7 @@ static void on_state(void *data, struct vmm *v, enum vmm_state state, bool clean
 				event_emit(p->d, q, "domain-resumed", NULL);
 			p->suspended = false;
 		} else if (p->state == STARTING && !p->job) {
-			power_started(p); /* taken back from an earlier qubesd */
-			go_on_halting(p);
+			taken_back(p);
 		}
 		power_answer(&p->unpausers, NULL);
 		break;

@@ -538,6 +538,44 @@ static void one_that_goes_on_and_on_while_it_is_told_to_is_cut_off(void **state)
 	check_nothing_left();
 }
 
+static void the_time_that_it_was_paused_is_not_counted_since_its_button_was_pressed(void **state)
+{
+	struct heard h;
+	struct vmm *v;
+	unsigned since_s = UINT_MAX;
+	uint64_t began_ms, counted_ms;
+
+	(void)state;
+	start_hostile("pauses", 308);
+	follow(&h, &v, 308);
+	wait_state(&h, VMM_RUNNING);
+	began_ms = io_now_ms();
+	assert_int_equal(vmm_shutdown(v), 0);
+	pause_answered(&h, v, 0, "");
+	counted_ms = io_now_ms() - began_ms;
+	vmm_free(v);
+	sd_event_unref(h.event);
+	/* longer than all that may be counted, however slow this machine is */
+	(void)usleep((useconds_t)(counted_ms + 2000) * 1000);
+	for (int goes_on = 0; goes_on < 2; goes_on++) {
+		follow(&h, &v, 308);
+		wait_state(&h, VMM_PAUSED);
+		assert_true(vmm_get_pressed(v, &since_s));
+		assert_true((uint64_t)since_s * 1000 <= counted_ms);
+		if (goes_on)
+			break;
+		began_ms = io_now_ms();
+		h.r = 1;
+		assert_int_equal(vmm_unpause(v, on_done, &h), 0);
+		wait_answer(&h, 0, "");
+		pause_answered(&h, v, 0, "");
+		counted_ms += io_now_ms() - began_ms;
+		vmm_free(v);
+		sd_event_unref(h.event);
+	}
+	kill_it(&h, v);
+}
+
 static void a_clean_end_while_nobody_follows_is_told_once(void **state)
 {
 	const char *uuid = spec_of(304).uuid;
@@ -724,6 +762,8 @@ int main(void)
 		cmocka_unit_test(a_qemu_that_only_says_that_it_paused_is_found_out),
 		cmocka_unit_test(a_guest_that_found_no_room_is_told_from_one_that_was_paused),
 		cmocka_unit_test(one_that_goes_on_and_on_while_it_is_told_to_is_cut_off),
+		cmocka_unit_test(
+			the_time_that_it_was_paused_is_not_counted_since_its_button_was_pressed),
 		cmocka_unit_test(a_clean_end_while_nobody_follows_is_told_once),
 		cmocka_unit_test(memory_that_can_be_added_is_a_device_of_its_own),
 		cmocka_unit_test(what_a_qemu_says_of_memory_stays_within_what_there_is),

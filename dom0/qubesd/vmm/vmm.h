@@ -207,7 +207,7 @@ MUST_CHECK int vmm_qdb_write(struct vmm *v, const char *path, const char *value)
 MUST_CHECK int vmm_qdb_rm(struct vmm *v, const char *path);
 
 /** vmm_get_pressed() - was its power button pressed before we began to follow it? @ret_s: seconds since
- * the last time */
+ * the last time, without those that it was paused */
 bool vmm_get_pressed(const struct vmm *v, unsigned *ret_s);
 
 /** struct vmm_usage - what a running qube uses */

@@ -7,7 +7,7 @@
  * instance that is not below BULKHEAD_HOME. A running qube is a file, run/none/DOMID (name, uuid,
  * memory in MiB and what can be added to it, the words of its kernelopts, a line each), so that it outlives qubesd as a real one
  * does; run/none/DOMID.qdb has a line for each entry of QubesDB as it was written, run/none/DOMID.more the KiB that were
- * added to its memory. A test says in run/none/NAME.uses how many MiB the qube of that name says that it uses; without that file
+ * added to its memory, run/none/DOMID.paused and run/none/DOMID.pressed are there if that was done to it. A test says in run/none/NAME.uses how many MiB the qube of that name says that it uses; without that file
  * it says nothing. Words of kernelopts that make it misbehave: none.fail = it does not start, none.slow = its start takes two
  * seconds, none.waits = its start takes until there is run/none/NAME.go (60 s at most), none.deaf = its power button does nothing,
  * none.keeps = it gives no memory back, none.full = it stops for want of room as soon as it runs, and does so again when it is
@@ -24,6 +24,7 @@
 #include <time.h>
 
 #define MAX_STEPS 32
+#define SIDE_PATH (UNIX_PATH_MAX + 16) /* of what is beside a qube's file */
 
 /* What happens at the loop's next turn: a state that is told, the end of a command. */
 struct step {
@@ -213,6 +214,35 @@ static void more_read(struct vmm *v)
 		v->asked_kib = v->has_kib = strtoull(text, NULL, 10);
 }
 
+static void side_path(const struct vmm *v, const char *what, char *to, size_t size)
+{
+	(void)snprintf(to, size, "%s.%s", v->path, what);
+}
+
+static int note(const struct vmm *v, const char *what)
+{
+	char path[SIDE_PATH];
+
+	side_path(v, what, path, sizeof(path));
+	return io_write_file(AT_FDCWD, path, "", 0, 0600);
+}
+
+static void forget(const struct vmm *v, const char *what)
+{
+	char path[SIDE_PATH];
+
+	side_path(v, what, path, sizeof(path));
+	(void)unlink(path);
+}
+
+static bool has_note(const struct vmm *v, const char *what)
+{
+	char path[SIDE_PATH];
+
+	side_path(v, what, path, sizeof(path));
+	return access(path, F_OK) == 0;
+}
+
 int vmm_attach(sd_event *event, const char *run_dir, unsigned domid,
 	       const struct vmm_events *events, void *data, struct vmm **ret)
 {
@@ -239,7 +269,8 @@ int vmm_attach(sd_event *event, const char *run_dir, unsigned domid,
 	v->keeps = facts.keeps;
 	v->full = facts.full;
 	more_read(v);
-	r = add_step(v, (struct step){.is_state = true, .state = VMM_RUNNING});
+	r = add_step(v, (struct step){.is_state = true,
+				      .state = has_note(v, "paused") ? VMM_PAUSED : VMM_RUNNING});
 	if (r == 0 && v->full)
 		r = add_step(v, (struct step){.is_state = true, .state = VMM_FULL});
 	if (r < 0) {
@@ -262,12 +293,10 @@ void vmm_free(struct vmm *v)
 
 static int end(struct vmm *v, bool clean)
 {
-	char qdb[UNIX_PATH_MAX + 8];
+	static const char *const sides[] = {"qdb", "more", "paused", "pressed"};
 
-	(void)snprintf(qdb, sizeof(qdb), "%s.qdb", v->path);
-	(void)unlink(qdb);
-	(void)snprintf(qdb, sizeof(qdb), "%s.more", v->path);
-	(void)unlink(qdb);
+	for (size_t i = 0; i < ARRAY_LEN(sides); i++)
+		forget(v, sides[i]);
 	if (unlink(v->path) < 0 && errno == ENOENT)
 		return 0; /* it is on its way out */
 	return add_step(v, (struct step){.is_state = true, .state = VMM_GONE, .clean = clean});
@@ -275,7 +304,7 @@ static int end(struct vmm *v, bool clean)
 
 int vmm_shutdown(struct vmm *v)
 {
-	return v->deaf ? 0 : end(v, true);
+	return v->deaf ? note(v, "pressed") : end(v, true);
 }
 
 int vmm_kill(struct vmm *v)
@@ -285,9 +314,13 @@ int vmm_kill(struct vmm *v)
 
 int vmm_pause(struct vmm *v, vmm_done_fn done, void *data)
 {
-	return add_step(
-		v,
-		(struct step){.is_state = true, .state = VMM_PAUSED, .done = done, .data = data});
+	int r = note(v, "paused");
+
+	return r < 0 ? r
+		     : add_step(v, (struct step){.is_state = true,
+						 .state = VMM_PAUSED,
+						 .done = done,
+						 .data = data});
 }
 
 int vmm_unpause(struct vmm *v, vmm_done_fn done, void *data)
@@ -299,6 +332,7 @@ int vmm_unpause(struct vmm *v, vmm_done_fn done, void *data)
 	if (r == 0 && v->full)
 		r = add_step(v, (struct step){.is_state = true, .state = VMM_FULL});
 	v->full = false;
+	forget(v, "paused");
 	return r;
 }
 
@@ -344,8 +378,8 @@ int vmm_qdb_rm(struct vmm *v, const char *path)
 
 bool vmm_get_pressed(const struct vmm *v, unsigned *ret_s)
 {
-	(void)v, (void)ret_s;
-	return false;
+	*ret_s = 0;
+	return has_note(v, "pressed");
 }
 
 int vmm_get_usage(const struct vmm *v, struct vmm_usage *ret)
