@@ -1637,9 +1637,12 @@ has_between() {
 	done
 	[ "$(call admin.property.Set+qubes_maxmem dom0 600)" = '0|' ]
 	[ "$(call admin.vm.Start x)" = '0|' ]
+	# what it started with, not what it will the next time
+	[ "$(call admin.vm.property.Set+memory x 100)" = '0|' ]
 	daemon_kill
 	daemon_start
 	[[ $(call admin.vm.Start y) == *"and 400 of the 600 MiB"* ]]
+	[[ $(call admin.vm.CurrentState x) == '0|mem=409600 '* ]]
 }
 
 @test "memory: a qube that waits for its netvm takes none from those that start meanwhile" {

@@ -92,7 +92,7 @@ static void send_memory(struct client *c)
 {
 	struct pollfd room = {.fd = c->fd, .events = POLLOUT};
 
-	if (c->m->memory.now.most == 0 || c->starts || c->behind || poll(&room, 1, 0) == 0)
+	if (c->starts || c->behind || poll(&room, 1, 0) == 0)
 		return;
 	client_send(c, &(struct monitor_msg){.type = MONITOR_MEMORY, .memory = c->m->memory.now});
 }

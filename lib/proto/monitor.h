@@ -92,8 +92,8 @@ struct monitor_device {
 #define MONITOR_UNKNOWN UINT64_MAX
 
 /**
- * struct monitor_memory - of a qube that more memory can be given to, in bytes; of MONITOR_MEMORY_ASK only @asked
- * @base, @most:	what it started with; what can be added to that
+ * struct monitor_memory - of a qube, in bytes; of MONITOR_MEMORY_ASK only @asked
+ * @base, @most:	what it started with; what can be added to that: if nothing can, nothing else is told
  * @asked, @has:	of what can be added: what it is to have, what it has
  * @available:	what it could still use of all that, as it says; MONITOR_UNKNOWN: it has not said
  * @swapped_out:	what it has moved to its swap since it started, as it says; it never becomes less. 0: nothing, or it has not said

@@ -104,9 +104,11 @@ static bool fill(const struct qubesd *d, const struct qube *q, struct power_memo
 	b->cpu_ms = usage.cputime_ms;
 	pm->is_balanced = false;
 	if (!v || !vmm_get_memory(v, &m)) {
-		/* one that an earlier qubesd started, and that has no device to say it; without a machine it waits for its netvm,
-		 * and has nothing yet */
-		if (v && pm->start_kib == 0)
+		/* one that an earlier qubesd started says it, but for the time until that is heard; without a machine it waits for
+		 * its netvm, and has nothing yet */
+		if (v && m.base > 0)
+			pm->start_kib = m.base / 1024;
+		else if (v && pm->start_kib == 0)
 			pm->start_kib = property_kib(d, q, PROP_memory);
 		fix(b, pm->start_kib);
 		return false;
@@ -367,7 +369,8 @@ bool memory_figures(const struct qubesd *d, const struct qube *q, struct memory_
 	if (!power_memory(q))
 		return false;
 	if (!power_vmm(q) || !vmm_get_memory(power_vmm(q), &m)) {
-		const uint64_t kib = power_memory(q)->start_kib;
+		const uint64_t kib =
+			power_vmm(q) && m.base > 0 ? m.base / 1024 : power_memory(q)->start_kib;
 
 		*ret = (struct memory_figures){
 			.assigned = kib > 0 ? kib : property_kib(d, q, PROP_memory)};

@@ -576,6 +576,23 @@ static void the_time_that_it_was_paused_is_not_counted_since_its_button_was_pres
 	kill_it(&h, v);
 }
 
+static void what_it_started_with_is_told_of_one_that_cannot_be_given_more(void **state)
+{
+	struct vmm_memory m = {0};
+	struct heard h;
+	struct vmm *v;
+
+	(void)state;
+	start_hostile("deaf", 309);
+	follow(&h, &v, 309);
+	while (m.base == 0) {
+		assert_true(sd_event_run(h.event, 20000000) > 0);
+		assert_false(vmm_get_memory(v, &m));
+	}
+	assert_int_equal(m.base, UINT64_C(128) << 20);
+	kill_it(&h, v);
+}
+
 static void a_clean_end_while_nobody_follows_is_told_once(void **state)
 {
 	const char *uuid = spec_of(304).uuid;
@@ -764,6 +781,7 @@ int main(void)
 		cmocka_unit_test(one_that_goes_on_and_on_while_it_is_told_to_is_cut_off),
 		cmocka_unit_test(
 			the_time_that_it_was_paused_is_not_counted_since_its_button_was_pressed),
+		cmocka_unit_test(what_it_started_with_is_told_of_one_that_cannot_be_given_more),
 		cmocka_unit_test(a_clean_end_while_nobody_follows_is_told_once),
 		cmocka_unit_test(memory_that_can_be_added_is_a_device_of_its_own),
 		cmocka_unit_test(what_a_qemu_says_of_memory_stays_within_what_there_is),

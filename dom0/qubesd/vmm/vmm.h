@@ -225,7 +225,7 @@ struct vmm_usage {
 struct vmm_memory {
 	uint64_t base, most, asked, has, available, swapped_out;
 };
-/** vmm_get_memory() - as it was last heard; false: nothing can be added, or nothing was heard yet */
+/** vmm_get_memory() - as it was last heard; false: nothing can be added, and only @ret->base is told, or 0: nothing was heard yet */
 bool vmm_get_memory(const struct vmm *v, struct vmm_memory *ret);
 /** vmm_memory() - let it have @bytes of what can be added. Sent, not waited for */
 MUST_CHECK int vmm_memory(struct vmm *v, uint64_t bytes);
