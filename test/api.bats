@@ -110,6 +110,30 @@ heard() {
 	umount "$BULKHEAD_HOME/disk"
 }
 
+@test "a pool by the name of one that was removed is another: its level is told anew" {
+	if [ "$(id -u)" != 0 ]; then
+		again_as_root
+		return
+	fi
+	make_template tmpl
+	kernel_set
+	mkdir "$BULKHEAD_HOME/disk"
+	mount -t tmpfs -o size=100m disk "$BULKHEAD_HOME/disk" || skip "no mounting here"
+	fallocate -l 81M "$BULKHEAD_HOME/disk/filler"
+	hear events
+	local n
+	for n in 1 2; do
+		[ "$(call admin.pool.Add+qcow2 dom0 "name=small\ndir_path=$BULKHEAD_HOME/disk/$n\n")" = '0|' ]
+		[ "$(call admin.vm.CreateInPool.AppVM+tmpl dom0 'name=work label=red pool:private=small')" = '0|' ]
+		[ "$(call admin.vm.Start work)" = '0|' ]
+		within 30 eval '[ "$(heard events | grep -c "^1||pool-level|pool|small|level|80|percent|")" = $n ]'
+		[ "$(call admin.vm.Kill work)" = '0|' ]
+		removed work
+		[ "$(call admin.pool.Remove+small dom0)" = '0|' ]
+	done
+	umount "$BULKHEAD_HOME/disk"
+}
+
 @test "what does not start says why, what does not shut down goes on" {
 	make_template tmpl
 	make_app work tmpl
@@ -342,6 +366,11 @@ heard() {
 	cmp "$BULKHEAD_HOME/raw" <(head -c 20480 /dev/zero)
 }
 
+# removed QUBE: it is, now
+removed() {
+	[ "$(call admin.vm.Remove "$1")" = '0|' ]
+}
+
 @test "pools: added, used, in use, removed" {
 	make_template tmpl
 	hear events
@@ -424,11 +453,6 @@ heard() {
 	[ ! -e "$dir/p$n" ]
 	[ "$(call admin.pool.Remove+p0 dom0)" = '0|' ]
 	[ "$(call "admin.pool.Add+qcow2" dom0 "name=p$n\ndir_path=$dir/p$n")" = '0|' ]
-}
-
-# removed QUBE: it is, now
-removed() {
-	[ "$(call admin.vm.Remove "$1")" = '0|' ]
 }
 
 @test "pools: on Btrfs, by the driver reflink; a snapshot is where its source is" {

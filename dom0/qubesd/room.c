@@ -29,7 +29,7 @@ static const unsigned levels[] = {95, 90, 80};
 struct place {
 	struct place *next;
 	struct qubesd *d;
-	char name[ARGUMENT_POOL_MAX + 1];
+	char name[ARGUMENT_POOL_MAX + 1]; /* "": it was removed; a job looks at it still */
 	bool wanted, hurry, looking, known;
 	unsigned percent, level;
 	uint64_t free, not_before_ms;
@@ -125,7 +125,7 @@ static void tell_level(struct place *p)
 
 static void set_room(struct place *p, uint64_t used, uint64_t size)
 {
-	if (size == 0 || used > size)
+	if (size == 0 || used > size || p->name[0] == '\0')
 		return;
 	p->known = true;
 	p->free = size - used;
@@ -275,6 +275,17 @@ void room_watch(struct qubesd *d)
 					       LOOK_MS * 1000, LOOK_MS * 100, on_time, d);
 	if (r < 0)
 		log_err(NULL, "room in pools is not looked at: %s", log_errno_str(r));
+}
+
+void room_removed(struct qubesd *d, const char *pool)
+{
+	struct place *p = d->room ? place_find(d->room, pool) : NULL;
+
+	if (!p)
+		return;
+	p->name[0] = '\0';
+	p->wanted = false;
+	forget(d->room);
 }
 
 const char *room_least(struct qubesd *d, unsigned *ret_percent)

@@ -11,6 +11,8 @@ struct qubesd;
 
 /** room_watch() - a qube runs, or a job has filled a pool: look, and go on looking while a qube runs */
 void room_watch(struct qubesd *d);
+/** room_removed() - there is no @pool of that name any more: the next one is another */
+void room_removed(struct qubesd *d, const char *pool);
 /** room_least() - the fullest pool, as of now or the last look; NULL: none was looked at. @ret_percent: of it in use */
 const char *room_least(struct qubesd *d, unsigned *ret_percent);
 /** room_wanted() - @q stands still for want of room */

@@ -9,6 +9,7 @@
 #include "kernel.h"
 #include "proto/argument.h"
 #include "qubesd.h"
+#include "room.h"
 #include "store/property.h"
 #include "volume.h"
 
@@ -401,9 +402,11 @@ int pool_remove(struct call *c)
 	event_emit(c->d, NULL, "pool-pre-delete", "pool", c->q.arg, NULL);
 	changes_remove_pool(&changes, c->q.arg);
 	r = call_apply(c, &changes);
-	if (r == 0)
-		event_emit(c->d, NULL, "pool-delete", "pool", c->q.arg, NULL);
-	return r;
+	if (r != 0)
+		return r;
+	room_removed(c->d, c->q.arg);
+	event_emit(c->d, NULL, "pool-delete", "pool", c->q.arg, NULL);
+	return 0;
 }
 
 int pool_volumes(struct call *c)
