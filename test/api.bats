@@ -431,6 +431,22 @@ removed() {
 		admin.pool.Remove+default dom0 name dom0\0~QubesPoolInUseError
 		admin.pool.Remove+none dom0 name dom0\0~PermissionDenied
 	END
+	# a snapshot is where its source is, and leaves nothing where that was before
+	[ "$(call admin.vm.CreateInPool.TemplateVM dom0 'name=there label=black pool=other')" = '0|' ]
+	make_app moves tmpl
+	local uuid
+	uuid=$(property moves uuid)
+	[ "$(call admin.vm.Start moves)" = '0|' ]
+	[ -d "$BULKHEAD_HOME/state/pools/default/vm/$uuid/root" ]
+	[ "$(call admin.vm.Kill moves)" = '0|' ]
+	[ "$(call admin.vm.property.Set+template moves there)" = '0|' ]
+	[ "$(call admin.vm.Start moves)" = '0|' ]
+	[ -d "$dir/vm/$uuid/root" ]
+	[ ! -e "$BULKHEAD_HOME/state/pools/default/vm/$uuid/root" ]
+	[ "$(call admin.vm.Kill moves)" = '0|' ]
+	removed moves
+	removed there
+	[ ! -e "$dir/vm/$uuid" ]
 	# what was refused has made nothing
 	[ ! -e "$dir/below" ] && [ ! -e "$dir x" ]
 	[ "$(call admin.pool.Remove+other dom0)" = '0|' ]

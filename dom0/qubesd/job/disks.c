@@ -18,6 +18,12 @@ static int storage_failed(int r, const char *error)
 			error[0] != '\0' ? error : "the storage driver refused");
 }
 
+/* Nothing of it is kept, and its place is where its source is, which may be another by its next start: that makes what it needs */
+static bool is_snapshot(const struct storage_volume *v)
+{
+	return v->snap_on_start && !v->save_on_stop;
+}
+
 int run_create(const struct request *request)
 {
 	char error[512] = "";
@@ -26,7 +32,7 @@ int run_create(const struct request *request)
 		struct storage_volume v;
 		int r;
 
-		if (!request_get_volume(request, names[i], &v))
+		if (!request_get_volume(request, names[i], &v) || is_snapshot(&v))
 			continue;
 		run_progress("volumes", names[i], 0, 0);
 		r = storage_create(&v, error, sizeof(error));
@@ -86,7 +92,8 @@ int run_stop(const struct request *request)
 
 		if (!request_get_volume(request, names[i], &v))
 			continue;
-		r = storage_stop(&v, clean, one, sizeof(one));
+		r = is_snapshot(&v) ? storage_remove(&v, one, sizeof(one))
+				    : storage_stop(&v, clean, one, sizeof(one));
 		if (r == 0 || r == STORAGE_E_ABSENT || first != 0)
 			continue;
 		first = r;
