@@ -8,14 +8,30 @@
 #include "qubesd.h"
 #include "ui.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { OPTION = OPTION_OWN, JSON, LIST, DRIVERS, INFO, ADD, REMOVE, SET };
 
+/* how full it is, as df says it; nothing of one that has no room of its own, or whose file system does not answer */
+static void add_used(struct grid *g, const char *info)
+{
+	char text[32];
+	uint64_t size = 0, used = 0;
+
+	if (str_u64(pairs_get(info, "size", text, sizeof(text)), INT64_MAX, &size) < 0 ||
+	    str_u64(pairs_get(info, "usage", text, sizeof(text)), INT64_MAX, &used) < 0 ||
+	    size == 0)
+		grid_add(g, "%s", "");
+	else
+		/* rounded up: 100 is full */
+		grid_add(g, "%" PRIu64 "%%", (used / 1024 * 100 + size / 1024) / (size / 1024 + 1));
+}
+
 static int list(const struct args *a)
 {
-	static const char *const titles[] = {"NAME", "DRIVER", NULL};
+	static const char *const titles[] = {"NAME", "DRIVER", "USED", NULL};
 	AUTO(client_answer_done) struct client_answer names = {0};
 	AUTO(grid_done) struct grid g = {.titles = titles};
 
@@ -32,6 +48,7 @@ static int list(const struct args *a)
 			return 1;
 		grid_add(&g, "%s", at);
 		grid_add(&g, "%s", pairs_get(info.data, "driver", driver, sizeof(driver)));
+		add_used(&g, info.data);
 	}
 	return grid_put(a, &g, args_has(a, JSON) ? GRID_JSON : GRID_TABLE);
 }
@@ -222,11 +239,13 @@ const struct command qvm_pool = {
 	.summary = "show and set up the places where volumes are kept",
 	.synopses = {"[list]", "info POOL", "drivers", "add POOL DRIVER [-o NAME=VALUE]...",
 		     "set POOL -o NAME=VALUE...", "remove POOL..."},
-	.text = "A pool is a place with volumes. list (or ls, l) prints the pools, info (i) what is "
-		"known about one,\n"
-		"drivers (d) which kinds of pools there can be and their options: qcow2 keeps volumes "
-		"on any file\n"
-		"system, reflink on one that shares blocks between files (Btrfs, XFS).\n\n"
+	.text = "A pool is a place with volumes. list (or ls, l) prints the pools and how full "
+		"their disks are,\n"
+		"info (i) what is known about one, drivers (d) which kinds of pools there can be and "
+		"their options:\n"
+		"qcow2 keeps volumes on any file system, reflink on one that shares blocks between files "
+		"(Btrfs,\n"
+		"XFS).\n\n"
 		"add (a) makes a pool: qvm-create --pool puts volumes of a new qube there. set (s) "
 		"changes\n"
 		"revisions_to_keep, how many revisions new volumes keep, and ephemeral_volatile. "
