@@ -194,6 +194,25 @@ heard() {
 	[[ $(call admin.vm.Shutdown+wait work) == '0|' ]]
 }
 
+@test "one that runs and cannot be followed is not halted; one that nobody knows is killed, and says its name or not" {
+	make_template tmpl
+	make_app work tmpl
+	kernel_set
+	[[ $(call admin.vm.Start work) == '0|' ]]
+	daemon_kill
+	touch "$BULKHEAD_HOME/run/none/unreached"
+	run -1 timeout 60 "$qubesd"
+	[[ $output == *"runs, and cannot be followed"* ]]
+	rm "$BULKHEAD_HOME/run/none/unreached"
+	printf 'stray\n%s\n400 0\n\n' 5e9a4b1c-0000-4000-8000-000000000001 >"$BULKHEAD_HOME/run/none/901"
+	printf '\n\n400 0\n\n' >"$BULKHEAD_HOME/run/none/902"
+	daemon_start
+	[[ $(call admin.vm.List work) == *state=Running* ]]
+	[ ! -e "$BULKHEAD_HOME/run/none/901" ]
+	[ ! -e "$BULKHEAD_HOME/run/none/902" ]
+	[[ $(call admin.vm.Shutdown+wait work) == '0|' ]]
+}
+
 @test "told to end, qubesd takes its sockets with it" {
 	[ -S "$BULKHEAD_HOME/run/policy.sock" ]
 	kill "$daemon"

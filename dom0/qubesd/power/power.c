@@ -601,15 +601,18 @@ static int on_recover_timeout(sd_event_source *s, uint64_t usec, void *data)
 	return 0;
 }
 
-static const struct vmm_found *found_as(const struct vmm_found *found, size_t n,
-					const struct qube *q, uint64_t xid)
+/* one that does not say who it is has its own volumes, so long as it is there */
+static bool is_same(const struct vmm_found *f, const struct qube *q, uint64_t xid)
+{
+	return f->domid == xid && (f->uuid[0] == '\0' || str_eq(f->uuid, q->uuid));
+}
+
+static bool is_found(const struct vmm_found *found, size_t n, const struct qube *q, uint64_t xid)
 {
 	for (size_t i = 0; i < n; i++)
-		/* one that does not say who it is has its own volumes, so long as it is there */
-		if (found[i].domid == xid &&
-		    (found[i].uuid[0] == '\0' || str_eq(found[i].uuid, q->uuid)))
-			return &found[i];
-	return NULL;
+		if (is_same(&found[i], q, xid))
+			return true;
+	return false;
 }
 
 static int take_back(struct qubesd *d, const struct operation *op, const struct vmm_found *found,
@@ -630,12 +633,18 @@ static int take_back(struct qubesd *d, const struct operation *op, const struct 
 	q->power = p;
 	q->xid = (unsigned)xid;
 	q->start_time = time(NULL);
-	if (found_as(found, n_found, q, xid) && power_attach(p) == 0) {
+	r = is_found(found, n_found, q, xid) ? power_attach(p) : -ENOENT;
+	if (r == 0) {
 		log_info(q->name, "still running as domain %u: taken back", q->xid);
 		p->announced = true;
 		power_timer_set(p, property_int(d->model, q, PROP_qrexec_timeout),
 				on_recover_timeout);
 		return 0;
+	}
+	/* its volumes are its own as long as it runs, followed or not */
+	if (r != -ENOENT && r != -ECONNREFUSED) {
+		log_err(q->name, "runs, and cannot be followed: %s", log_errno_str(r));
+		return r;
 	}
 	p->gone = true;
 	p->clean = vmm_ended_clean(d->paths.run, q->xid, q->uuid);
@@ -652,6 +661,14 @@ static void on_stray(void *data, struct vmm *v, enum vmm_state state, bool clean
 	(void)data, (void)clean, (void)why;
 	if (state == VMM_GONE)
 		vmm_free(v);
+}
+
+static bool is_known(const struct qubesd *d, const struct vmm_found *f)
+{
+	for (size_t i = 0; i < d->model->n_qubes; i++)
+		if (is_same(f, d->model->by_name[i], d->model->by_name[i]->xid))
+			return true;
+	return false;
 }
 
 static void end_stray(struct qubesd *d, const struct vmm_found *f)
@@ -685,17 +702,9 @@ int power_recover(struct qubesd *d)
 		if (r < 0)
 			return r;
 	}
-	for (size_t i = 0; i < n; i++) {
-		const struct qube *q;
-		char uuid[64];
-
-		if (found[i].uuid[0] == '\0')
-			continue;
-		(void)snprintf(uuid, sizeof(uuid), "uuid:%s", found[i].uuid);
-		q = model_find(d->model, uuid);
-		if (!q || q->xid != found[i].domid)
+	for (size_t i = 0; i < n; i++)
+		if (!is_known(d, &found[i]))
 			end_stray(d, &found[i]);
-	}
 	return 0;
 }
 

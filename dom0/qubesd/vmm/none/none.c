@@ -8,7 +8,7 @@
  * memory in MiB and what can be added to it, the words of its kernelopts, a line each), so that it outlives qubesd as a real one
  * does; run/none/DOMID.qdb has a line for each entry of QubesDB as it was written, run/none/DOMID.more the KiB that were
  * added to its memory, run/none/DOMID.paused and run/none/DOMID.pressed are there if that was done to it. A test says in run/none/NAME.uses how many MiB the qube of that name says that it uses; without that file
- * it says nothing. Words of kernelopts that make it misbehave: none.fail = it does not start, none.slow = its start takes two
+ * it says nothing. While there is run/none/unreached no qube can be followed. Words of kernelopts that make it misbehave: none.fail = it does not start, none.slow = its start takes two
  * seconds, none.waits = its start takes until there is run/none/NAME.go (60 s at most), none.deaf = its power button does nothing,
  * none.keeps = it gives no memory back, none.full = it stops for want of room as soon as it runs, and does so again when it is
  * told to go on, the first time.
@@ -254,6 +254,9 @@ int vmm_attach(sd_event *event, const char *run_dir, unsigned domid,
 		return -ENOMEM;
 	v->events = events;
 	v->data = data;
+	if (str_format(v->path, sizeof(v->path), "%s/none/unreached", run_dir) == 0 &&
+	    access(v->path, F_OK) == 0)
+		return -EMFILE;
 	r = qube_path(v->path, sizeof(v->path), run_dir, domid);
 	if (r == 0)
 		r = read_qube(v->path, &facts);
