@@ -75,7 +75,7 @@ halt_is_whole() {
 	left=$(find "$BULKHEAD_HOME"/run/q/ "$BULKHEAD_HOME"/run/qubes/ -mindepth 1 ! -name policy.sock 2>/dev/null || true)
 	echo "left in run: $left"
 	[ -z "$left" ]
-	left=$(find "$(volumes)"/root "$(volumes)"/volatile -type f)
+	left=$(find "$(volumes)" -path '*/private' -prune -o -type f -print)
 	echo "left in the pool: $left"
 	[ -z "$left" ]
 }
