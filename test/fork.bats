@@ -96,21 +96,29 @@ large
 	killed work
 }
 
-# what a fork's first programs find: a line each
-traits='head -c 32 /dev/urandom | od -An -tx1 -v | tr -d " \n"; echo
-cat /proc/sys/kernel/random/uuid /proc/sys/kernel/random/boot_id /etc/machine-id'
-@test "forks of one zygote have nothing in common that was drawn" {
-	for ((n = $(rounds traits 5 50); n > 0; n--)); do
-		timeout 60 qvm-create --template appliance --label red "f$n"
+# what a program of a fork draws, a line each; what is the fork's own from its first program on
+draws='head -c 32 /dev/urandom | od -An -tx1 -v | tr -d " \n"; echo
+cat /proc/sys/kernel/random/uuid'
+ids='cat /proc/sys/kernel/random/boot_id /etc/machine-id; hostname'
+@test "forks of one zygote have nothing in common that was drawn, from the first program on" {
+	local n all
+	n=$(rounds traits 6 50)
+	all=$((n * 7))
+	timeout 60 qvm-create --template appliance --label red first
+	started first fork
+	first_program first "$draws; $ids"
+	timeout 60 qvm-shutdown --wait first
+	for (( ; n > 0; n--)); do
+		timeout 60 qvm-clone first "f$n"
 		started "f$n" fork
-		timeout 60 qvm-run -p "f$n" "$traits" >>"$BATS_FILE_TMPDIR/traits"
+		timeout 60 qvm-run -p -u root "f$n" "cat /rw/first; $draws" >>"$BATS_FILE_TMPDIR/traits"
 		killed "f$n"
 		timeout 60 qvm-remove -f "f$n"
 		round_done traits
 	done
-	[ "$(wc -l <"$BATS_FILE_TMPDIR/traits")" -ge 4 ]
-	[ -z "$(sort "$BATS_FILE_TMPDIR/traits" | uniq -d)" ]
-	[ "$(grep -c '^$' "$BATS_FILE_TMPDIR/traits")" = 0 ]
+	timeout 60 qvm-remove -f first
+	touch "$BATS_FILE_TMPDIR/traits"
+	all_differ "$BATS_FILE_TMPDIR/traits" "$all"
 }
 
 @test "a guest that writes everywhere changes nothing of its zygote, nor of its siblings" {
@@ -181,24 +189,6 @@ guest_pages() {
 	[ "$(comm -12 "$BATS_TEST_TMPDIR/mine" "$BATS_TEST_TMPDIR/other" | wc -l)" = 0 ]
 	killed work mine other
 	timeout 60 qvm-remove -f other
-}
-
-@test "what a fork draws first, before its agent is there, no other has" {
-	started work fork
-	# the first program after those of the stage itself
-	timeout 60 qvm-run -p -u root work 'mkdir -p /rw/config; printf "#!/bin/sh\n{ head -c 24 /dev/urandom | od -An -tx1 -v | tr -d \" \\n\"; echo; cat /proc/sys/kernel/random/uuid /proc/sys/kernel/random/boot_id; } >>/rw/first\nsync\n" >/rw/config/rc.local
-		chmod +x /rw/config/rc.local; sync'
-	timeout 60 qvm-shutdown --wait work
-	for ((n = 0; n < 4; n++)); do
-		started work fork
-		timeout 60 qvm-shutdown --wait work
-	done
-	started work fork
-	timeout 60 qvm-run -p -u root work 'cat /rw/first; rm /rw/first /rw/config/rc.local' >"$BATS_TEST_TMPDIR/first"
-	killed work
-	[ "$(wc -l <"$BATS_TEST_TMPDIR/first")" = 15 ]
-	[ "$(grep -cE '^([0-9a-f]{48}|[0-9a-f-]{36})$' "$BATS_TEST_TMPDIR/first")" = 15 ]
-	[ -z "$(sort "$BATS_TEST_TMPDIR/first" | uniq -d)" ]
 }
 
 @test "a fork that does not answer is killed and the qube boots, which is said; it is not tried again soon, with others it is" {
@@ -327,4 +317,110 @@ guest_pages() {
 	killed work
 	started work fork
 	killed work
+}
+
+# pretend MIB: so much memory is available, for an instance that pretends_begin began; the others see what there is. In one write of
+# the same length, since it may be read at any time.
+pretend() {
+	sed -E "s/^MemAvailable:.*/$(printf 'MemAvailable:   %8d kB' $(($1 << 10)))/; s/^SwapFree:.*/$(printf 'SwapFree:       %8d kB' 0)/" "$BATS_TEST_TMPDIR/was" |
+		dd of="$BATS_TEST_TMPDIR/meminfo" bs=64k iflag=fullblock conv=notrunc 2>/dev/null
+}
+# pretends_begin MIB: qubesd anew, without zygotes
+pretends_begin() {
+	timeout 60 bulkhead stop
+	rm -rf "$BULKHEAD_HOME"/state/zygotes/*
+	cat /proc/meminfo >"$BATS_TEST_TMPDIR/was"
+	pretend "$1"
+	unshare --mount --propagation private bash -c 'mount --bind "$1" /proc/meminfo && timeout 30 bulkhead start' - "$BATS_TEST_TMPDIR/meminfo"
+	qubesd_log >"$BATS_TEST_TMPDIR/before"
+}
+# told WORDS: how often the log says so since then
+told() {
+	qubesd_log | tail -n +$(($(wc -l <"$BATS_TEST_TMPDIR/before") + 1)) | grep -c "$1" || true
+}
+told_once() {
+	[ "$(told "$1")" = 1 ]
+}
+# tried WHEN: another one was begun since the folder of all was changed then, and it is gone
+tried() {
+	[ "$(stat -c %y "$BULKHEAD_HOME/state/zygotes")" != "$1" ] && ! compgen -G "$BULKHEAD_HOME/state/zygotes/.new-*" >/dev/null
+}
+
+# none_is_made WORDS: for neither of two qubes, and that is said in these words, once for both
+none_is_made() {
+	local q was
+	for q in work mine; do
+		was=$(stat -c %y "$BULKHEAD_HOME/state/zygotes")
+		started $q boot
+		within 120 tried "$was"
+		within 60 told_once "a zygote could not be made: .*$1"
+	done
+	killed work mine
+	[ -z "$(zygote_dir)" ]
+}
+
+# made_for QUBE: with enough of everything a new qube of that name has one made
+made_for() {
+	timeout 20 qvm-create --template appliance --label red "$1"
+	started "$1" boot
+	within 300 there_is_one
+	killed "$1"
+	started "$1" fork
+	killed "$1"
+	timeout 60 qvm-remove -f "$1"
+}
+
+@test "memory is short: no zygote is made and no copy of one, which is said once; qubes boot" {
+	[ $EUID = 0 ] || skip "only root can lay another file over /proc/meminfo"
+	# enough for one such qube, not for a copy beside it
+	pretends_begin 300
+	none_is_made 'memory'
+	pretend 8000
+	made_for other
+	told_once 'a zygote could not be made'
+	# a new qubesd has no copy
+	timeout 60 bulkhead stop
+	unshare --mount --propagation private bash -c 'mount --bind "$1" /proc/meminfo && timeout 30 bulkhead start' - "$BATS_TEST_TMPDIR/meminfo"
+	pretend 300
+	started work boot
+	started mine boot
+	told_once "a zygote's memory is not copied"
+	killed work mine
+	pretend 8000
+	started work fork
+	killed work
+	timeout 60 bulkhead stop
+	timeout 30 bulkhead start
+}
+
+@test "the disk is short: no zygote is made, which is said once; qubes boot" {
+	[ $EUID = 0 ] || skip "only root has mounts that qubesd sees"
+	timeout 60 bulkhead stop
+	rm -rf "$BULKHEAD_HOME"/state/zygotes/*
+	mount -t tmpfs -o size=64m small "$BULKHEAD_HOME/state/zygotes" || skip "no mounting here"
+	timeout 30 bulkhead start
+	qubesd_log >"$BATS_TEST_TMPDIR/before"
+	none_is_made 'disk space'
+	umount "$BULKHEAD_HOME/state/zygotes"
+}
+
+@test "a qube of more than a quarter of the machine's memory boots, and nothing is made for it" {
+	timeout 20 qvm-create --template appliance --label red huge
+	timeout 20 qvm-prefs huge memory $(($(awk '$1 == "MemTotal:" { print int($2 / 4096) }' /proc/meminfo) + 64))
+	timeout 60 bulkhead stop
+	rm -rf "$BULKHEAD_HOME"/state/zygotes/*
+	timeout 30 bulkhead start
+	qubesd_log >"$BATS_TEST_TMPDIR/before"
+	started huge boot
+	killed huge
+	told_once "more than a quarter of this machine's"
+	# one that is wanted later is made later: there would be another before it
+	started work boot
+	within 300 there_is_one
+	killed work huge
+	# and it is the one for the other's memory
+	run -0 zygotes
+	[[ $output == *"|appliance|$(qvm-prefs work memory)|"* ]]
+	[ "${#lines[@]}" = 1 ]
+	timeout 60 qvm-remove -f huge
 }

@@ -94,6 +94,21 @@ begun() {
 	grep -E "qubesd: $1: (is forked from|the fork failed|running, domain)" "$BULKHEAD_HOME/state/log/qubesd.log" | tail -n 2 | head -n 1 | grep -q 'is forked from' && echo fork || echo boot
 }
 
+# first_program QUBE COMMANDS: what they print is in /rw/first at each later start, of the qube or its clones: rc.local is the first
+# program that is not the stage's own, and runs before the agent answers. A clone has a machine-id of its own.
+first_program() {
+	timeout 120 qvm-run -p -u root "$1" 'mkdir -p /rw/config; { echo "#!/bin/sh"; echo "{"; cat; echo; echo "} >/rw/first 2>&1"; } >/rw/config/rc.local
+		chmod +x /rw/config/rc.local; rm -f /rw/config/machine-id; sync' <<<"$2"
+}
+
+# all_differ FILE N: it has so many lines, none of them empty or there twice
+all_differ() {
+	sort "$1" | uniq -d >&2
+	[ "$(wc -l <"$1")" = "$2" ]
+	[ "$(grep -c . "$1")" = "$2" ]
+	[ "$(sort -u "$1" | wc -l)" = "$2" ]
+}
+
 # room_in QUBE PLACE: KiB of the file system there
 room_in() {
 	timeout 120 qvm-run -p -u root "$1" "df -k $2 | awk 'END { print \$2 }'"

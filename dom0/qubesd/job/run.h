@@ -18,6 +18,12 @@ struct vmm_spec;
 void run_machine(const struct request *r, struct vmm_spec *spec);
 /** run_open_kernel() - kernel, initrd and modules (the last of its disks) of a machine, from their paths */
 MUST_CHECK int run_open_kernel(const struct request *r, struct vmm_spec *spec);
+/**
+ * run_copy_needs_mib() - what this machine must have available for a copy of a zygote's memory and, beside it, a qube like it
+ *
+ * Swap does not count: it would only be filled by what is there to make starts quick.
+ */
+uint64_t run_copy_needs_mib(const struct vmm_spec *spec);
 
 /* The kinds: each 0, or < 0 after run_fail() (or a bare fault). */
 int run_create(const struct request *r);

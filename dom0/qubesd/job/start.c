@@ -130,6 +130,11 @@ int run_open_kernel(const struct request *request, struct vmm_spec *spec)
 	return 0;
 }
 
+uint64_t run_copy_needs_mib(const struct vmm_spec *spec)
+{
+	return 2 * (uint64_t)spec->memory_mib + VMM_OVERHEAD_MIB;
+}
+
 /* 64 fresh bytes for the qube's random pool, as base64 */
 static int make_seed(char *to)
 {
@@ -245,7 +250,7 @@ static unsigned timeout_ms(uint64_t seconds)
 /* A copy takes memory that a boot does not need: it is not made at the cost of the start itself. */
 static bool room_for_copy(const struct start *s)
 {
-	const uint64_t need_mib = 2 * (uint64_t)s->spec.memory_mib + VMM_OVERHEAD_MIB;
+	const uint64_t need_mib = run_copy_needs_mib(&s->spec);
 	struct machine_memory host;
 	char text[160];
 

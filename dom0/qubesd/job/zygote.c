@@ -8,6 +8,7 @@
 #include "zygote/zygote.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/machine.h"
 #include "base/str.h"
 #include "job/run.h"
 #include "proto/fork.h"
@@ -167,6 +168,20 @@ static int check_space(const char *dir, const struct vmm_spec *spec)
 			need_mib, dir);
 }
 
+/* One of which no start could take a copy would be booted for nobody, and at the cost of those that run. */
+static int check_memory(const struct vmm_spec *spec)
+{
+	const uint64_t need_mib = run_copy_needs_mib(spec);
+	struct machine_memory host;
+
+	if (machine_memory(&host) < 0 || host.available_kib / 1024 >= need_mib)
+		return 0;
+	/* no number that changes, here too */
+	return run_fail("QubesMemoryError",
+			"with less than %" PRIu64 " MiB of memory available none is made",
+			need_mib);
+}
+
 /* It may be more than all of them may have together; then the next start must not want it again. */
 static int tidy(const char *dir, const struct zygote_key *key)
 {
@@ -213,6 +228,7 @@ int run_zygote(const struct request *request)
 		return run_fail("QubesException", "%s: %s", dir, log_errno_str(r));
 	zygotes_tidy(dir);
 	r = check_space(dir, &m.spec);
+	r = r < 0 ? r : check_memory(&m.spec);
 	r = r < 0 ? r : open_files(&m);
 	r = r < 0 ? r : boot(&m);
 	if (r == 0) {

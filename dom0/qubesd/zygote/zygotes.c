@@ -185,10 +185,21 @@ bool zygotes_let_go(struct qubesd *d)
 	return any;
 }
 
+/* of all copies together, and so of each */
+static uint64_t copies_most(const struct zygotes *z)
+{
+	return (z->d->model->machine.memory_mib << 20) / COPIES_SHARE;
+}
+
+static uint64_t memory_bytes(const struct zygotes *z, const struct qube *q)
+{
+	return (uint64_t)property_int(z->d->model, q, PROP_memory) << 20;
+}
+
 /* room for @bytes more, by letting go of what was used least recently; NULL: there is none */
 static struct copy *copy_room(struct zygotes *z, uint64_t bytes)
 {
-	const uint64_t most = (z->d->model->machine.memory_mib << 20) / COPIES_SHARE;
+	const uint64_t most = copies_most(z);
 
 	if (bytes > most)
 		return NULL;
@@ -279,7 +290,7 @@ void zygotes_describe(struct qubesd *d, const struct qube *q, struct request *re
 	request_put(request, "zygotes", "%s", dir);
 	c = copy_find(z, &slot);
 	if (!c)
-		c = copy_new(z, &slot, (uint64_t)property_int(d->model, q, PROP_memory) << 20);
+		c = copy_new(z, &slot, memory_bytes(z, q));
 	if (c) {
 		AUTO_CLOSE int fd = fcntl(c->fd, F_DUPFD_CLOEXEC, 3);
 
@@ -303,8 +314,12 @@ static void wait_for_quiet(struct zygotes *z)
 
 static void want(struct zygotes *z, const struct qube *q)
 {
-	struct wish *w = wish_of(z, q);
+	struct wish *w;
 
+	/* nobody could be forked from it (zygotes_describe() has said so) */
+	if (memory_bytes(z, q) > copies_most(z))
+		return;
+	w = wish_of(z, q);
 	if (w->failed_ms != 0 && io_now_ms() - w->failed_ms < AGAIN_MS)
 		return;
 	w->wanted = true;
