@@ -6,9 +6,40 @@
 bats_require_minimum_version 1.5.0
 load lib
 
+# In the template: host keys, one in its root and one that is made at boot, and a stand-in for OpenSSH's server, which says with which
+# keys it began. This machine's ssh-keygen, if it runs there.
+template_has_ssh() {
+	timeout 300 qvm-start debian-12 >&2
+	timeout 120 qvm-run -p -u root debian-12 'cat >/usr/bin/ssh-keygen; chmod 755 /usr/bin/ssh-keygen' </usr/bin/ssh-keygen >&2
+	timeout 120 qvm-run -p -u root debian-12 'sh -eu' >"$BATS_FILE_TMPDIR/baked-in" <<-'END'
+		# one that was made for another Debian does not run
+		ssh-keygen '-?' 2>&1 | grep -q usage || { rm /usr/bin/ssh-keygen; exit 0; }
+		mkdir -p /etc/ssh
+		ssh-keygen -q -N '' -t ed25519 -f /etc/ssh/ssh_host_ed25519_key
+		cat >/usr/sbin/keys-at-boot <<-'KEYS'
+			#!/bin/sh
+			test -e /etc/ssh/ssh_host_ecdsa_key || ssh-keygen -q -N '' -t ecdsa -f /etc/ssh/ssh_host_ecdsa_key
+		KEYS
+		cat >/usr/sbin/sshd <<-'SSHD'
+			#!/bin/sh
+			cut -d' ' -f2 /etc/ssh/ssh_host_*_key.pub >/run/served.new
+			mv /run/served.new /run/served
+			exec sleep infinity
+		SSHD
+		chmod 755 /usr/sbin/keys-at-boot /usr/sbin/sshd
+		printf '%s\n' '[Service]' Type=oneshot RemainAfterExit=yes ExecStart=/usr/sbin/keys-at-boot '[Install]' WantedBy=multi-user.target >/etc/systemd/system/keys-at-boot.service
+		printf '%s\n' '[Unit]' After=keys-at-boot.service '[Service]' ExecStart=/usr/sbin/sshd '[Install]' WantedBy=multi-user.target >/etc/systemd/system/ssh.service
+		systemctl enable keys-at-boot.service ssh.service
+		sync
+		cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub
+	END
+	timeout 120 qvm-shutdown --wait debian-12 >&2
+}
+
 setup_file() {
 	instance_begin
 	timeout 1200 qvm-template install debian-12 >&2
+	template_has_ssh
 	timeout 30 qvm-create --template debian-12 --label red work
 	timeout 20 qubes-prefs default_fork True
 	timeout 600 qvm-start work >&2
@@ -61,8 +92,6 @@ in_work() {
 	[ "${lines[3]}" = '"Hostname":"work' ]
 	within 60 in_work 'logger told-here; journalctl -b -q --no-pager | grep -q told-here'
 	[ "$(in_work 'ls /var/lib/systemd/random-seed 2>/dev/null | wc -l')" = 0 ]
-	# no keys of a host that others would have too
-	[ "$(in_work 'ls /etc/ssh/*key* 2>/dev/null | wc -l')" = 0 ]
 	# rc.local may ask process 1 and its services
 	in_work 'printf "#!/bin/sh\nsystemctl is-active dbus.service >/rw/asked\n" >/rw/config/rc.local; chmod +x /rw/config/rc.local; echo kept >/home/user/mark; sync'
 	run -0 timeout 300 qvm-shutdown --wait work
@@ -70,6 +99,30 @@ in_work() {
 	[ "$(in_work 'cat /home/user/mark /rw/asked; rm /rw/config/rc.local')" = "kept
 active" ]
 	timeout 60 qvm-kill work
+}
+
+# served QUBE: the public keys with which its server began: an ecdsa and an ed25519
+served() {
+	within 120 timeout 120 qvm-run -p -u root "$1" 'cat /run/served 2>/dev/null' >"$BATS_TEST_TMPDIR/served"
+	cat "$BATS_TEST_TMPDIR/served"
+}
+@test "an ssh server of a fork begins with host keys of the qube's own, which an app qube keeps" {
+	local all=$BATS_TEST_TMPDIR/all
+	forked work
+	in_work 'test -x /usr/bin/ssh-keygen' || skip "this machine's ssh-keygen does not run in the template"
+	served work >"$BATS_TEST_TMPDIR/first"
+	timeout 120 qvm-shutdown --wait work
+	forked work
+	served work | diff "$BATS_TEST_TMPDIR/first" -
+	timeout 60 qvm-kill work
+	timeout 30 qvm-create --template debian-12 --label red other
+	forked other
+	served other | cat "$BATS_TEST_TMPDIR/first" - >"$all"
+	timeout 60 qvm-kill other
+	timeout 60 qvm-remove -f other
+	# nor is any of them the template's
+	cat "$BATS_FILE_TMPDIR/baked-in" >>"$all"
+	all_differ "$all" 5
 }
 
 # what a program of a fork draws, a line each: getrandom(2) is number 318; what is the fork's own from its first program on

@@ -411,6 +411,73 @@ call -- dom0 qubes.SyncAppMenus" ]
 	grep -q 'DPkg::Post-Invoke.*packages-changed' "$qube/etc/apt/apt.conf.d/00notify-hook"
 }
 
+# ssh_qube NAME PERSISTENCE TYPE: starts anew with its template's root and its own /rw
+ssh_qube() {
+	export QUBES_ROOT=$BATS_TEST_TMPDIR/$1
+	rm -rf "$QUBES_ROOT/etc" "$QUBES_ROOT/run"
+	mkdir -p "$QUBES_ROOT/rw/config" "$QUBES_ROOT/run/qubes"
+	cp -r "$BATS_TEST_TMPDIR/template" "$QUBES_ROOT/etc"
+	printf '%s\n' "$2" >"$BATS_TEST_TMPDIR/qubes-vm-persistence"
+	printf '%s\n' "$3" >"$BATS_TEST_TMPDIR/qubes-vm-type"
+	"$qube/usr/lib/qubes/ssh-host-keys"
+}
+# ssh_prints NAME: of the keys that its server would have, which belong together
+ssh_prints() {
+	local k
+	for k in "$BATS_TEST_TMPDIR/$1"/etc/ssh/ssh_host_*_key; do
+		[ "$(stat -c %a "$k")" = 600 ]
+		[ "$(ssh-keygen -y -f "$k" | cut -d' ' -f1,2)" = "$(cut -d' ' -f1,2 "$k.pub")" ]
+		ssh-keygen -lf "$k.pub" | cut -d' ' -f2
+	done
+}
+
+@test "host keys of ssh: an app qube has its own and keeps them, a disposable makes them at each start, who keeps its root keeps its keys" {
+	local made k template
+	command -v ssh-keygen >/dev/null || skip "no ssh-keygen here"
+	program qubesdb-read <<<'cat "$BATS_TEST_TMPDIR/${1#/}"'
+	template=$BATS_TEST_TMPDIR/template
+	mkdir -p "$template/ssh"
+	for k in ed25519 ecdsa; do
+		ssh-keygen -q -N '' -t $k -f "$template/ssh/ssh_host_${k}_key"
+	done
+	echo certificate >"$template/ssh/ssh_host_ed25519_key-cert.pub"
+	ssh_qube one rw-only AppVM
+	made=$(ssh_prints one)
+	[ "$(wc -l <<<"$made")" = 2 ]
+	[ ! -e "$QUBES_ROOT/etc/ssh/ssh_host_ed25519_key-cert.pub" ]
+	# the same at its next start, and where one of them was half made
+	ssh_qube one rw-only AppVM
+	[ "$(ssh_prints one)" = "$made" ]
+	rm "$QUBES_ROOT/rw/config/ssh-host-keys/ssh_host_ecdsa_key"
+	ssh_qube one rw-only AppVM
+	[ "$(ssh_prints one | sed -n 2p)" = "$(sed -n 2p <<<"$made")" ]
+	[ "$(ssh_prints one | sed -n 1p)" != "$(sed -n 1p <<<"$made")" ]
+	ssh_qube two rw-only AppVM
+	# a disposable whose /rw began as that of the qube above
+	cp -r "$BATS_TEST_TMPDIR/two" "$BATS_TEST_TMPDIR/disp"
+	ssh_qube disp rw-only DispVM
+	ssh_prints disp >"$BATS_TEST_TMPDIR/prints"
+	ssh_qube disp rw-only DispVM
+	for k in one two disp; do
+		ssh_prints $k >>"$BATS_TEST_TMPDIR/prints"
+	done
+	for k in "$template"/ssh/*_key.pub; do
+		ssh-keygen -lf "$k" | cut -d' ' -f2 >>"$BATS_TEST_TMPDIR/prints"
+	done
+	[ "$(sort -u "$BATS_TEST_TMPDIR/prints" | wc -l)" = 10 ]
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/prints")" = 10 ]
+	ssh_qube kept full StandaloneVM
+	diff -r "$template" "$BATS_TEST_TMPDIR/kept/etc"
+	# a root without any gets none
+	rm -r "$template/ssh"
+	ssh_qube one rw-only AppVM
+	[ ! -e "$QUBES_ROOT/etc/ssh" ]
+	# and where they cannot be made, a server does not begin with those of others
+	mkdir "$template/ssh"
+	echo key >"$template/ssh/ssh_host_nonsense_key"
+	run ! ssh_qube one rw-only AppVM
+}
+
 @test "qubes.ResizeDisk knows two disks" {
 	for disk in '' swap ../x; do
 		run -125 "$services/qubes.ResizeDisk" <<<"$disk"
