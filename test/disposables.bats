@@ -196,6 +196,30 @@ in_work() {
 	done
 }
 
+# waits: the one disposable that there is stands paused, and was started for whoever asks next
+waits() {
+	[[ $(qvm-ls --class DispVM --raw-data --fields NAME,STATE) =~ ^(disp[0-9]+)\|Paused$ ]] &&
+		[ "$(qvm-features "${BASH_REMATCH[1]}" preload-dispvm-completed)" = 1 ]
+}
+
+@test "one that was started before anybody asked is used as if it were new; none wanted, nothing is left" {
+	local d now
+	qvm-features dvm preload-dispvm-max 1
+	within 300 waits
+	d=$(disposable Paused)
+	# long enough for its clock to be behind
+	sleep 3
+	run -0 --separate-stderr timeout 300 qvm-run --dispvm=dvm -p 'hostname; cat mark; date +%s'
+	now=$(date +%s)
+	[ "${lines[0]}|${lines[1]}" = "$d|from the template" ]
+	((lines[2] >= now - 2 && lines[2] <= now + 1))
+	within 300 waits
+	[ "$(disposable Paused)" != "$d" ]
+	qvm-features dvm preload-dispvm-max 0
+	within 90 none_left
+	all_gone
+}
+
 @test "a named disposable forgets at each start, and stays" {
 	timeout 30 qvm-create --disp -t dvm shop
 	timeout 300 qvm-run -p shop 'echo x >new; sync'

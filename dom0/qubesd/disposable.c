@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "making.h"
 #include "power/power.h"
+#include "preload/preload.h"
 #include "qubesd.h"
 #include "store/property.h"
 
@@ -166,12 +167,33 @@ static void end_operation(struct qubesd *d, const struct qube *q)
 		log_err(q->name, "the store could not be written");
 }
 
+/* what it was given has ended before it was of use: another one */
+static void once_more(struct call *c)
+{
+	int r = REFUSED;
+
+	c->source = model_get(c->d->model, c->source_qid);
+	c->dest = model_get(c->d->model, c->dest_qid);
+	if (c->source && c->dest)
+		r = c->method->handler(c);
+	else
+		(void)refuse(&c->why, "QubesVMNotFoundError", "there is no qube '%s' any more",
+			     c->dest_name);
+	if (r != CALL_LATER)
+		call_end(c, r);
+}
+
 void disposable_halted(struct qubesd *d, struct qube *q, bool keep_log)
 {
 	struct hold *h = take_ptr(&q->hold);
 	const unsigned source = h ? h->source : 0;
+	struct call *again = NULL;
 	struct refusal why;
 
+	if (preload_ended(d, q, &again) && h && h->call) {
+		again = take_ptr(&h->call);
+		again->abandoned = NULL;
+	}
 	if (h) {
 		(void)refuse(&why, "QubesVMError", "'%s' has ended", q->name);
 		let_go(h, &why);
@@ -181,6 +203,8 @@ void disposable_halted(struct qubesd *d, struct qube *q, bool keep_log)
 	}
 	if (is_for_one_use(d->model, q))
 		dispose(d, q, source, keep_log);
+	if (again)
+		once_more(again);
 }
 
 static void kill_it(struct qube *q)
@@ -222,6 +246,12 @@ static void tell_running(struct hold *h, const struct qube *q)
 	/* if this fails the call is abandoned, and the hold may be gone */
 	if (h->call && h->call->client && admin_event_encode(&e, buf, sizeof(buf), &len) == 0)
 		(void)client_send(h->call->client, buf, len);
+}
+
+void disposable_used(struct qube *q)
+{
+	if (q->hold)
+		tell_running(q->hold, q);
 }
 
 /* it runs, or does not: then it is halted already, or was never started */
@@ -297,6 +327,17 @@ static unsigned n_held_for(const struct model *m, const struct qube *source)
 	return n;
 }
 
+/* one that waits for its use, as soon as it runs: disposable_used(). NULL: there is none */
+static struct qube *take(struct call *c)
+{
+	const struct qube *t = disposable_template(c->d->model, c->dest, c->source, &c->why);
+	struct qube *q = t ? preload_take(c->d, t, c->source, true, NULL, NULL) : NULL;
+
+	if (q)
+		call_progress(c, "created", q->name, 0, 0);
+	return q;
+}
+
 static int make(struct call *c)
 {
 	static const struct making_events events = {NULL, made};
@@ -304,7 +345,7 @@ static int make(struct call *c)
 	struct wish w = {0};
 	const unsigned source = c->source->qid;
 	struct qube *q;
-	int r;
+	int r = 0;
 
 	if (source != 0 && n_held_for(c->d->model, c->source) >= HELD_MAX)
 		return refuse(&c->why, "QubesException",
@@ -312,12 +353,15 @@ static int make(struct call *c)
 			      c->source->name, HELD_MAX);
 	if (!h)
 		return -ENOMEM;
-	r = disposable_wish(c->d, c->dest, c->source, &w, &c->why);
-	w.held = true;
-	if (r == 0)
-		r = making_create(c->d, &w, &events, h, &q, &c->why);
-	if (r != 0)
-		return r;
+	q = take(c);
+	if (!q) {
+		r = disposable_wish(c->d, c->dest, c->source, &w, &c->why);
+		w.held = true;
+		if (r == 0)
+			r = making_create(c->d, &w, &events, h, &q, &c->why);
+		if (r != 0)
+			return r;
+	}
 	*h = (struct hold){.d = c->d, .call = c, .qid = q->qid, .source = source};
 	c->abandoned = on_abandoned;
 	c->ended_data = h;
@@ -340,7 +384,8 @@ static int hold_again(struct call *c, struct qube *q)
 	h->source = c->source->qid;
 	c->abandoned = on_abandoned;
 	c->ended_data = h;
-	if (start(h) == 0)
+	/* one that waited for its use, and is not used yet: disposable_used() */
+	if (q->preload || start(h) == 0)
 		return CALL_LATER;
 	h->call = NULL;
 	c->abandoned = NULL;

@@ -37,6 +37,9 @@ MUST_CHECK int disposable_wish(struct qubesd *d, const struct qube *dest, const 
  */
 void disposable_halted(struct qubesd *d, struct qube *q, bool keep_log);
 
+/** disposable_used() - @q, which waited for its use, runs: who holds it hears so */
+void disposable_used(struct qube *q);
+
 /** disposables_recover() - at start, after power_recover() */
 MUST_CHECK int disposables_recover(struct qubesd *d);
 /** disposables_detach() - qubesd ends: those that are held go on */

@@ -34,6 +34,7 @@
 #include "policyd.h"
 #include "power/memory.h"
 #include "power/power.h"
+#include "preload/preload.h"
 #include "proto/decision.h"
 #include "qubesd.h"
 #include "room.h"
@@ -300,11 +301,14 @@ static int finish_operations(struct qubesd *d)
 		next = op->next;
 		if (str_eq(op->kind, "create") || str_eq(op->kind, "remove"))
 			r = making_finish(d, op);
-		else if (!str_eq(op->kind, "run") && !str_eq(op->kind, "hold"))
+		else if (!str_eq(op->kind, "run") && !str_eq(op->kind, "hold") &&
+			 !str_eq(op->kind, "preload"))
 			r = volume_finish(d, op);
 	}
 	if (r == 0)
 		r = power_recover(d);
+	if (r == 0)
+		r = preloads_recover(d);
 	return r == 0 ? disposables_recover(d) : r;
 }
 
@@ -335,6 +339,7 @@ static int serve(struct qubesd *d, const char *socket_dir)
 	menus_begin(d);
 	sleep_begin(d, socket_dir);
 	power_autostart(d);
+	preloads_begin(d);
 	r = sd_event_loop(d->event);
 	(void)sd_notify(0, "STOPPING=1");
 	return r;
@@ -355,6 +360,7 @@ static int run(const struct options *o)
 		r = serve(&d, o->socket_dir ? o->socket_dir : d.paths.run);
 	if (r < 0)
 		log_err(NULL, "ends: %s", log_errno_str(r));
+	preloads_end(&d);
 	disposables_detach(&d);
 	remove_doors(&d, o->socket_dir ? o->socket_dir : d.paths.run);
 	clients_done(&d);

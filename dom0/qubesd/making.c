@@ -372,6 +372,10 @@ static void describe(struct changes *changes, const struct model *m, const struc
 	add_tag(changes, qid, "created-by-", w->creator->name);
 	add_default_tag(changes, m, w, qid, PROP_guivm, GLOBAL_default_guivm, "guivm-");
 	add_default_tag(changes, m, w, qid, PROP_audiovm, GLOBAL_default_audiovm, "audiovm-");
+	if (w->preload) {
+		changes_set_feature(changes, qid, "internal", "1");
+		changes_set_feature(changes, qid, "preload-dispvm-in-progress", "1");
+	}
 	if (w->cleanup) {
 		changes_set_property(changes, qid, PROP_auto_cleanup, "True");
 		add_tag(changes, qid, "disp-created-by-", w->creator->name);
@@ -416,6 +420,8 @@ int making_create(struct qubesd *d, const struct wish *w, const struct making_ev
 	changes_begin(&changes, mk->operation, qid, "create", "");
 	if (w->held)
 		changes_begin(&changes, mk->operation + 1, qid, "hold", "");
+	if (w->preload)
+		changes_begin(&changes, mk->operation + 1, qid, "preload", w->preload);
 	describe(&changes, d->model, w, qid, uuid);
 	r = store_change(d->store, &changes, why);
 	if (r != 0)

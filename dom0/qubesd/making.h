@@ -22,6 +22,7 @@ struct refusal;
  * @dispid:	of a DispVM
  * @cleanup:	a DispVM for one use: it is removed once it is halted
  * @held:	and somebody holds it (disposable.h): the operation "hold" stands in the store
+ * @preload:	NULL, or what it is made like: nobody has asked for it (preload/preload.h), and the operation "preload" stands in the store
  */
 struct wish {
 	enum klass klass;
@@ -31,6 +32,7 @@ struct wish {
 	char pools[N_DISKS][64];
 	unsigned dispid;
 	bool cleanup, held;
+	const char *preload;
 };
 
 /** struct making_events - @progress may be NULL; @done is called once, @q NULL: it is not there */

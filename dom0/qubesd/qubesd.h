@@ -21,6 +21,7 @@ struct store;
 struct suspend;
 struct turn;
 struct model;
+struct preloads;
 struct zygotes;
 
 /** struct dispids - numbers of disposables that were used last: they are not used again soon */
@@ -67,5 +68,6 @@ struct qubesd {
 	struct quota *quotas;      /* of qubes that said something of themselves lately */
 	struct policyd *policyd;   /* NULL: qubesd is beginning or ending */
 	struct dispids dispids;
-	struct zygotes *zygotes; /* NULL: no qube was to be forked yet */
+	struct zygotes *zygotes;   /* NULL: no qube was to be forked yet */
+	struct preloads *preloads; /* NULL: qubesd is beginning or ending */
 };

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "menus.h"
 #include "policyd.h"
+#include "preload/preload.h"
 #include "qubesd.h"
 
 #include <stdarg.h>
@@ -40,6 +41,7 @@ void event_emit(struct qubesd *d, const struct qube *q, const char *name, ...)
 	int r;
 
 	menus_event(d, name);
+	preloads_event(d, q, name);
 	if (d->n_streams[TOPIC_EVENTS] == 0)
 		return;
 	va_start(args, name);

@@ -6,6 +6,7 @@
 #include "api/method.h"
 #include "api/property.h"
 #include "power/tell.h"
+#include "preload/preload.h"
 #include "proto/argument.h"
 #include "proto/picture.h"
 #include "proto/qubesdb.h"
@@ -174,7 +175,9 @@ int feature_may_set(const struct qube *q, const char *name, const char *value, s
 	if (!argument_is_printable(value, len))
 		return refuse(why, "QubesValueError", "a feature's value is printable ASCII");
 	r = check_told(q, name, len, why);
-	return r == 0 ? check_kept(name, why) : r;
+	if (r == 0)
+		r = check_kept(name, why);
+	return r == 0 ? preload_may_set(name, value, why) : r;
 }
 
 /* A switch for balancing, from the time when a program in the qube did its part: maxmem says the same, so it is that which

@@ -6,6 +6,7 @@
 #include "api/method.h"
 #include "disposable.h"
 #include "power/power.h"
+#include "preload/preload.h"
 #include "proto/argument.h"
 #include "qubesd.h"
 #include "store/property.h"
@@ -259,23 +260,38 @@ static void told_by_uuid(void *data, struct qube *q, const struct refusal *why)
 	call_made(c, q, why);
 }
 
+static void preloaded(struct call *c, struct qube *q)
+{
+	c->changed = true;
+	if (c->q.payload_len > 0)
+		text_add(&c->out, "uuid:%s", q->uuid);
+	else
+		text_add(&c->out, "%s", q->name);
+	call_end(c, 0);
+}
+
 int vm_create_disposable(struct call *c)
 {
+	const bool preload = strcmp(c->q.arg, "preload") == 0;
 	const bool uuid = strcmp(c->payload, "uuid") == 0;
 	const struct making_events events = {NULL, uuid ? told_by_uuid : named};
+	const struct qube *t;
 	struct wish w;
 	struct qube *q;
 	int r;
 
-	if (strcmp(c->q.arg, "preload") == 0)
-		return refuse(&c->why, "QubesNotImplementedError",
-			      "disposables that are made beforehand are not available in this "
-			      "version of Bulkhead");
-	if (c->q.arg[0] != '\0')
+	if (c->q.arg[0] != '\0' && !preload)
 		return refuse(&c->why, "ProtocolError",
 			      "the argument is preload or empty, not '%s'", c->q.arg);
 	if (c->q.payload_len > 0 && !uuid)
 		return refuse(&c->why, "ProtocolError", "the payload is uuid or empty");
+	t = disposable_template(c->d->model, c->dest, c->source, &c->why);
+	if (!t)
+		return REFUSED;
+	if (preload)
+		return preload_make(c, t, preloaded);
+	if (preload_take(c->d, t, c->source, false, c, preloaded))
+		return CALL_LATER;
 	r = disposable_wish(c->d, c->dest, c->source, &w, &c->why);
 	if (r == 0)
 		r = making_create(c->d, &w, &events, c, &q, &c->why);

@@ -12,6 +12,7 @@
 #include "kernel.h"
 #include "looks.h"
 #include "power/power.h"
+#include "preload/preload.h"
 #include "proto/argument.h"
 #include "proto/gate.h"
 #include "qubesd.h"
@@ -224,6 +225,7 @@ static void work_done(void *data, const struct job_end *end)
 	q->n_busy--;
 	if (w->from_qid > 0)
 		model_get(w->d->model, w->from_qid)->n_busy--;
+	preloads_outdate(w->d, q);
 	if (w->operation > 0)
 		changes_end(&changes, w->operation);
 	if (well && w->new_size > 0) {

@@ -7,6 +7,7 @@
 #include "api/call.h"
 #include "base/log.h"
 #include "power/power.h"
+#include "preload/preload.h"
 #include "qubesd.h"
 #include "store/property.h"
 
@@ -74,7 +75,7 @@ void power_autostart_again(struct qubesd *d)
 	char path[PATH_MAX];
 
 	for (size_t i = 0; i < m->n_qubes; i++)
-		if (m->by_name[i]->power)
+		if (m->by_name[i]->power && !preload_is_idle(m->by_name[i]))
 			return;
 	if (marker(d, path) == 0)
 		(void)unlink(path);

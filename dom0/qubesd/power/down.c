@@ -8,6 +8,7 @@
 #include "api/event.h"
 #include "base/log.h"
 #include "job/job.h"
+#include "preload/preload.h"
 #include "qubesd.h"
 #include "store/property.h"
 #include "vmm/vmm.h"
@@ -54,13 +55,14 @@ void power_down_wait(struct power *p)
 			on_shutdown_tick);
 }
 
-/* a qube that is not halted and gets its network from @q; NULL if there is none */
+/* a qube that is not halted and gets its network from @q; NULL if there is none. One that nobody uses yet is none */
 static const struct qube *client_of(const struct model *m, const struct qube *q)
 {
 	for (size_t i = 0; i < m->n_qubes; i++) {
 		const struct qube *other = m->by_name[i];
 
-		if (other->power && other != q && property_qube(m, other, PROP_netvm) == q)
+		if (other->power && other != q && !preload_is_idle(other) &&
+		    property_qube(m, other, PROP_netvm) == q)
 			return other;
 	}
 	return NULL;
@@ -159,8 +161,12 @@ int power_call_shutdown(struct call *c, struct qube *q, const struct power_down 
 {
 	struct power *p = q->power;
 	const struct qube *client = client_of(c->d->model, q);
-	int r = may_shut_down(c, q);
+	int r;
 
+	/* nothing in it is to be put in order */
+	if (preload_is_idle(q) && p)
+		return power_call_kill(c, q);
+	r = may_shut_down(c, q);
 	if (r != 0)
 		return r;
 	if (client && !how->force && !how->after)

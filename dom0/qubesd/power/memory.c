@@ -345,6 +345,14 @@ int memory_wait(struct qubesd *d, struct qube *q, struct refusal *why)
 	return r;
 }
 
+bool memory_has_room(const struct qubesd *d, uint64_t kib)
+{
+	struct look AUTO(look_done) l = {0};
+
+	return look_at_all(d, &l) == 0 && l.room >= kib + OWN_KIB &&
+	       balance_missing(l.at, l.n, l.room - kib - OWN_KIB) == 0;
+}
+
 void memory_watch(struct qubesd *d)
 {
 	if ((!d->memory || !d->memory->timer) && timer_start(d, LOOK_MS) < 0)

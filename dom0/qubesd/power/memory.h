@@ -44,6 +44,8 @@ enum memory_outcome { MEMORY_WAITS = 2 };
  * Return: 0 there is; MEMORY_WAITS: others are asked for theirs, and power_go_on() is called; REFUSED with @why.
  */
 MUST_CHECK int memory_wait(struct qubesd *d, struct qube *q, struct refusal *why);
+/** memory_has_room() - so much more is free, without anything being asked back. False also where that is not known */
+bool memory_has_room(const struct qubesd *d, uint64_t kib);
 /** memory_watch() - a qube runs: look after it from now on */
 void memory_watch(struct qubesd *d);
 void memory_done(struct qubesd *d);

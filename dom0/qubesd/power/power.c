@@ -14,6 +14,7 @@
 #include "job/job.h"
 #include "power/memory.h"
 #include "power/tell.h"
+#include "preload/preload.h"
 #include "qubesd.h"
 #include "room.h"
 #include "store/property.h"
@@ -229,6 +230,7 @@ static void halted(struct power *p)
 	struct refusal ended;
 	struct call *again;
 
+	preloads_outdate(d, q);
 	changes_end(&changes, p->operation);
 	if (store_apply(d->store, &changes) != 0)
 		log_err(q->name,

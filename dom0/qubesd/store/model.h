@@ -59,8 +59,9 @@ enum document { DOCUMENT_NOTES, DOCUMENT_FIREWALL, DOCUMENT_MENU };
 #define N_DOCUMENTS 3
 const char *document_name(enum document d);
 
-struct hold;  /* of a disposable that somebody holds: disposable.h */
-struct power; /* of a qube that is not halted: power/power.h */
+struct hold;    /* of a disposable that somebody holds: disposable.h */
+struct power;   /* of a qube that is not halted: power/power.h */
+struct preload; /* of a disposable that was started before anybody asked for it: preload/preload.h */
 
 /**
  * struct qube
@@ -83,6 +84,7 @@ struct qube {
 	unsigned n_busy;
 	struct power *power;
 	struct hold *hold;
+	struct preload *preload;
 	unsigned xid; /* domain id while it runs, else 0 */
 	int64_t start_time;
 	struct qube *name_next, *uuid_next;

@@ -72,6 +72,12 @@ const char *compute_in_backups(const struct model *m, const struct qube *q, char
 	return q->klass == KLASS_REMOTE ? "False" : "True";
 }
 
+const char *compute_is_preload(const struct model *m, const struct qube *q, char *buf)
+{
+	(void)m, (void)buf;
+	return q->preload ? "True" : "False";
+}
+
 const char *compute_icon(const struct model *m, const struct qube *q, char *buf)
 {
 	static const char *const kinds[N_KLASSES] = {

@@ -22,6 +22,7 @@ COMPUTE(xid);
 COMPUTE(start_time);
 COMPUTE(updateable);
 COMPUTE(in_backups);
+COMPUTE(is_preload);
 COMPUTE(icon);
 COMPUTE(ip);
 COMPUTE(gateway);

@@ -36,7 +36,7 @@ PROPERTY(include_in_backups, BOOL, ALL,        COMPUTED(in_backups),            
 PROPERTY(installed_by_rpm, BOOL, ANY,          TEXT("False"),                    any,           0, "The qube belongs to a package of the system")
 PROPERTY(ip,              STR,   ANY,          COMPUTED(ip),                     ip,       START, "Address of the qube")
 PROPERTY(ip6,             STR,   ANY,          TEXT(""),                         ip6,       START, "IPv6 address of the qube")
-PROPERTY(is_preload,      BOOL,  D,            TEXT("False"),                    any,       FIXED, "A disposable that waits to be used")
+PROPERTY(is_preload,      BOOL,  D,            COMPUTED(is_preload),             any,       FIXED, "A disposable that waits to be used")
 PROPERTY(kernel,          STR,   ANY,          TEMPLATE_OR(OF_GLOBAL(default_kernel)), kernel, START, "Kernel set that the qube boots")
 PROPERTY(kernelopts,      STR,   ANY,          TEMPLATE_OR(COMPUTED(kernelopts)), any,     START, "Words added to the kernel's command line")
 PROPERTY(keyboard_layout, STR,   ADM | ANY,    TOLD("/keyboard-layout", COMPUTED(keyboard)), keyboard, 0, "Keyboard as layout+variant+options")
