@@ -146,7 +146,7 @@ static int reads(uint64_t seconds)
 	    str_format(path, sizeof(path), "%s/qubesd.sock", paths.run) < 0)
 		give_up("BULKHEAD_HOME is too long");
 	paths_done(&paths);
-	slice_be_short(); /* as the tools do */
+	slice_be_short(100); /* as the tools do */
 	while (n < max && now_ms() < end && poll(&in, 1, PACE_MS) == 0) {
 		t[n] = now_ms();
 		read_once(path, "dom0");

@@ -65,7 +65,7 @@ int program_main(const struct program *p, int argc, char **argv)
 
 	/* what a shell script left blocked or ignored does not concern us */
 	(void)signal(SIGPIPE, SIG_DFL);
-	slice_be_short();
+	slice_be_short(100);
 	c = p->links ? find(p, name) : NULL;
 	if (c && c->whole)
 		return run(p, c, argv + 1);

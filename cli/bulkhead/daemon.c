@@ -56,7 +56,8 @@ int daemon_spawn(const struct paths *paths, const char *name, const char *log, c
 			.argv = argv,
 			.fds = (const struct spawn_fd[]){{log_fd, STDERR_FILENO}},
 			.n_fds = 1,
-			.new_session = true,
+			/* no signal of a terminal reaches it, but it weighs as one with what else the person does there */
+			.new_group = true,
 		},
 		NULL, &ret->pidfd);
 }

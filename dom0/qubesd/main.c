@@ -352,7 +352,7 @@ static int run(const struct options *o)
 
 	(void)signal(SIGPIPE, SIG_IGN);
 	/* who waits for an answer does not wait for QEMUs too (doc/decisions/0055) */
-	slice_be_short();
+	slice_be_short(400);
 	r = acquire(&d, o->anew);
 	if (r == 0)
 		r = confine(&d);

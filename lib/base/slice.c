@@ -7,10 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* the least that the kernel gives */
-#define SLICE_NS 100000
-
-void slice_be_short(void)
+void slice_be_short(unsigned us)
 {
 	struct sched_attr a = {.size = sizeof(a)};
 
@@ -18,6 +15,6 @@ void slice_be_short(void)
 	if (syscall(SYS_sched_getattr, 0, &a, sizeof(a), 0) < 0 || a.sched_policy != SCHED_NORMAL)
 		return;
 	a.sched_flags = SCHED_FLAG_RESET_ON_FORK;
-	a.sched_runtime = SLICE_NS;
+	a.sched_runtime = (unsigned long long)us * 1000;
 	(void)syscall(SYS_sched_setattr, 0, &a, 0);
 }
