@@ -341,6 +341,47 @@ picture() {
 	[ "$(ask 'admin.vm.volume.List dom0 name two\0' | tr '\n' ' ')" = '0|root private volatile kernel ' ]
 }
 
+# cut_resize QUBE SIZE: qubesd is gone, and had begun to make that qube's private volume so large
+cut_resize() {
+	daemon_kill
+	python3 - "$BULKHEAD_HOME/state/store.db" "$1" "$2" <<-'END'
+		import sqlite3, sys
+		store = sqlite3.connect(sys.argv[1])
+		store.execute("INSERT INTO operation SELECT 1000000, qid, 'resize', '1 ' || ? FROM qube WHERE name = ?", (sys.argv[3], sys.argv[2]))
+		store.commit()
+	END
+	daemon_start
+}
+
+@test "a resize that was cut off is finished: disk and store agree" {
+	make_template tmpl
+	make_app one tmpl
+	resized() { [[ $(ask 'admin.vm.volume.Info+private dom0 name one\0') == *"size=$1"* ]]; }
+	cut_resize one 3221225472
+	within 20 resized 3221225472
+	[ "$(ask 'admin.vm.volume.Resize+private dom0 name one\04294967296')" = '0|' ]
+	# a smaller one as well, which would else leave a disk that is smaller than it is said to be
+	cut_resize one 1073741824
+	within 20 resized 1073741824
+	# it is over then
+	daemon_kill
+	daemon_start
+	[ "$(ask 'admin.vm.volume.Resize+private dom0 name one\02147483648')" = '0|' ]
+	# the moments are not ours to choose
+	local i
+	for i in {1..6}; do
+		ask "admin.vm.volume.Resize+private dom0 name one\0$((1 + i % 2 * 3))000000000" >"$BULKHEAD_HOME/answer" &
+		sleep 0.0$((RANDOM % 4))
+		daemon_kill
+		wait $! || true
+		daemon_start
+		settled() { [[ $(ask 'admin.vm.volume.Resize+volatile dom0 name one\010737418240') == '0|' ]]; }
+		within 20 settled
+		run -0 timeout 60 bulkhead check
+		[[ $output == *'nothing found'* ]]
+	done
+}
+
 @test "SIGTERM ends it with success; what it held is there for the next" {
 	make_template tmpl
 	kill "$daemon"

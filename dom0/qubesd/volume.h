@@ -27,6 +27,6 @@ bool volume_dir_is_within(const char *dir, const char *other);
 bool volume_for_storage(const struct qubesd *d, const struct qube *q, enum disk disk,
 			struct volume_place *place, struct storage_volume *ret);
 
-/** volume_finish() - at start: an import or clone that was cut off. The volume holds what it held
- * before, or (a clone) is made again */
+/** volume_finish() - at start: an import, clone or resize that was cut off. The volume holds what it held
+ * before, or (a clone, a resize) that is done again */
 MUST_CHECK int volume_finish(struct qubesd *d, const struct operation *op);

@@ -190,7 +190,8 @@ struct work {
 	bool import;
 	uint64_t new_size; /* 0: as it was */
 	unsigned from_qid; /* a clone's source, which must stay; 0: none */
-	bool again;        /* a clone that was cut off, and is done once more */
+	bool resize;       /* of a halted qube, to @new_size */
+	bool again;        /* a clone or resize that was cut off, and is done once more */
 	bool grows;        /* of a qube that runs */
 };
 
@@ -203,7 +204,7 @@ static void work_progress(void *data, const char *stage, const char *text, uint6
 		call_progress(w->call, stage, text, done, total);
 }
 
-static int clone_start(struct work *w);
+static int start_again(struct work *w);
 
 static void work_done(void *data, const struct job_end *end)
 {
@@ -215,11 +216,11 @@ static void work_done(void *data, const struct job_end *end)
 	bool well = end->type[0] == '\0';
 	int r = 0;
 
-	/* what was there has gone already: it becomes the clone, as it does when qubesd begins anew */
-	if (end->cut_off && w->from_qid > 0 && !w->again) {
+	/* what was there has gone already, or has another size: it becomes what it was to be, as it does when qubesd begins anew */
+	if (end->cut_off && (w->from_qid > 0 || w->resize) && !w->again) {
 		w->again = true;
 		log_warn(q->name, "volume %s: %s; once more", disk_name(w->disk), end->text);
-		if (clone_start(w) == 0)
+		if (start_again(w) == 0)
 			return;
 	}
 	q->n_busy--;
@@ -233,7 +234,8 @@ static void work_done(void *data, const struct job_end *end)
 		changes_set_volume(&changes, w->qid, w->disk, &v);
 	}
 	if (!c) {
-		if (!well || store_apply(w->d->store, &changes) != 0)
+		/* a resize that fails is over: begun again some day it would undo what was done since */
+		if ((!well && !w->resize) || store_apply(w->d->store, &changes) != 0 || !well)
 			log_err(q->name, "volume %s: what was begun could not be finished%s%s",
 				disk_name(w->disk), well ? "" : ": ", end->text);
 		free(w);
@@ -256,14 +258,17 @@ static void work_done(void *data, const struct job_end *end)
 static const struct job_events work_events = {work_progress, work_done};
 
 /* the job alone: of one that stands in the store */
-static int clone_start(struct work *w)
+static int start_again(struct work *w)
 {
 	struct request AUTO(request_done) request = {0};
 	struct qubesd *d = w->d;
 
 	request_put_volume(&request, "volume", d, model_get(d->model, w->qid), w->disk);
-	request_put_volume(&request, "from", d, model_get(d->model, w->from_qid), w->disk);
-	return fault(job_start(d, "clone", &request, &work_events, w));
+	if (w->resize)
+		request_put(&request, "size", "%" PRIu64, w->new_size);
+	else
+		request_put_volume(&request, "from", d, model_get(d->model, w->from_qid), w->disk);
+	return fault(job_start(d, w->resize ? "resize" : "clone", &request, &work_events, w));
 }
 
 static void hold(struct qubesd *d, const struct work *w)
@@ -274,7 +279,7 @@ static void hold(struct qubesd *d, const struct work *w)
 }
 
 /* if @journaled, the operation stands in the store: its detail is the disk and a clone's source,
- * whose disk has the same name */
+ * whose disk has the same name, or the size it is to have */
 static int work_start(struct call *c, struct work *w, const char *kind, struct request *request,
 		      bool journaled)
 {
@@ -291,7 +296,8 @@ static int work_start(struct call *c, struct work *w, const char *kind, struct r
 		return -ENOMEM;
 	if (journaled) {
 		w->operation = c->d->model->next_operation;
-		(void)snprintf(detail, sizeof(detail), "%u %u", (unsigned)w->disk, w->from_qid);
+		(void)snprintf(detail, sizeof(detail), "%u %" PRIu64, (unsigned)w->disk,
+			       w->resize ? w->new_size : w->from_qid);
 		changes_begin(&changes, w->operation, w->qid, kind, detail);
 		r = call_apply(c, &changes);
 		if (r != 0) {
@@ -361,9 +367,12 @@ int volume_resize(struct call *c)
 	if (r != 0)
 		return r;
 	w.new_size = size;
+	/* halted, for nothing else works on its volumes when qubesd begins anew */
+	w.resize = !w.grows;
 	request_put_volume(&request, "volume", c->d, c->dest, w.disk);
 	request_put(&request, "size", "%" PRIu64, size);
-	return work_start(c, &w, "resize", &request, false);
+	/* cut off, the disk may have the new size, and the store the old one */
+	return work_start(c, &w, "resize", &request, w.resize);
 }
 
 int volume_set_revisions(struct call *c)
@@ -683,16 +692,17 @@ int volume_clear(struct call *c)
 	return r == 0 ? import_bytes(c, disk, "", 0, c->dest->volumes[disk].size) : r;
 }
 
-/* "DISK QID" */
-static bool detail_parse(const char *detail, unsigned *ret_disk, unsigned *ret_from_qid)
+/* "DISK NUMBER": a qid, or a size */
+static bool detail_parse(const char *detail, enum disk *ret_disk, uint64_t *ret_number)
 {
 	char *end;
-	unsigned long disk = strtoul(detail, &end, 10), qid = strtoul(end, NULL, 10);
+	unsigned long disk = strtoul(detail, &end, 10);
+	uint64_t number = strtoull(end, NULL, 10);
 
-	if (disk >= N_DISKS || qid == 0 || qid > UINT_MAX)
+	if (disk >= N_DISKS || number == 0)
 		return false;
-	*ret_disk = (unsigned)disk;
-	*ret_from_qid = (unsigned)qid;
+	*ret_disk = (enum disk)disk;
+	*ret_number = number;
 	return true;
 }
 
@@ -700,13 +710,16 @@ int volume_finish(struct qubesd *d, const struct operation *op)
 {
 	struct changes AUTO(changes_done) changes = {0};
 	struct qube *q = model_get(d->model, op->qid), *from = NULL;
+	const bool resize = str_eq(op->kind, "resize");
 	struct work *w = NULL;
-	unsigned disk = 0, from_qid = 0;
+	uint64_t number = 0;
+	enum disk disk = DISK_ROOT;
+	bool known = q && detail_parse(op->detail, &disk, &number);
 	int r;
 
-	if (q && detail_parse(op->detail, &disk, &from_qid))
-		from = model_get(d->model, from_qid);
-	if (!from || !str_eq(op->kind, "clone")) {
+	if (known && str_eq(op->kind, "clone") && number <= UINT_MAX)
+		from = model_get(d->model, (unsigned)number);
+	if (!known || (!from && !resize)) {
 		log_info(q ? q->name : NULL, "%s was cut off: the volume is as it was before",
 			 op->kind);
 		changes_end(&changes, op->id);
@@ -717,11 +730,12 @@ int volume_finish(struct qubesd *d, const struct operation *op)
 		return -ENOMEM;
 	*w = (struct work){.d = d,
 			   .qid = op->qid,
-			   .disk = (enum disk)disk,
+			   .disk = disk,
 			   .operation = op->id,
-			   .new_size = from->volumes[disk].size,
-			   .from_qid = from_qid};
-	r = clone_start(w);
+			   .resize = resize,
+			   .new_size = resize ? number : from->volumes[disk].size,
+			   .from_qid = resize ? 0 : (unsigned)number};
+	r = start_again(w);
 	if (r < 0) {
 		free(w);
 		return r;
