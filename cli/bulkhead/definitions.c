@@ -19,9 +19,9 @@ static bool is_one_of(const char *name, const char *const *list)
 
 const char *translation_of(const struct translation *t, const char *name)
 {
-	size_t len = strlen(name);
+	size_t len = name ? strlen(name) : 0;
 
-	for (unsigned i = 0; i < t->n; i++)
+	for (unsigned i = 0; name && i < t->n; i++)
 		if (strncmp(t->words[i], name, len) == 0 && t->words[i][len] == '=')
 			return t->words[i] + len + 1;
 	return NULL;
@@ -37,10 +37,10 @@ static const char *name_here(const struct definitions *d, const char *name)
 	return new ? new : name;
 }
 
-/* a field of a line, and what ends it: the file's own words end neither */
+/* a field of a line (NULL: empty), and what ends it: the file's own words end neither */
 static void put_field(FILE *to, const char *words, char end)
 {
-	for (; *words != '\0'; words++)
+	for (; words && *words != '\0'; words++)
 		(void)fputc(*words == '\t' || *words == '\n' ? '?' : *words, to);
 	(void)fputc(end, to);
 }

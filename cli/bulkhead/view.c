@@ -47,19 +47,27 @@ int view_begin(struct view *v)
 	return mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ? fail_errno() : 0;
 }
 
+/* what something can be mounted on */
+static int place_make(int to, const char *name, bool folder)
+{
+	AUTO_CLOSE int file = NO_FD;
+
+	if (folder)
+		return mkdirat(to, name, 0755) < 0 ? fail_errno() : 0;
+	file = openat(to, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+	return file < 0 ? fail_errno() : 0;
+}
+
 /* the entry @name of the folder @from, mounted at the same name of @to with all that is mounted below it */
 static int entry_bind(int from, int to, const char *name, bool folder)
 {
-	AUTO_CLOSE int tree = NO_FD;
-	AUTO_CLOSE int file = NO_FD;
+	AUTO_CLOSE int tree =
+		open_tree(from, name,
+			  OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_SYMLINK_NOFOLLOW);
+	int r = tree < 0 ? fail_errno() : place_make(to, name, folder);
 
-	tree = open_tree(from, name,
-			 OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_SYMLINK_NOFOLLOW);
-	if (tree < 0)
-		return fail_errno();
-	if (folder ? mkdirat(to, name, 0755) < 0
-		   : (file = openat(to, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644)) < 0)
-		return fail_errno();
+	if (r < 0)
+		return r;
 	return move_mount(tree, "", to, name, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? fail_errno() : 0;
 }
 
@@ -86,10 +94,13 @@ static int entry_take(int from, int to, const char *name)
 
 static int entries_take(struct view *v, const char *folder, int from, int to)
 {
-	int list_fd = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *list = list_fd < 0 ? NULL : fdopendir(list_fd);
-	int r = list ? 0 : fail_errno();
+	AUTO_CLOSE int fd = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *list = fd < 0 ? NULL : fdopendir(fd);
+	int r = 0;
 
+	if (!list)
+		return fail_errno();
+	(void)take_fd(&fd); /* it is the list's */
 	for (struct dirent *e; r == 0 && (e = readdir(list));) {
 		if (str_eq(e->d_name, ".") || str_eq(e->d_name, ".."))
 			continue;
@@ -103,10 +114,7 @@ static int entries_take(struct view *v, const char *folder, int from, int to)
 			(void)snprintf(v->wrong, sizeof(v->wrong), "%.200s/%.255s", folder,
 				       e->d_name);
 	}
-	if (list)
-		(void)closedir(list);
-	else
-		close_fd(&list_fd);
+	(void)closedir(list);
 	return r;
 }
 

@@ -26,7 +26,7 @@
 	X(XML_ErrorString)
 
 static struct {
-#define X(name) __typeof__(&(name)) name;
+#define X(name) __typeof__(&(name)) name; /* NOLINT(bugprone-macro-parentheses): a declaration */
 	EXPAT_FUNCTIONS(X)
 #undef X
 } expat;

@@ -63,7 +63,10 @@ static const char *make_flags(const struct view *v, unsigned row, char to[32])
 	for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
 		const char *value = ls_cell(v, row, flags[i].field);
 
-		to[n++] = value[0] != '\0' && !str_eq(value, "False") ? flags[i].letter : '-';
+		to[n] = flags[i].letter;
+		if (value[0] == '\0' || str_eq(value, "False"))
+			to[n] = '-';
+		n++;
 	}
 	to[n] = '\0';
 	return to;

@@ -132,8 +132,8 @@ static void a_vchand_that_is_busy_is_asked_again_and_the_other_has_a_new_end(voi
 	struct broker b = {.name = "work", .domid = OURS, .run_dir = dir};
 	struct call c = {.tickets = {NO_FD, NO_FD}, .domid = ITS, .port = PORT};
 	const short both[2] = {POLLIN, POLLIN};
-	int first, streams[3], fds[2], stand_in[8], n = 0;
-	enum ticket_kind kind;
+	int first, streams[3] = {NO_FD, NO_FD, NO_FD}, fds[2], stand_in[8], n = 0;
+	enum ticket_kind kind = (enum ticket_kind)0;
 	char path[64];
 
 	(void)state;

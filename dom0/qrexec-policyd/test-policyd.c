@@ -447,7 +447,7 @@ static int begin_if_limited(void **state, const char *limited)
 	r = spawn(&may, NULL, &pidfd);
 	if (r == 0)
 		r = spawn_wait(pidfd, WAIT_MS, &how);
-	if (r < 0 || how.signal != 0 || how.code != 0)
+	if (r != 0 || how.signal != 0 || how.code != 0)
 		return 0;
 	close_fd(&pidfd);
 	*state = &f;

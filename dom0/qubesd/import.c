@@ -122,9 +122,11 @@ static int subject(struct import *im, const char *name, struct qube **ret, struc
 {
 	struct qube *q = model_find(im->m, name);
 
-	if (!q || (q->qid != 0 && model_get(im->d->model, q->qid)))
-		return refuse(why, "QubesVMNotFoundError", "'%s' is no qube that is made here",
-			      name);
+	if (!q || (q->qid != 0 && model_get(im->d->model, q->qid))) {
+		(void)refuse(why, "QubesVMNotFoundError", "'%s' is no qube that is made here",
+			     name);
+		return REFUSED;
+	}
 	*ret = q;
 	return 0;
 }

@@ -220,8 +220,12 @@ void gate_event_service(const char *method, const char *event, char *to, size_t 
 	to[n++] = '+';
 	/* the only stream whose policy may tell one event from another */
 	if (strncmp(to, "admin.Events+", n) == 0)
-		for (; *event != '\0' && n + 1 < size; event++)
-			to[n++] = bytes_are_alnum_or(event, 1, "_.-") ? *event : '_';
+		for (; *event != '\0' && n + 1 < size; event++) {
+			to[n] = *event;
+			if (!bytes_are_alnum_or(event, 1, "_.-"))
+				to[n] = '_';
+			n++;
+		}
 	to[n] = '\0';
 }
 

@@ -68,7 +68,7 @@ static void fields_are_what_was_written(void **state)
 
 static void a_field_has_a_bound(void **state)
 {
-	char *value = malloc(IMPORT_FIELD_MAX + 2), *buf = malloc(2 * IMPORT_FIELD_MAX);
+	char *value = malloc(IMPORT_FIELD_MAX + 2), *buf = malloc(2 * (size_t)IMPORT_FIELD_MAX);
 	struct import_record one = {IMPORT_FEATURE, {"q", "n", value}};
 	size_t at = 0, len;
 
@@ -77,9 +77,9 @@ static void a_field_has_a_bound(void **state)
 	assert_non_null(buf);
 	memset(value, 'x', IMPORT_FIELD_MAX + 1);
 	value[IMPORT_FIELD_MAX + 1] = '\0';
-	assert_int_equal(import_encode(&one, buf, 2 * IMPORT_FIELD_MAX), 0);
+	assert_int_equal(import_encode(&one, buf, 2 * (size_t)IMPORT_FIELD_MAX), 0);
 	value[IMPORT_FIELD_MAX] = '\0';
-	len = import_encode(&one, buf, 2 * IMPORT_FIELD_MAX);
+	len = import_encode(&one, buf, 2 * (size_t)IMPORT_FIELD_MAX);
 	assert_true(len > IMPORT_FIELD_MAX);
 	assert_int_equal(import_next(buf, len, &at, &one), 0);
 	/* one byte more, by hand */

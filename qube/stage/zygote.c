@@ -30,6 +30,7 @@
 #include <linux/reboot.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -109,9 +110,8 @@ static int write_text(const char *path, const char *text)
 static bool stat_read(const char *pid, char *name, size_t size, char *ret_state, bool *ret_kernel)
 {
 	AUTO_FREE char *text = NULL;
-	unsigned flags = 0;
 	char path[64];
-	char *open_, *close_;
+	char *open_, *close_, *at, *words[7];
 
 	(void)snprintf(path, sizeof(path), "/proc/%.16s/stat", pid);
 	if (io_read_file(AT_FDCWD, path, 4096, &text, NULL) < 0)
@@ -121,11 +121,17 @@ static bool stat_read(const char *pid, char *name, size_t size, char *ret_state,
 	if (!open_ || !close_ || close_ < open_)
 		return false;
 	*close_ = '\0';
+	at = close_ + 1;
 	(void)snprintf(name, size, "%s", open_ + 1);
-	/* state ppid pgrp session tty tpgid flags */
-	if (sscanf(close_ + 1, " %c %*d %*d %*d %*d %*d %u", ret_state, &flags) != 2)
-		return false;
-	*ret_kernel = flags & 0x00200000; /* PF_KTHREAD */
+	/* a word each: state ppid pgrp session tty tpgid flags */
+	(void)strsep(&at, " ");
+	for (unsigned i = 0; i < 7; i++) {
+		words[i] = strsep(&at, " ");
+		if (!words[i])
+			return false;
+	}
+	*ret_state = words[0][0];
+	*ret_kernel = strtoul(words[6], NULL, 10) & 0x00200000; /* PF_KTHREAD */
 	return true;
 }
 

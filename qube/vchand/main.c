@@ -269,6 +269,7 @@ static int open_claims(struct vchand *v)
 {
 	char path[PATH_MAX];
 
+	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): an option has its argument */
 	if (strcmp(v->rings_link, RINGS_LINK_PATH) == 0)
 		(void)!io_mkdirs(RINGS_LINK_DIR, 0755);
 	if (snprintf(path, sizeof(path), "%s" RINGS_CLAIMS, v->rings_link) >= (int)sizeof(path))

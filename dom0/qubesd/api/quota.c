@@ -65,6 +65,8 @@ static void run_kept(struct quota *q, struct qube *qube)
 	struct call *c = take_kept(q, q->kept->method);
 	int r;
 
+	if (!c)
+		return;
 	c->source = qube;
 	r = c->method->handler(c);
 	if (r != CALL_LATER)

@@ -223,7 +223,7 @@ void power_go_on(struct qube *q, const struct refusal *why)
 	}
 	if (p->kill_wanted)
 		(void)refuse(&p->why, "QubesVMError", "'%s' was killed while it started", q->name);
-	else
+	else if (why)
 		p->why = *why;
 	tell_failed(p);
 	power_put_away(p);

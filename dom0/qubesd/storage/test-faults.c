@@ -796,7 +796,9 @@ static void raw_content(int fd, char *to)
 		char byte = '?';
 
 		(void)!pread(fd, &byte, 1, (off_t)(places_mib[p] * MIB));
-		to[p] = byte ? byte : '.';
+		to[p] = byte;
+		if (byte == '\0')
+			to[p] = '.';
 	}
 	to[ARRAY_LEN(places_mib)] = '\0';
 }

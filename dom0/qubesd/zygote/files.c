@@ -14,6 +14,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -169,10 +170,13 @@ static bool line_number(const char *text, const char *key, uint64_t *ret)
 
 static bool line_file(const char *text, const char *key, struct zygote_file *ret)
 {
-	char value[64];
+	char value[64], *sum = value;
 
-	return line(text, key, value, sizeof(value)) &&
-	       sscanf(value, "%" SCNu64 " %8" SCNx32, &ret->len, &ret->crc) == 2;
+	if (!line(text, key, value, sizeof(value)) || !strsep(&sum, " ") || !sum ||
+	    strlen(sum) != 8 || strspn(sum, "0123456789abcdef") != 8)
+		return false;
+	ret->crc = (uint32_t)strtoul(sum, NULL, 16);
+	return str_u64(value, UINT64_MAX, &ret->len) == 0;
 }
 
 /* 0; ZYGOTE_E_ABSENT; ZYGOTE_E_DAMAGED; -errno. @ret_key: the key, in @ret_text */
@@ -238,6 +242,14 @@ static int damaged(const char *dir, const char *name)
 	return ZYGOTE_E_DAMAGED;
 }
 
+static struct zygote take(struct zygote *z)
+{
+	struct zygote was = *z;
+
+	*z = ZYGOTE_NONE;
+	return was;
+}
+
 int zygote_open(const char *dir, const struct zygote_key *k, struct zygote *ret)
 {
 	AUTO(zygote_done) struct zygote z = ZYGOTE_NONE;
@@ -264,8 +276,7 @@ int zygote_open(const char *dir, const struct zygote_key *k, struct zygote *ret)
 	(void)futimens(at, NULL);
 	if (lseek(z.device_fd, 0, SEEK_SET) < 0)
 		return fail_errno();
-	*ret = z;
-	z = ZYGOTE_NONE;
+	*ret = take(&z);
 	return 0;
 }
 

@@ -27,6 +27,14 @@ static int put_file(struct text *t, const char *what, int fd)
 	return 0;
 }
 
+static struct zygote_key take(struct zygote_key *k)
+{
+	struct zygote_key was = *k;
+
+	*k = (struct zygote_key){0};
+	return was;
+}
+
 int zygote_key(const struct vmm_spec *spec, const int *base, unsigned n_base, uint64_t root_size,
 	       struct zygote_key *ret)
 {
@@ -53,7 +61,6 @@ int zygote_key(const struct vmm_spec *spec, const int *base, unsigned n_base, ui
 	k.text.len--; /* the NUL is not counted */
 	(void)snprintf(k.name, sizeof(k.name), "%08x%08x", crc32_add(0, k.text.at, n_root),
 		       crc32_add(0, k.text.at + n_root, k.text.len - n_root));
-	*ret = k;
-	k = (struct zygote_key){0};
+	*ret = take(&k);
 	return 0;
 }

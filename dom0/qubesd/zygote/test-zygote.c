@@ -255,7 +255,7 @@ static void what_is_damaged_is_removed(void **state)
 			AUTO(zygote_done) struct zygote z = ZYGOTE_NONE;
 			AUTO_CLOSE int copy = memfd_create("copy", MFD_ANY);
 			char path[PATH_MAX];
-			struct stat st;
+			struct stat st = {0};
 			int r;
 
 			publish(&k);

@@ -223,7 +223,8 @@ static int remove_parent(const struct storage_volume *v, char *path)
 		if (rmdir(path) == 0 || errno == ENOENT)
 			slash = strrchr(path, '/');
 	}
-	*slash = '\0';
+	if (slash)
+		*slash = '\0';
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	/* no pool, no folder in it */
 	if (fd < 0)

@@ -247,7 +247,7 @@ int vmm_attach(sd_event *event, const char *run_dir, unsigned domid,
 	       const struct vmm_events *events, void *data, struct vmm **ret)
 {
 	AUTO_FREE struct vmm *v = calloc(1, sizeof(*v));
-	struct facts facts;
+	struct facts facts = {0};
 	int r;
 
 	if (!v)
