@@ -15,6 +15,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,6 +25,7 @@
 
 #define MAX_PARENTS 8    /* from a program of a qube up to its monitor */
 #define N_LOST      1000 /* names tried for one that is put aside */
+#define DYING_MS    3000 /* all together may take so long to end */
 
 enum what { POOL_FOLDER, RUN_FOLDER, RUN_NOTE, RUN_SOCKET, RUN_LINK, MONITOR, PROCESS };
 
@@ -364,12 +366,26 @@ static bool is_owned(const struct model *m, const struct suspect *s)
 	return false;
 }
 
-static bool is_there(const struct suspect *s)
+/* does it still run at @until_ms? The kernel ends it with its monitor, though on a busy machine not at once. */
+static bool stays(pid_t pid, uint64_t until_ms)
+{
+	AUTO_CLOSE int fd = pidfd_open(pid, 0);
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	const uint64_t now_ms = io_now_ms();
+
+	if (fd >= 0)
+		(void)poll(&p, 1, now_ms < until_ms ? (int)(until_ms - now_ms) : 0);
+	return runs(pid);
+}
+
+static bool is_there(const struct suspect *s, uint64_t until_ms)
 {
 	char path[PATH_MAX];
 	struct stat st;
 
-	if (s->what == PROCESS || s->what == MONITOR)
+	if (s->what == PROCESS)
+		return stays(s->pid, until_ms);
+	if (s->what == MONITOR)
 		return runs(s->pid);
 	return str_format(path, sizeof(path), "%s/%s", s->dir, s->name) == 0 &&
 	       lstat(path, &st) == 0;
@@ -496,6 +512,7 @@ int check_leftovers(struct check *c, const struct picture *p)
 	struct picture AUTO(picture_done) later = {0};
 	const struct model *m = store_model(p->store);
 	char error[512];
+	uint64_t until_ms;
 	int r;
 
 	tell_progress(90, "looking for leftovers");
@@ -508,8 +525,9 @@ int check_leftovers(struct check *c, const struct picture *p)
 			return r < 0 ? r : -EIO;
 		m = store_model(later.store);
 	}
+	until_ms = io_now_ms() + DYING_MS;
 	for (const struct suspect *one = s.first; one; one = one->next)
-		if (!is_owned(m, one) && is_there(one))
+		if (!is_owned(m, one) && is_there(one, until_ms))
 			report(c, one);
 	return 0;
 }
