@@ -355,8 +355,18 @@ heard() {
 	[[ $(call admin.vm.volume.Info+private work) == *$'\nrw=False\n'* ]]
 	[[ $(call admin.vm.volume.Set.rw+private work maybe) == '2|ProtocolError||'* ]]
 	[ "$(call admin.vm.volume.Set.rw+private work yes)" = '0|' ]
+	[[ $(call admin.vm.volume.Set.ephemeral+volatile work maybe) == '2|ProtocolError||'* ]]
+	[ "$(call admin.vm.volume.Set.ephemeral+volatile work True)" = '0|' ]
+	[[ $(call admin.vm.volume.Info+volatile work) == *$'\nephemeral=True\n'* ]]
 	[ "$(call admin.vm.volume.Set.ephemeral+volatile work False)" = '0|' ]
-	[[ $(call admin.vm.volume.Set.ephemeral+volatile work True) == '2|QubesNotImplementedError||'* ]]
+	# a volume that says nothing is as its pool has it, one that does is not
+	[ "$(call admin.pool.Set.ephemeral_volatile+default dom0 True)" = '0|' ]
+	[[ $(call admin.pool.Info+default dom0) == *$'\nephemeral_volatile=True\n'* ]]
+	[[ $(call admin.vm.volume.Info+volatile work) == *$'\nephemeral=False\n'* ]]
+	[[ $(call admin.vm.volume.Info+volatile tmpl) == *$'\nephemeral=True\n'* ]]
+	[[ $(call admin.vm.volume.Info+private tmpl) == *$'\nephemeral=False\n'* ]]
+	[ "$(call admin.pool.Set.ephemeral_volatile+default dom0 False)" = '0|' ]
+	[[ $(call admin.vm.volume.Info+volatile tmpl) == *$'\nephemeral=False\n'* ]]
 	[[ $(call admin.vm.volume.Set.ephemeral+private work True) == '2|StoragePoolException||'* ]]
 	kernel_set
 	[ "$(call admin.vm.Start work)" = '0|' ]
@@ -436,7 +446,7 @@ removed() {
 		admin.pool.Add+qcow2 dom0 name dom0\0name=x\ndir_path=/proc/no~StoragePoolException
 		admin.pool.Add+qcow2 dom0 name dom0\0name=x/y\ndir_path=$dir x~QubesValueError
 		admin.pool.Add+qcow2 dom0 name dom0\0name=x\nsize=5\ndir_path=$dir x~QubesValueError
-		admin.pool.Add+qcow2 dom0 name dom0\0name=x\nephemeral_volatile=True\ndir_path=$dir x~QubesNotImplementedError
+		admin.pool.Add+qcow2 dom0 name dom0\0name=x\nephemeral_volatile=maybe\ndir_path=$dir x~ProtocolError
 		admin.pool.Add+qcow2 dom0 name dom0\0dir_path=$dir x~QubesValueError
 		admin.pool.Add+qcow2 dom0 name dom0\0rubbish~ProtocolError
 		admin.pool.Add+qcow2 dom0 name dom0\0name=x\ndir_path=$dir x\nrevisions_to_keep=1\nrevisions_to_keep=2~QubesValueError
@@ -446,7 +456,7 @@ removed() {
 		admin.vm.CreateInPool.AppVM+tmpl dom0 name dom0\0name=x label=red pool:kernel=other~ProtocolError
 		admin.property.Set+default_pool dom0 name dom0\0linux-kernel~QubesPropertyValueError
 		admin.property.Set+default_pool_kernel dom0 name dom0\0default~QubesPropertyValueError
-		admin.pool.Set.ephemeral_volatile+other dom0 name dom0\0True~QubesNotImplementedError
+		admin.pool.Set.ephemeral_volatile+other dom0 name dom0\0maybe~ProtocolError
 		admin.pool.Remove+default dom0 name dom0\0~QubesPoolInUseError
 		admin.pool.Remove+none dom0 name dom0\0~PermissionDenied
 	END

@@ -51,6 +51,7 @@ bool volume_for_storage(const struct qubesd *d, const struct qube *q, enum disk 
 		.rw = v->rw,
 		.save_on_stop = v->save_on_stop,
 		.snap_on_start = v->snap_on_start,
+		.ephemeral = model_is_ephemeral(d->model, q, disk),
 		.revisions_to_keep = v->revisions_to_keep,
 	};
 	return true;

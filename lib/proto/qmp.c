@@ -315,7 +315,8 @@ static void put_node(struct jw *w, const struct qmp_disk *disk, unsigned at)
 	char name[48];
 
 	if (at == 0)
-		(void)!str_format(name, sizeof(name), "disk-%s", disk->name);
+		(void)!str_format(name, sizeof(name), disk->encrypted ? "sealed-%s" : "disk-%s",
+				  disk->name);
 	else
 		(void)!str_format(name, sizeof(name), "backing%u-%s", at, disk->name);
 	jw_key(w, "node-name");
@@ -348,7 +349,18 @@ static void put_node(struct jw *w, const struct qmp_disk *disk, unsigned at)
 
 void qmp_put_blockdev(struct jw *w, const struct qmp_disk *disk)
 {
+	if (!disk->encrypted) {
+		put_node(w, disk, 0);
+		return;
+	}
+	put_str(w, "node-name", "disk-%s", disk->name);
+	put_str(w, "driver", "%s", "luks");
+	put_bool(w, "read-only", !disk->writable);
+	put_str(w, "key-secret", "key-%s", disk->name);
+	jw_key(w, "file");
+	jw_begin(w, '{');
 	put_node(w, disk, 0);
+	jw_end(w, '}');
 }
 
 void qmp_put_disk_device(struct jw *w, const struct qmp_disk *disk)

@@ -80,12 +80,13 @@ size_t qmp_end(struct jw *w);
  * @name:	[a-zA-Z0-9][a-zA-Z0-9_.-]*, at most QMP_DISK_NAME_MAX bytes; its node is
  * "disk-NAME", its device "dev-NAME"
  * @first_set:	set number of the top file; the file below it has the next, and so on
+ * @encrypted:	the chain holds a LUKS disk, whose secret is QEMU's object "key-NAME"
  */
 struct qmp_disk {
 	const char *name;
 	unsigned n_chain;
 	bool qcow2[QMP_MAX_CHAIN];
-	bool writable;
+	bool writable, encrypted;
 	unsigned first_set;
 };
 

@@ -185,6 +185,12 @@ static void commands_are_written_as_qemu_reads_them(void **state)
 				      .qcow2 = {true, false},
 				      .writable = true,
 				      .first_set = 4};
+	const struct qmp_disk sealed = {.name = "volatile",
+					.n_chain = 1,
+					.qcow2 = {true},
+					.writable = true,
+					.encrypted = true,
+					.first_set = 9};
 	char buf[QMP_COMMAND_MAX];
 	struct jw w = jw_of(buf, sizeof(buf));
 	size_t len;
@@ -205,6 +211,19 @@ static void commands_are_written_as_qemu_reads_them(void **state)
 		"\"unmap\",\"file\":{\"driver\":\"file\",\"filename\":\"/dev/fdset/5\","
 		"\"read-only\":true,\"aio\":\"threads\",\"drop-cache\":false,\"discard\":\"unmap\"}}}}\n");
 	w = jw_of(buf, sizeof(buf));
+	qmp_begin(&w, "blockdev-add", 12);
+	qmp_put_blockdev(&w, &sealed);
+	len = qmp_end(&w);
+	assert_int_equal(len, strlen(buf));
+	assert_string_equal(
+		buf,
+		"{\"execute\":\"blockdev-add\",\"id\":12,\"arguments\":{\"node-name\":\"disk-"
+		"volatile\",\"driver\":\"luks\",\"read-only\":false,\"key-secret\":\"key-volatile\","
+		"\"file\":{\"node-name\":\"sealed-volatile\",\"driver\":\"qcow2\",\"read-only\":false,"
+		"\"discard\":\"unmap\",\"file\":{\"driver\":\"file\",\"filename\":\"/dev/fdset/9\","
+		"\"read-only\":false,\"aio\":\"threads\",\"drop-cache\":false,\"discard\":\"unmap\"},"
+		"\"backing\":null}}}\n");
+	w = jw_of(buf, sizeof(buf));
 	qmp_begin(&w, "x", UINT64_MAX);
 	jw_key(&w, "k");
 	jw_str(&w, "a\"\\\n\x7f");
@@ -221,6 +240,7 @@ static void the_longest_disk_fits_a_command(void **state)
 	struct qmp_disk disk = {.name = "a2345678901234567890",
 				.n_chain = QMP_MAX_CHAIN,
 				.writable = true,
+				.encrypted = true,
 				.first_set = 4000000000u};
 	char buf[QMP_COMMAND_MAX];
 	struct jw w = jw_of(buf, sizeof(buf));

@@ -113,8 +113,9 @@ int pool_info(struct call *c)
 
 	if (r != 0)
 		return r;
-	text_add(&c->out, "name=%s\ndriver=%s\nrevisions_to_keep=%d\nephemeral_volatile=False\n",
-		 p->name, p->driver, p->revisions_to_keep);
+	text_add(&c->out, "name=%s\ndriver=%s\nrevisions_to_keep=%d\nephemeral_volatile=%s\n",
+		 p->name, p->driver, p->revisions_to_keep,
+		 p->ephemeral_volatile ? "True" : "False");
 	if (pool_takes_volumes(p) && volume_pool_dir(c->d, p->name, dir, sizeof(dir)) == 0)
 		text_add(&c->out, "dir_path=%s\n", dir);
 	return usage(c, p, "");
@@ -146,23 +147,23 @@ int pool_set_revisions(struct call *c)
 	return call_apply(c, &changes);
 }
 
-static int refuse_ephemeral(struct call *c)
-{
-	return refuse(&c->why, "QubesNotImplementedError",
-		      "volumes that are encrypted with a key of one start are not available in "
-		      "this version of Bulkhead");
-}
-
 int pool_set_ephemeral(struct call *c)
 {
+	struct changes AUTO(changes_done) changes = {0};
 	const struct pool *p;
-	bool ephemeral = false;
+	struct pool new;
+	bool ephemeral;
 	int r = find(c, &p);
 
-	if (r == 0 && argument_truth_decode(c->payload, c->q.payload_len, &ephemeral) != 0)
+	if (r != 0)
+		return r;
+	if (argument_truth_decode(c->payload, c->q.payload_len, &ephemeral) != 0)
 		return refuse(&c->why, "ProtocolError", "it is True or False, not '%.32s'",
 			      c->payload);
-	return r == 0 && ephemeral ? refuse_ephemeral(c) : r;
+	new = *p;
+	new.ephemeral_volatile = ephemeral;
+	changes_set_pool(&changes, &new);
+	return call_apply(c, &changes);
 }
 
 static int refuse_wish(struct call *c, const struct argument_pool *a, int outcome)
@@ -290,7 +291,8 @@ static int add(struct call *c, const struct adding *a)
 	changes_set_pool(&changes, &(struct pool){.name = (char *)a->wish.name,
 						  .driver = c->q.arg,
 						  .dir = a->dir.at,
-						  .revisions_to_keep = a->wish.revisions_to_keep});
+						  .revisions_to_keep = a->wish.revisions_to_keep,
+						  .ephemeral_volatile = a->wish.ephemeral});
 	r = call_apply(c, &changes);
 	if (r == 0)
 		event_emit(c->d, NULL, "pool-add", "pool", a->wish.name, NULL);
@@ -364,8 +366,6 @@ int pool_add(struct call *c)
 	r = argument_pool_decode(c->payload, c->q.payload_len, &w);
 	if (r > 0)
 		return refuse_wish(c, &w, r);
-	if (w.ephemeral)
-		return refuse_ephemeral(c);
 	if (model_pool(c->d->model, w.name))
 		return refuse_name(c, w.name);
 	if (is_one_too_many(c->d->model))

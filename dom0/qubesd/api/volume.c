@@ -134,7 +134,8 @@ int volume_info(struct call *c)
 		 "rw=%s\nsource=%s\npath=\nsave_on_stop=%s\nsnap_on_start=%s\n"
 		 "revisions_to_keep=%d\nephemeral=%s\n",
 		 truth(v->rw), source ? source->vid : "", truth(v->save_on_stop),
-		 truth(v->snap_on_start), v->revisions_to_keep, truth(v->ephemeral));
+		 truth(v->snap_on_start), v->revisions_to_keep,
+		 truth(model_is_ephemeral(m, c->dest, disk)));
 	looks_add(l, c->dest, disk,
 		  LOOK_USAGE | (v->snap_on_start && c->dest->power ? LOOK_OUTDATED : 0));
 	r = looks_go(l);
@@ -421,24 +422,29 @@ int volume_set_rw(struct call *c)
 	return call_apply(c, &changes);
 }
 
-/* an ephemeral volume is encrypted with a key that nobody keeps: none is, so far */
+/* an ephemeral volume is encrypted with a key that nobody keeps, from the next start on */
 int volume_set_ephemeral(struct call *c)
 {
+	struct changes AUTO(changes_done) changes = {0};
+	struct volume v;
 	enum disk disk;
 	bool ephemeral = false;
 	int r = find(c, &disk);
 
 	if (r == 0)
 		r = parse_truth(c, &ephemeral);
-	if (r != 0 || !ephemeral)
+	if (r == 0)
+		r = power_refuse_busy(c->dest, &c->why);
+	if (r != 0)
 		return r;
-	if (c->dest->volumes[disk].save_on_stop || c->dest->volumes[disk].snap_on_start)
+	v = c->dest->volumes[disk];
+	if (ephemeral && (v.save_on_stop || v.snap_on_start))
 		return refuse(&c->why, "StoragePoolException",
 			      "'%s' of '%s' keeps what is written, so it cannot be ephemeral",
 			      c->q.arg, c->dest_name);
-	return refuse(&c->why, "QubesNotImplementedError",
-		      "volumes that are encrypted with a key of one start are not available in "
-		      "this version of Bulkhead");
+	v.ephemeral = ephemeral ? EPHEMERAL_YES : EPHEMERAL_NO;
+	changes_set_volume(&changes, c->dest->qid, disk, &v);
+	return call_apply(c, &changes);
 }
 
 /* One-time tickets of CloneFrom, redeemed by CloneTo; the oldest is forgotten when there are too

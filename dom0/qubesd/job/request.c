@@ -127,6 +127,7 @@ void request_put_volume(struct request *r, const char *name, const struct qubesd
 	request_put(r, sub(key, name, "rw"), "%d", v.rw);
 	request_put(r, sub(key, name, "save_on_stop"), "%d", v.save_on_stop);
 	request_put(r, sub(key, name, "snap_on_start"), "%d", v.snap_on_start);
+	request_put(r, sub(key, name, "ephemeral"), "%d", v.ephemeral);
 	request_put(r, sub(key, name, "revisions_to_keep"), "%d", v.revisions_to_keep + 1);
 }
 
@@ -143,6 +144,7 @@ bool request_get_volume(const struct request *r, const char *name, struct storag
 		.rw = request_number(r, sub(key, name, "rw")) != 0,
 		.save_on_stop = request_number(r, sub(key, name, "save_on_stop")) != 0,
 		.snap_on_start = request_number(r, sub(key, name, "snap_on_start")) != 0,
+		.ephemeral = request_number(r, sub(key, name, "ephemeral")) != 0,
 		/* -1 (keep all) travels as 0 */
 		.revisions_to_keep =
 			(int)request_number(r, sub(key, name, "revisions_to_keep")) - 1,

@@ -72,6 +72,8 @@ static int start_volume(const struct request *request, const char *name, struct 
 	disk->name = name;
 	disk->writable = v.rw;
 	disk->size = chain->size;
+	disk->encrypted = chain->encrypted;
+	disk->key_fd = chain->key_fd;
 	for (unsigned i = 0; i < chain->n; i++) {
 		disk->fds[i] = chain->fds[i];
 		disk->formats[i] = format_of(chain->formats[i]);

@@ -139,6 +139,8 @@ void storage_chain_done(struct storage_chain *c)
 {
 	for (unsigned i = 0; i < c->n; i++)
 		(void)close(c->fds[i]);
+	if (c->encrypted)
+		(void)close(c->key_fd);
 	*c = (struct storage_chain){0};
 }
 
@@ -181,7 +183,7 @@ int storage_start(const struct storage_volume *v, struct storage_chain *ret, cha
 	if (r != 0)
 		return r;
 	*ret = c;
-	c.n = 0;
+	c = (struct storage_chain){0};
 	return 0;
 }
 
@@ -195,7 +197,7 @@ int storage_open_source(const struct storage_volume *v, struct storage_chain *re
 	if (r != 0)
 		return r;
 	*ret = c;
-	c.n = 0;
+	c = (struct storage_chain){0};
 	return 0;
 }
 

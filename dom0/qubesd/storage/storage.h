@@ -53,7 +53,8 @@ bool storage_has_driver(const char *name);
  *
  * save_on_stop: what was written is kept at stop (private; root of templates and standalones).
  * snap_on_start: starts from @source_vid's newest committed revision each time (root of app qubes).
- * Neither: empty at each start (volatile).
+ * Neither: empty at each start (volatile). Only of such a one: ephemeral, what the guest writes is encrypted with a key that is
+ * made by each start and is in no file.
  */
 struct storage_volume {
 	const char *driver;
@@ -61,7 +62,7 @@ struct storage_volume {
 	const char *vid;
 	const char *source_vid;
 	uint64_t size;
-	bool rw, save_on_stop, snap_on_start;
+	bool rw, save_on_stop, snap_on_start, ephemeral;
 	int revisions_to_keep;
 };
 
@@ -83,6 +84,8 @@ struct storage_chain {
 	unsigned n;
 	uint64_t size;   /* as the guest sees it */
 	bool unfinished; /* went on from what a crashed run had written */
+	bool encrypted;  /* what stands in the first file is a LUKS disk, and @key_fd is valid */
+	int key_fd;      /* its secret: text in a sealed file without a name */
 };
 void storage_chain_done(struct storage_chain *c);
 

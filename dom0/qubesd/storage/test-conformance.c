@@ -296,6 +296,51 @@ static void a_volatile_volume_is_empty_at_each_start(void **state)
 	DO(storage_remove(&v, ERR));
 }
 
+/* how often the file holds what a guest wrote: 4 KiB of @pattern at a place of a page */
+static bool holds(const struct storage_chain *c, unsigned pattern)
+{
+	uint8_t page[4096];
+
+	for (off_t at = 0; pread(c->fds[0], page, sizeof(page), at) == (ssize_t)sizeof(page);
+	     at += (off_t)sizeof(page))
+		if (page[0] == pattern && memcmp(page, page + 1, sizeof(page) - 1) == 0)
+			return true;
+	return false;
+}
+
+static void what_is_written_to_an_ephemeral_volume_is_in_no_file(void **state)
+{
+	struct storage_volume v = scratch("vm/a/volatile");
+	AUTO(storage_chain_done) struct storage_chain c = {0};
+	char secrets[2][64];
+
+	(void)state;
+	DO(storage_create(&v, ERR));
+	for (unsigned i = 0; i < 4; i++) {
+		v.ephemeral = i % 2 == 1;
+		v.size = SIZE + i * MIB;
+		DO(storage_start(&v, &c, ERR));
+		assert_true(c.size == v.size);
+		assert_true(c.encrypted == v.ephemeral);
+		/* to its very end */
+		guest_writes(&c, (unsigned)(v.size / MIB) - 1, 1, 5);
+		assert_true(guest_reads(&c, (unsigned)(v.size / MIB) - 1, 1, 5));
+		assert_true(holds(&c, 5) == !v.ephemeral);
+		if (v.ephemeral) {
+			/* nobody makes it another one */
+			assert_int_equal(pread(c.key_fd, secrets[i / 2], 64, 0), 64);
+			assert_true(pwrite(c.key_fd, "x", 1, 0) < 0);
+			assert_true(ftruncate(c.key_fd, 0) < 0);
+		}
+		storage_chain_done(&c);
+		/* in the first rounds the machine crashes instead */
+		if (i >= 2)
+			DO(storage_stop(&v, true, ERR));
+	}
+	assert_memory_not_equal(secrets[0], secrets[1], 64);
+	DO(storage_remove(&v, ERR));
+}
+
 static void told(void *data, uint64_t done)
 {
 	uint64_t *last = data;
@@ -619,6 +664,7 @@ static int run(const char *its_driver, const char *its_pool, const char *where)
 		TEST(as_many_revisions_are_kept_as_were_asked_for),
 		TEST(a_snapshot_is_of_the_newest_revision_of_its_source),
 		TEST(a_volatile_volume_is_empty_at_each_start),
+		TEST(what_is_written_to_an_ephemeral_volume_is_in_no_file),
 		TEST(what_is_imported_is_what_is_exported),
 		TEST(a_clone_has_the_content_and_goes_its_own_way),
 		TEST(a_clone_and_its_source_go_on_for_long),

@@ -28,7 +28,9 @@ int shell(const char *format, ...)
 
 void guest_json(const struct storage_chain *c, char *to, size_t size)
 {
-	size_t n = (size_t)snprintf(to, size, "json:");
+	size_t n = (size_t)snprintf(
+		to, size, "json:%s",
+		c->encrypted ? "{\"driver\":\"luks\",\"key-secret\":\"key\",\"file\":" : "");
 
 	for (unsigned i = 0; i < c->n; i++)
 		n += (size_t)snprintf(to + n, size - n,
@@ -41,17 +43,28 @@ void guest_json(const struct storage_chain *c, char *to, size_t size)
 		n += (size_t)snprintf(to + n, size - n, ",\"backing\":null");
 	for (unsigned i = 0; i < c->n; i++)
 		n += (size_t)snprintf(to + n, size - n, "}");
+	n += (size_t)snprintf(to + n, size - n, "%s", c->encrypted ? "}" : "");
 	assert_true(n < size);
+}
+
+/* what qemu-io is told beside the chain */
+static const char *guest_options(const struct storage_chain *c, char *to, size_t size)
+{
+	to[0] = '\0';
+	if (c->encrypted)
+		(void)snprintf(to, size, "--object secret,id=key,file=/proc/%d/fd/%d", getpid(),
+			       c->key_fd);
+	return to;
 }
 
 static bool is_raw(const struct storage_chain *c)
 {
-	return c->n == 1 && c->formats[0] == STORAGE_RAW;
+	return c->n == 1 && !c->encrypted && c->formats[0] == STORAGE_RAW;
 }
 
 void guest_writes(const struct storage_chain *c, unsigned at_mib, unsigned mib, unsigned pattern)
 {
-	char json[2048];
+	char json[2048], options[128];
 
 	if (is_raw(c)) {
 		AUTO_FREE uint8_t *block = malloc(MIB);
@@ -65,14 +78,15 @@ void guest_writes(const struct storage_chain *c, unsigned at_mib, unsigned mib, 
 		return;
 	}
 	guest_json(c, json, sizeof(json));
-	assert_int_equal(shell("qemu-io -c 'write -P %u %uM %uM' -c flush '%s' >/dev/null", pattern,
-			       at_mib, mib, json),
+	assert_int_equal(shell("qemu-io %s -c 'write -P %u %uM %uM' -c flush '%s' >/dev/null",
+			       guest_options(c, options, sizeof(options)), pattern, at_mib, mib,
+			       json),
 			 0);
 }
 
 bool guest_reads(const struct storage_chain *c, unsigned at_mib, unsigned mib, unsigned pattern)
 {
-	char json[2048];
+	char json[2048], options[128];
 
 	if (is_raw(c)) {
 		AUTO_FREE uint8_t *block = malloc(MIB);
@@ -86,9 +100,10 @@ bool guest_reads(const struct storage_chain *c, unsigned at_mib, unsigned mib, u
 		return same;
 	}
 	guest_json(c, json, sizeof(json));
-	return shell("out=$(qemu-io -r -U -c 'read -P %u %uM %uM' '%s' 2>&1); "
+	return shell("out=$(qemu-io %s -r -U -c 'read -P %u %uM %uM' '%s' 2>&1); "
 		     "case $out in *failed*) false;; \"read %llu/\"*) true;; *) false;; esac",
-		     pattern, at_mib, mib, json, mib * (unsigned long long)MIB) == 0;
+		     guest_options(c, options, sizeof(options)), pattern, at_mib, mib, json,
+		     mib * (unsigned long long)MIB) == 0;
 }
 
 void guest_discards(const struct storage_chain *c, unsigned at_mib, unsigned mib)

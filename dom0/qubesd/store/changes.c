@@ -203,6 +203,7 @@ void changes_set_pool(struct changes *c, const struct pool *pool)
 	one->pool->driver = copy(c, pool->driver);
 	one->pool->dir = copy(c, pool->dir);
 	one->pool->revisions_to_keep = pool->revisions_to_keep;
+	one->pool->ephemeral_volatile = pool->ephemeral_volatile;
 }
 
 void changes_set_xid(struct changes *c, unsigned last_xid)

@@ -263,6 +263,17 @@ const char *model_volume_pool(const struct model *m, const struct qube *q, enum 
 	return source ? source->pool : q->volumes[d].pool;
 }
 
+bool model_is_ephemeral(const struct model *m, const struct qube *q, enum disk d)
+{
+	const struct volume *v = &q->volumes[d];
+	const struct pool *pool;
+
+	if (!v->pool || v->save_on_stop || v->snap_on_start || v->ephemeral == EPHEMERAL_NO)
+		return false;
+	pool = model_pool(m, v->pool);
+	return v->ephemeral == EPHEMERAL_YES || (pool && pool->ephemeral_volatile);
+}
+
 uint64_t model_volume_size(const struct model *m, const struct qube *q, enum disk d)
 {
 	const struct volume *v = &q->volumes[d], *source = model_source(m, q, d);

@@ -41,6 +41,9 @@ enum disk { DISK_ROOT, DISK_PRIVATE, DISK_VOLATILE };
 #define N_DISKS 3
 const char *disk_name(enum disk d);
 
+/** enum ephemeral - is what a volume that keeps nothing holds encrypted with a key of one start? Numbers of the store */
+enum ephemeral { EPHEMERAL_AS_POOL, EPHEMERAL_YES, EPHEMERAL_NO };
+
 /**
  * struct volume - what the store knows of one
  * @pool:	NULL: the qube has no such volume
@@ -49,7 +52,8 @@ const char *disk_name(enum disk d);
 struct volume {
 	char *pool, *vid;
 	uint64_t size;
-	bool rw, save_on_stop, snap_on_start, ephemeral;
+	bool rw, save_on_stop, snap_on_start;
+	enum ephemeral ephemeral;
 	int revisions_to_keep;
 };
 
@@ -95,11 +99,13 @@ struct label {
 	uint32_t color;
 };
 
-/** struct pool - @dir: "" = the folder of its name below the instance's pools */
+/** struct pool - @dir: "" = the folder of its name below the instance's pools; @ephemeral_volatile: volumes of it that keep nothing and
+ * do not say otherwise are ephemeral */
 struct pool {
 	struct pool *next;
 	char *name, *driver, *dir;
 	int revisions_to_keep;
+	bool ephemeral_volatile;
 };
 
 /** struct operation - one that was started and has not ended: finished or rolled back at a start */
@@ -158,6 +164,8 @@ const struct volume *model_source(const struct model *m, const struct qube *q, e
 /** model_volume_pool() - where a volume is: a snap_on_start volume with its source, whatever it was made for.
  * NULL if there is none */
 const char *model_volume_pool(const struct model *m, const struct qube *q, enum disk d);
+/** model_is_ephemeral() - by its own word or its pool's; one that keeps anything never is */
+bool model_is_ephemeral(const struct model *m, const struct qube *q, enum disk d);
 /** model_volume_size() - as the guest sees it */
 uint64_t model_volume_size(const struct model *m, const struct qube *q, enum disk d);
 

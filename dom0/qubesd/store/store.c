@@ -51,8 +51,10 @@ static const char *const schema[] = {
 	"CREATE TABLE operation (id INTEGER PRIMARY KEY, qid INTEGER NOT NULL, kind TEXT NOT NULL,"
 	" detail TEXT NOT NULL);",
 	/* 2 */
-	"CREATE TABLE document (qid INTEGER NOT NULL, name TEXT NOT NULL, text TEXT NOT NULL,"
-	" PRIMARY KEY (qid, name)) WITHOUT ROWID;",
+	("CREATE TABLE document (qid INTEGER NOT NULL, name TEXT NOT NULL, text TEXT NOT NULL,"
+	 " PRIMARY KEY (qid, name)) WITHOUT ROWID;"),
+	/* 3 */
+	"ALTER TABLE pool ADD COLUMN ephemeral_volatile INTEGER NOT NULL DEFAULT 0;",
 };
 _Static_assert(ARRAY_LEN(schema) == STORE_VERSION, "a version is a step");
 
@@ -200,8 +202,9 @@ static int write_change(sqlite3 *db, const struct change *c)
 	case SET_POOL:
 		if (!c->pool)
 			return db_run(db, "DELETE FROM pool WHERE name=?", "s", c->key);
-		return db_run(db, "INSERT OR REPLACE INTO pool VALUES (?,?,?,?)", "sssi", c->key,
-			      c->pool->driver, c->pool->dir, (int64_t)c->pool->revisions_to_keep);
+		return db_run(db, "INSERT OR REPLACE INTO pool VALUES (?,?,?,?,?)", "sssii", c->key,
+			      c->pool->driver, c->pool->dir, (int64_t)c->pool->revisions_to_keep,
+			      (int64_t)c->pool->ephemeral_volatile);
 	case SET_XID:
 		return db_run(db, "INSERT OR REPLACE INTO counter VALUES ('xid',?)", "i",
 			      (int64_t)c->number);
@@ -307,6 +310,8 @@ static void read_tag(struct changes *c, sqlite3_stmt *st)
 
 static void read_volume(struct changes *c, sqlite3_stmt *st)
 {
+	const int said = sqlite3_column_int(st, 8);
+
 	for (unsigned i = 0; i < N_DISKS; i++) {
 		const struct volume v = {.pool = (char *)column(st, 2),
 					 .vid = (char *)column(st, 3),
@@ -314,7 +319,9 @@ static void read_volume(struct changes *c, sqlite3_stmt *st)
 					 .rw = sqlite3_column_int(st, 5),
 					 .save_on_stop = sqlite3_column_int(st, 6),
 					 .snap_on_start = sqlite3_column_int(st, 7),
-					 .ephemeral = sqlite3_column_int(st, 8),
+					 .ephemeral = said == EPHEMERAL_YES  ? EPHEMERAL_YES
+						      : said == EPHEMERAL_NO ? EPHEMERAL_NO
+									     : EPHEMERAL_AS_POOL,
 					 .revisions_to_keep = sqlite3_column_int(st, 9)};
 
 		if (strcmp(disk_name((enum disk)i), column(st, 1)) == 0)
@@ -345,7 +352,8 @@ static void read_pool(struct changes *c, sqlite3_stmt *st)
 	changes_set_pool(c, &(struct pool){.name = (char *)column(st, 0),
 					   .driver = (char *)column(st, 1),
 					   .dir = (char *)column(st, 2),
-					   .revisions_to_keep = sqlite3_column_int(st, 3)});
+					   .revisions_to_keep = sqlite3_column_int(st, 3),
+					   .ephemeral_volatile = sqlite3_column_int(st, 4)});
 }
 
 static void read_counter(struct changes *c, sqlite3_stmt *st)
@@ -376,7 +384,8 @@ static int load(struct store *s)
 		 read_volume},
 		{"SELECT qid,name,text FROM document", read_document},
 		{"SELECT id,name,color FROM label", read_label},
-		{"SELECT name,driver,dir,revisions_to_keep FROM pool", read_pool},
+		{"SELECT name,driver,dir,revisions_to_keep,ephemeral_volatile FROM pool",
+		 read_pool},
 		{"SELECT name,value FROM counter", read_counter},
 		{"SELECT id,qid,kind,detail FROM operation", read_operation},
 	};

@@ -13,7 +13,7 @@
 #include "store/model.h"
 
 /** STORE_VERSION - of the schema; an older file is migrated, a newer one refused */
-#define STORE_VERSION 2
+#define STORE_VERSION 3
 
 /** enum store_outcome */
 enum store_outcome {

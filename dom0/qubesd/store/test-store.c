@@ -227,6 +227,10 @@ static void a_store_of_each_older_version_is_taken_over(void **state)
 		assert_non_null(pair_find(work->tags, "mine"));
 		assert_int_equal(work->volumes[DISK_PRIVATE].revisions_to_keep, 3);
 		assert_null(work->documents[DOCUMENT_NOTES]);
+		if (version >= 2)
+			assert_string_equal(model_find(m, "own")->documents[DOCUMENT_NOTES],
+					    "what it is for");
+		assert_false(model_is_ephemeral(m, work, DISK_VOLATILE));
 		assert_int_equal(model_label(m, "pink"), 9);
 		assert_int_equal(model_pool(m, "default")->revisions_to_keep, 5);
 		assert_string_equal(m->globals[GLOBAL_default_template], "1");

@@ -38,13 +38,15 @@ enum vmm_format { VMM_RAW, VMM_QCOW2 };
  * @writable:	the guest may write (only the top file is ever written)
  * @size:	of what the guest sees, in bytes; 0 = unknown. At a start it bounds how large QEMU may
  *		make any file (see VMM_FILE_SPARE): a disk that is added later must fit that too
+ * @encrypted:	at a start only: what the chain holds is a LUKS disk; @key_fd: its secret as text, borrowed
  */
 struct vmm_disk {
 	const char *name;
 	int fds[VMM_MAX_CHAIN];
 	enum vmm_format formats[VMM_MAX_CHAIN];
 	unsigned n_chain;
-	bool writable;
+	bool writable, encrypted;
+	int key_fd;
 	uint64_t size;
 };
 

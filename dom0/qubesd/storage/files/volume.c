@@ -5,11 +5,13 @@
  * has no effect after a crash, what is behind it is tidying that the next call does again.
  *
  * What a started volume writes that keeps nothing is a qcow2 overlay whatever the kind: it costs nothing to make, and a
- * machine that is forked can be put between it and what it rests on.
+ * machine that is forked can be put between it and what it rests on. Of an ephemeral volume that overlay holds a LUKS disk; the files
+ * know nothing of what is in it.
  */
 #include "files.h"
 
 #include "../content.h"
+#include "../luks.h"
 #include "../qcow2/image.h"
 #include "folder.h"
 #include "revisions.h"
@@ -23,6 +25,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -551,6 +554,48 @@ static int open_source(const struct storage_volume *v, struct storage_chain *c,
 	return 0;
 }
 
+/* the secret, where only who has the descriptor finds it */
+static int hand_over(const char *secret, int *ret_fd)
+{
+	AUTO_CLOSE int fd = memfd_create("secret", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int r = fd < 0 ? fail_errno() : io_write_full(fd, secret, LUKS_SECRET_LEN);
+
+	if (r == 0 &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		r = fail_errno();
+	if (r == 0)
+		*ret_fd = take_fd(&fd);
+	return r;
+}
+
+static int put_luks(struct writer *w, struct storage_chain *c)
+{
+	AUTO_FREE uint8_t *header = malloc(LUKS_HEADER_SIZE);
+	char secret[LUKS_SECRET_LEN];
+	int r = header ? luks_make(header, secret) : -ENOMEM;
+
+	for (size_t at = 0; r == 0 && at < LUKS_HEADER_SIZE; at += QCOW2_CLUSTER)
+		r = writer_put(w, at / QCOW2_CLUSTER, header + at);
+	if (r == 0)
+		r = writer_finish(w);
+	if (r == 0)
+		r = hand_over(secret, &c->key_fd);
+	c->encrypted = r == 0;
+	explicit_bzero(secret, sizeof(secret));
+	return r;
+}
+
+/* an overlay of nothing that is a LUKS disk with a new key */
+static int create_encrypted(int fd, struct storage_chain *c)
+{
+	AUTO(writer_done) struct writer w = {.fd = NO_FD};
+	int r = c->size > QCOW2_MAX_SIZE - LUKS_PAYLOAD
+			? -EFBIG
+			: writer_init(&w, fd, c->size + LUKS_PAYLOAD);
+
+	return r == 0 ? put_luks(&w, c) : r;
+}
+
 static int start_live(const struct storage_volume *v, struct storage_chain *c, const struct say *to)
 {
 	AUTO(folder_done) struct folder f = {.dir = NO_FD};
@@ -576,7 +621,9 @@ static int start_live(const struct storage_volume *v, struct storage_chain *c, c
 	if (unlinkat(f.dir, LIVE_NAME, 0) < 0 && errno != ENOENT)
 		return say_result(to, fail_errno(), "cannot replace", f.path, LIVE_NAME);
 	r = folder_tmp(&f, LIVE_NAME, &fd);
-	if (r == 0)
+	if (r == 0 && v->ephemeral && !v->snap_on_start)
+		r = create_encrypted(fd, c);
+	else if (r == 0)
 		r = image_create(fd, c->size, backing[0] ? backing : NULL,
 				 f.kind->format == STORAGE_RAW);
 	if (r == 0)

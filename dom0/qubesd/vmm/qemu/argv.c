@@ -95,11 +95,23 @@ static int add_json(struct qemu_argv *a, const char *option, const struct qmp_di
 	return r < 0 ? r : add(a, "%s", json);
 }
 
+/* the disk's secret, which QEMU reads as it starts: arguments can be seen by others */
+static int add_secret(struct qemu_argv *a, const struct vmm_disk *d)
+{
+	int number = give(a, d->key_fd), r;
+
+	if (number < 0)
+		return number;
+	r = add(a, "-object");
+	return r < 0 ? r : add(a, "secret,id=key-%s,file=/proc/self/fd/%d", d->name, number);
+}
+
 static int add_disk(struct qemu_argv *a, const struct vmm_disk *d, unsigned first_set)
 {
 	struct qmp_disk disk = {.name = d->name,
 				.n_chain = d->n_chain,
 				.writable = d->writable,
+				.encrypted = d->encrypted,
 				.first_set = first_set};
 	int r;
 
@@ -116,7 +128,8 @@ static int add_disk(struct qemu_argv *a, const struct vmm_disk *d, unsigned firs
 		if (r < 0)
 			return r;
 	}
-	r = add_json(a, "-blockdev", &disk, qmp_put_blockdev);
+	r = d->encrypted ? add_secret(a, d) : 0;
+	r = r < 0 ? r : add_json(a, "-blockdev", &disk, qmp_put_blockdev);
 	return r < 0 ? r : add_json(a, "-device", &disk, qmp_put_disk_device);
 }
 

@@ -4,7 +4,7 @@
 #include "proto/monitor.h"
 #include "vmm.h"
 
-#define QEMU_MAX_FDS   (2 + VMM_MAX_DISKS * VMM_MAX_CHAIN + VMM_MAX_NICS)
+#define QEMU_MAX_FDS   (2 + VMM_MAX_DISKS * (VMM_MAX_CHAIN + 1) + VMM_MAX_NICS)
 #define QEMU_TEXT_SIZE 65536
 
 /**

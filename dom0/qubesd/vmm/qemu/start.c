@@ -504,6 +504,7 @@ int vmm_shape(const struct vmm_spec *spec, char *to, size_t size)
 		shape.disks[i].n_chain = 1;
 		shape.disks[i].fds[0] = STDIN_FILENO;
 		shape.disks[i].formats[0] = VMM_RAW;
+		shape.disks[i].encrypted = false;
 	}
 	shape.n_nics = 0;
 	shape.more_mib = 0;
