@@ -138,6 +138,10 @@ void preloads_event(struct qubesd *d, const struct qube *q, const char *event)
 
 	if (!all || !is_interesting(event))
 		return;
+	/* a clone, or an import, brings features with it */
+	if (all->unused && !str_starts(event, "domain-feature-set:preload-dispvm-") &&
+	    !str_eq(event, "domain-add"))
+		return;
 	if (str_starts(event, "domain-feature-set:preload-dispvm-")) {
 		all->rests = false;
 		all->n_failed = 0;
@@ -309,6 +313,18 @@ static void fill(struct preloads *all)
 	}
 }
 
+/* a template, or dom0, says that disposables are to wait: now or once it is allowed to */
+static bool is_wished(const struct model *m)
+{
+	for (size_t i = 0; i < m->n_qubes; i++) {
+		const struct pair *p = pair_find(m->by_name[i]->features, "preload-dispvm-max");
+
+		if (p && p->value[0] != '\0' && !str_eq(p->value, "0"))
+			return true;
+	}
+	return false;
+}
+
 /* qubes come and go meanwhile: by number, of which each is looked at once */
 static int on_turn(sd_event_source *s, void *data)
 {
@@ -338,6 +354,7 @@ static int on_turn(sd_event_source *s, void *data)
 		write_list(all->d, t);
 	}
 	fill(all);
+	all->unused = !any && !is_wished(m);
 	return 0;
 }
 

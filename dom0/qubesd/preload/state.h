@@ -30,13 +30,14 @@ struct preload {
 	struct call *pausing, *unpausing;
 };
 
-/** struct preloads - @rests: somebody ended one; none is made until something happens that shows a use for it */
+/** struct preloads - @rests: somebody ended one; none is made until something happens that shows a use for it. @unused: nobody waits, and
+ * no template wants any: until one says otherwise no event is of interest */
 struct preloads {
 	struct qubesd *d;
 	sd_event_source *turn, *timer;
 	uint64_t not_before_ms;
 	unsigned n_failed; /* in a row */
-	bool rests, begun, said_no_memory;
+	bool rests, begun, unused, said_no_memory;
 };
 
 /** preload_new() - for @q, which is being made or was found in the store; -ENOMEM */
