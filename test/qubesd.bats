@@ -602,7 +602,7 @@ value() {
 		QubesVMNotFoundError|~admin.vm.CreateDisposable dom0 name nosuch\0
 		ProtocolError|~admin.vm.CreateDisposable+x dom0 name dvm\0
 		ProtocolError|~admin.vm.CreateDisposable dom0 name dvm\0name
-		QubesNotImplementedError|~admin.vm.CreateDisposable+preload dom0 name dvm\0
+		QubesException|~admin.vm.CreateDisposable+preload dom0 name dvm\0
 		QubesException||no disposable is made from 'app'~admin.vm.Create.DispVM+app dom0 name dom0\0name=d label=red
 		QubesVMNotFoundError|~admin.vm.Create.DispVM+nosuch dom0 name dom0\0name=d label=red
 		QubesLabelNotFoundError|~admin.vm.Create.DispVM+dvm dom0 name dom0\0name=d label=pink

@@ -296,7 +296,7 @@ static void explain(const struct run *r, const char *qube, int code)
 			"%s: exit code %d: the command could not be run, unless it ends so by itself; "
 			"qvm-run -p says why",
 			qube, code);
-	else if (code != 0 && (r->n_qubes > 1 || !r->pass_io))
+	else if (code != 0 && r->n_qubes > 1)
 		ui_note(r->a, "%s: exit code %d", qube, code);
 }
 

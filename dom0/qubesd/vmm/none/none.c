@@ -94,11 +94,25 @@ int vmm_shape(const struct vmm_spec *spec, char *to, size_t size)
 	return -ENOENT; /* its machines have no state */
 }
 
+/* a start that is killed leaves no half of a qube behind: it is there or not. A power cut ends it anyway */
+static int put_whole(const struct vmm_spec *spec, const char *path, const char *text)
+{
+	char beside[UNIX_PATH_MAX + 32];
+	AUTO_CLOSE int fd = NO_FD;
+	int r;
+
+	(void)snprintf(beside, sizeof(beside), "%s/none-%u.new", spec->run_dir, spec->domid);
+	fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	r = fd < 0 ? fail_errno() : io_write_full(fd, text, strlen(text));
+	if (r == 0 && rename(beside, path) < 0)
+		r = fail_errno();
+	return r;
+}
+
 int vmm_start(const struct vmm_spec *spec, void (*progress)(void *, enum vmm_stage), void *data,
 	      char *error, size_t error_size)
 {
 	char path[UNIX_PATH_MAX + 1], dir[UNIX_PATH_MAX + 1], text[4096];
-	AUTO_CLOSE int fd = NO_FD;
 	int r = refuse_outside();
 
 	if (r == 0 && strstr(spec->cmdline, "none.fail")) {
@@ -121,10 +135,7 @@ int vmm_start(const struct vmm_spec *spec, void (*progress)(void *, enum vmm_sta
 			       spec->memory_mib, spec->more_mib, spec->cmdline);
 	for (unsigned i = 0; r == 0 && i < spec->n_qdb; i++)
 		r = write_qdb(path, spec->qdb[i].path, spec->qdb[i].value);
-	if (r < 0)
-		return r;
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	r = fd < 0 ? fail_errno() : io_write_full(fd, text, strlen(text));
+	r = r < 0 ? r : put_whole(spec, path, text);
 	if (r < 0)
 		return r;
 	progress(data, VMM_STAGE_SPAWNED);
